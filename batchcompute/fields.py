@@ -1,0 +1,411 @@
+"""The kinds of properties: text, numbers, flags, nested objects, checked dicts, states, times and lists. No I/O."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
+from typing import Any, ClassVar, Generic, SupportsIndex, TypeVar, cast, overload
+
+from .errors import DecodeError
+from .jsonizable import Field, Origin, PropertyTypeError, Record, Writable, expected
+
+V = TypeVar("V")
+E = TypeVar("E", bound=Record)
+W = TypeVar("W", bound=Writable)
+D = TypeVar("D", bound="CheckedDict[Any]")
+
+# Integer states and the old word for success (facts 1.6).
+STATES = ("Init", "Waiting", "Running", "Finished", "Failed", "Stopped")
+_STATE_NAMES: dict[object, str] = {"Terminated": "Finished", **{name: name for name in STATES}}
+
+
+class Text(Field[str, str]):
+    """A str; '' when unset."""
+
+    __slots__ = ()
+    kind = str
+
+    def __init__(self, default: str = "", key: str = "") -> None:
+        super().__init__(default, key, shown=bool(default))
+
+    def convert(self, value: object, warn: bool) -> str:
+        if isinstance(value, str):
+            return str(value)
+        raise expected("a str", value)
+
+
+def whole(value: object) -> int:
+    """`value` if it is an integer; True and 4.0 are not."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    raise expected("an int", value)
+
+
+class Number(Field[int, int]):
+    """An int of something that was answered; 0 when unset."""
+
+    __slots__ = ()
+    kind = int
+
+    def __init__(self, default: int = 0, key: str = "") -> None:
+        super().__init__(default, key, shown=bool(default))
+
+    def convert(self, value: object, warn: bool) -> int:
+        return whole(value)
+
+
+class Count(Number):
+    """A Number that may be written as text too: 4 and "4" (reference section 2.1 says str, the service wants a number)."""
+
+    __slots__ = ()
+
+    def __set__(self, obj: Record, value: int | str | None) -> None:
+        obj._assign(self, value)
+
+    def convert(self, value: object, warn: bool) -> int:
+        if isinstance(value, str):
+            text = value.strip()
+            if text.isascii() and text.isdigit() and len(text) < 20:
+                return int(text)
+            raise PropertyTypeError(f"expected an int or its digits, got {value[:40]!r}")
+        return whole(value)
+
+
+class OptionalNumber(Field[int | None, int]):
+    """An int that a description may leave out; None when unset."""
+
+    __slots__ = ()
+    kind = int
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def convert(self, value: object, warn: bool) -> int | None:
+        return whole(value)
+
+
+class Flag(Field[bool | None, bool]):
+    """A bool that a description may leave out; None when unset."""
+
+    __slots__ = ()
+    kind = bool
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def convert(self, value: object, warn: bool) -> bool | None:
+        if isinstance(value, bool):
+            return value
+        raise expected("a bool", value)
+
+
+class Nested(Field[W, "W | Mapping[str, Any] | str"]):
+    """An object of another writable class. Assigning such an object keeps that very object, as Python does; dicts are copied."""
+
+    __slots__ = ("cls",)
+    kind = object
+
+    def __init__(self, cls: type[W]) -> None:
+        super().__init__(cast(W, None), shown=True)
+        self.cls = cls
+
+    def missing(self, obj: Record) -> W:
+        value: W = obj._values.setdefault(self.key, self.cls())
+        return value
+
+    def convert(self, value: object, warn: bool) -> W:
+        if isinstance(value, self.cls):
+            return value
+        return build(self.cls, value, warn)
+
+    def plain(self, value: Any) -> object:
+        return value.detail()
+
+
+def build(cls: type[W], value: object, warn: bool) -> W:
+    """A new object of `cls` from whatever it can be made from."""
+    if isinstance(value, Mapping) and not warn:
+        return cls.from_wire(value)
+    return cls(cast(Any, value))
+
+
+class CheckedDict(dict[str, V]):
+    """A dict that checks and converts what is put into it."""
+
+    __slots__ = ()
+
+    def __init__(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
+        super().__init__()
+        self.update(items)
+
+    @classmethod
+    def checked(cls, key: object, value: object, warn: bool) -> V:
+        """The stored form of an item; PropertyTypeError when it cannot be one."""
+        raise NotImplementedError
+
+    @classmethod
+    def plain(cls, value: V) -> object:
+        """An item as it stands in `detail()`."""
+        return value
+
+    @classmethod
+    def read(cls: type[D], value: object, warn: bool) -> D:
+        """A new dict from a mapping."""
+        if not isinstance(value, Mapping):
+            raise expected("a dict", value)
+        made = cls()
+        for key, item in value.items():
+            made.put(key, item, warn)
+        return made
+
+    def put(self, key: object, value: object, warn: bool) -> None:
+        """Set one item."""
+        if not isinstance(key, str) or not key:
+            raise PropertyTypeError(f"a name must be a str that is not empty, got {key!r}")
+        try:
+            item = self.checked(key, value, warn)
+        except PropertyTypeError as error:
+            raise error.at(key) from None
+        super().__setitem__(str(key), item)
+
+    def __setitem__(self, key: str, value: object) -> None:
+        self.put(key, value, warn=True)
+
+    def update(self, *others: Any, **named: Any) -> None:
+        """As dict.update."""
+        for key, value in dict(*others, **named).items():
+            self[key] = value
+
+    def setdefault(self, key: str, default: Any = None) -> V:
+        """As dict.setdefault."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def __ior__(self: D, other: Any) -> D:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+
+class StringDict(CheckedDict[str]):
+    """Names to str. Numbers and flags become text as str() shows them (facts 2.8); the values may be empty.
+
+    A value never appears in an error: it may be a secret.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def checked(cls, key: object, value: object, warn: bool) -> str:
+        if isinstance(value, (str, int, float)):
+            return str(value)
+        raise PropertyTypeError(f"expected a str, got a {type(value).__name__}")
+
+
+class NamesDict(CheckedDict[list[str]]):
+    """Names to lists of names."""
+
+    __slots__ = ()
+
+    @classmethod
+    def checked(cls, key: object, value: object, warn: bool) -> list[str]:
+        if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(item, str) for item in value):
+            return [str(item) for item in (value if isinstance(value, (list, tuple)) else sorted(value))]
+        raise expected("a list of task names", value)
+
+    @classmethod
+    def plain(cls, value: list[str]) -> object:
+        return list(value)
+
+
+class DictOf(Field[D, Mapping[str, Any]]):
+    """A checked dict; the empty one, ready to be filled, when unset. What is assigned is copied."""
+
+    __slots__ = ("cls",)
+    kind = object
+
+    def __init__(self, cls: type[D], key: str = "") -> None:
+        super().__init__(cast(D, None), key)
+        self.cls = cls
+
+    def missing(self, obj: Record) -> D:
+        value: D = obj._values.setdefault(self.key, self.cls())
+        return value
+
+    def read(self, obj: Record, value: object) -> D:
+        return cast(D, value)  # writable objects hold converted values only
+
+    def convert(self, value: object, warn: bool) -> D:
+        return self.cls.read(value, warn)
+
+    def plain(self, value: D) -> object:
+        plain = self.cls.plain
+        return {key: plain(item) for key, item in value.items()}
+
+
+class State(Field[str, str]):
+    """A state by its documented name, also where the service sends a number or `Terminated` (facts 1.6)."""
+
+    __slots__ = ()
+    kind = Field  # never: a stored state is always translated
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def read(self, obj: Record, value: object) -> str:
+        if type(value) is int and 0 <= value < len(STATES):
+            return STATES[value]
+        if type(value) is str:
+            return _STATE_NAMES.get(value, value)
+        return super().read(obj, value)
+
+    def convert(self, value: object, warn: bool) -> str:
+        if type(value) is int and 0 <= value < len(STATES):
+            return STATES[value]
+        if isinstance(value, str):
+            return _STATE_NAMES.get(value, str(value))
+        raise expected(f"one of {', '.join(STATES)} or its number", value)
+
+
+class Time(Field["int | str", "int | str"]):
+    """Seconds since 1970, 0 for not yet; a text when the Client was asked for human-readable times."""
+
+    __slots__ = ()
+    kind = Field  # never: how a time is shown depends on the answer it came in
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+    def read(self, obj: Record, value: object) -> int | str:
+        time = super().read(obj, value)
+        if time and obj._origin is not None and obj._origin.humanize is not None and isinstance(time, int):
+            return cast("int | str", obj._origin.humanize(time))
+        return time
+
+    def convert(self, value: object, warn: bool) -> int | str:
+        return str(value) if isinstance(value, str) else whole(value)
+
+
+class LazyList(MutableSequence[E], Generic[E]):
+    """A list whose items are made from parsed answers when they are read; a bad one raises DecodeError then."""
+
+    __slots__ = ("_cls", "_items", "_item_origin")
+
+    def __init__(self, cls: type[E], items: list[Any], origin: Origin | None = None) -> None:
+        self._cls = cls
+        self._items = items
+        self._item_origin = origin
+
+    def _made(self, item: object) -> E:
+        if type(item) is dict:
+            return self._cls.wrap(item, self._item_origin)
+        if isinstance(item, self._cls):
+            return item
+        kind = self._cls.__name__
+        raise DecodeError(
+            f"the service answered a bad {kind}: not an object but {type(item).__name__}",
+            self._item_origin.request_id if self._item_origin else "",
+        )
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> E: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[E]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> E | list[E]:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self._items)))]
+        item = self._items[index]
+        if type(item) is not self._cls:
+            item = self._items[index] = self._made(item)
+        return item
+
+    def __iter__(self) -> Iterator[E]:
+        items, cls = self._items, self._cls
+        for position, item in enumerate(items):
+            if type(item) is not cls:
+                item = items[position] = self._made(item)
+            yield item
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._items[index] = value
+
+    def __delitem__(self, index: SupportsIndex | slice) -> None:
+        del self._items[operator.index(index) if not isinstance(index, slice) else index]
+
+    def insert(self, index: int, value: E) -> None:
+        """As list.insert."""
+        self._items.insert(index, value)
+
+    def sort(self, *, key: Callable[[E], Any], reverse: bool = False) -> None:
+        """As list.sort; the key is needed, the items have no order of their own."""
+        self._items = sorted(self, key=key, reverse=reverse)
+
+    def __contains__(self, item: object) -> bool:
+        """An item, or what identifies one: `job_id in client.list_jobs()`."""
+        if isinstance(item, (str, int)) and self._cls._identity:
+            return any(getattr(other, self._cls._identity) == item for other in self)
+        return any(other == item for other in self)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (list, LazyList)):
+            return list(self) == list(other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __add__(self, other: Iterable[E]) -> list[E]:
+        return [*self, *other]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LazyList, (self._cls, list(self), None)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(repr, self[:8]))
+        return f"[{shown}, ... {len(self)} items]" if len(self) > 8 else f"[{shown}]"
+
+
+class Items(Field["MutableSequence[E]", Sequence[Any]]):
+    """A list of objects that are made when they are read."""
+
+    __slots__ = ("cls",)
+    kind: ClassVar[type] = LazyList
+
+    def __init__(self, cls: type[E], key: str) -> None:
+        super().__init__(cast("MutableSequence[E]", None), key)
+        self.cls = cls
+
+    def missing(self, obj: Record) -> MutableSequence[E]:
+        value: LazyList[E] = obj._values.setdefault(self.key, LazyList(self.cls, [], obj._origin))
+        return value
+
+    def read(self, obj: Record, value: object) -> MutableSequence[E]:
+        if not isinstance(value, list):
+            raise obj._undecodable(expected("a list", value).at(self.name))
+        made = obj._values[self.key] = LazyList(self.cls, value, obj._origin)
+        return made
+
+    def convert(self, value: object, warn: bool) -> MutableSequence[E]:
+        if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+            raise expected("a list", value)
+        made: list[E] = []
+        for number, item in enumerate(value):
+            try:
+                made.append(item if isinstance(item, self.cls) else self.made(item, warn))
+            except PropertyTypeError as error:
+                raise error.at(str(number)) from None
+        return LazyList(self.cls, made)
+
+    def made(self, item: Any, warn: bool) -> E:
+        """One item from what a user wrote."""
+        if isinstance(item, Mapping) and not warn:
+            return self.cls.from_wire(item)
+        return cast(Any, self.cls)(item)  # type: ignore[no-any-return]
+
+    def plain(self, value: Any) -> object:
+        return [item.detail() for item in value]

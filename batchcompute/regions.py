@@ -1,0 +1,125 @@
+"""Regions: where jobs run, and what a description may ask for there. Plain values, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from .errors import ConfigError, did_you_mean
+from .wire import Endpoint
+
+CN_QINGDAO = "batchcompute.cn-qingdao.aliyuncs.com"
+CN_SHENZHEN = "batchcompute.cn-shenzhen.aliyuncs.com"
+CN_HANGZHOU = "batchcompute.aliyuncs.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The integers from `low` to `high`, both included; `high` None means no limit."""
+
+    low: int
+    high: int | None = None
+
+    def __contains__(self, value: int) -> bool:
+        return self.low <= value and (self.high is None or value <= self.high)
+
+    def __str__(self) -> str:
+        return f"[{self.low}, {self.high}]" if self.high is not None else f"at least {self.low}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """What a description may contain in a region. The defaults are the reference's (section 2.1).
+
+    `optional` names task properties that may be left out, `source` who says all this: it ends every validation message.
+    Units: timeout seconds, cpu hundredths of a core, memory MB.
+    """
+
+    priority: Range = Range(0, 1000)
+    timeout: Range = Range(1, 86400)
+    instance_count: Range = Range(1)
+    cpu: Range = Range(800, 2400)
+    memory: Range = Range(2000, 65536)
+    program_types: tuple[str, ...] = ("python", "php")
+    optional: frozenset[str] = frozenset()
+    source: str = "reference section 2.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A place where jobs run; names the parts that serve it. Configuration and arguments win over it.
+
+    `name` is also sent as x-acs-region-id; `host`, `port` (None: the scheme's own) and `scheme` make the endpoint; `transport`
+    and `credential_provider` are names that plugins registered; `aliases` are further spellings of the name.
+    """
+
+    name: str
+    host: str
+    scheme: str = "https"
+    port: int | None = None
+    transport: str = "urllib3"
+    credential_provider: str | None = None
+    ranges: Ranges = field(default_factory=Ranges)
+    idempotent_tokens: bool = False
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where its requests go."""
+        port = self.port if self.port is not None else {"http": 80, "https": 443}.get(self.scheme, 0)
+        return Endpoint(self.scheme, self.host, port, self.name, self.transport)
+
+
+# Facts 1.1 (hosts); HTTPS unless a URL says otherwise.
+CLOUD_REGIONS = (
+    Region("cn-qingdao", CN_QINGDAO),
+    Region("cn-shenzhen", CN_SHENZHEN),
+    Region("cn-hangzhou", CN_HANGZHOU, aliases=("batchcompute.cn-hangzhou.aliyuncs.com",)),
+)
+
+
+def find_region(text: str, regions: Iterable[Region]) -> Region:
+    """The region that a domain, a region id or a URL stands for (reference section 2: `endpoint`).
+
+    A URL or domain that no region has makes a region of its own, with the reference's ranges. Raises ConfigError.
+    """
+    known = {}
+    for region in regions:
+        for name in (region.name, region.host, *region.aliases):
+            known.setdefault(name.lower(), region)
+    wanted = text.strip().lower().rstrip("/")
+    if wanted in known:
+        return known[wanted]
+    if wanted.replace("_", "-") in known:
+        return known[wanted.replace("_", "-")]
+    if "://" in wanted or "." in wanted or ":" in wanted:
+        return _from_url(text.strip(), known)
+    names = sorted({region.name for region in known.values()})
+    raise ConfigError(
+        f"endpoint {text!r} is not a region, a domain or a URL{did_you_mean(wanted, known)}; regions: {', '.join(names)}"
+        + ("" if "local" in known else _INSTALL_LOCAL)
+    )
+
+
+_INSTALL_LOCAL = "; for region local install its service: pip install 'batchcompute[local]'"
+
+
+def _from_url(text: str, known: dict[str, Region]) -> Region:
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError(f"endpoint {text!r} is not a URL: {error}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError(f"endpoint {text!r} needs a host, and the scheme http or https")
+    if parts.username or parts.password:
+        raise ConfigError("endpoint: credentials do not belong into a URL; pass access_key_id and access_key_secret")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ConfigError(f"endpoint {text!r}: only scheme, host and port are used, the rest has no meaning here")
+    base = known.get(host)
+    if base is not None:
+        return Region(base.name, host, parts.scheme, port, ranges=base.ranges)
+    labels = host.split(".")
+    official = len(labels) == 4 and labels[0] == "batchcompute" and labels[2:] == ["aliyuncs", "com"]
+    return Region(labels[1] if official else "custom", host, parts.scheme, port)
