@@ -292,7 +292,7 @@ class Time(Field["int | str", "int | str"]):
 class LazyList(MutableSequence[E], Generic[E]):
     """A list whose items are made from parsed answers when they are read; a bad one raises DecodeError then."""
 
-    __slots__ = ("_cls", "_items", "_item_origin")
+    __slots__ = ("_cls", "_item_origin", "_items")
 
     def __init__(self, cls: type[E], items: list[Any], origin: Origin | None = None) -> None:
         self._cls = cls

@@ -118,7 +118,7 @@ class Record:
     __slots__ = ("__weakref__", "_origin", "_values")
     _fields: ClassVar[dict[str, AnyField]] = {}
     _names: ClassVar[dict[str, AnyField]] = {}  # the fields by every name they are read under, wire names included
-    _old_names: ClassVar[dict[str, str]] = {}  # names that old scripts use by mistake
+    _old_names: ClassVar[Mapping[str, str]] = {}  # names that old scripts use by mistake
     _identity: ClassVar[str] = ""  # the property that tells one object from another
 
     _values: dict[str, Any]

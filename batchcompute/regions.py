@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from .errors import ConfigError, did_you_mean
+from .errors import ConfigError, Problem, did_you_mean
 from .wire import Endpoint
 
 CN_QINGDAO = "batchcompute.cn-qingdao.aliyuncs.com"
@@ -23,6 +23,10 @@ class Range:
 
     def __contains__(self, value: int) -> bool:
         return self.low <= value and (self.high is None or value <= self.high)
+
+    def problem(self, path: str, value: int, source: str) -> Problem:
+        """The Problem of a value that is outside."""
+        return Problem(path, value, "is out of range", str(self), source)
 
     def __str__(self) -> str:
         return f"[{self.low}, {self.high}]" if self.high is not None else f"at least {self.low}"
@@ -84,7 +88,7 @@ def find_region(text: str, regions: Iterable[Region]) -> Region:
 
     A URL or domain that no region has makes a region of its own, with the reference's ranges. Raises ConfigError.
     """
-    known = {}
+    known: dict[str, Region] = {}
     for region in regions:
         for name in (region.name, region.host, *region.aliases):
             known.setdefault(name.lower(), region)

@@ -6,7 +6,7 @@ The defaults are those of the original SDK (facts 1.7). An empty value takes a p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from .errors import did_you_mean
 from .fields import CheckedDict, Count, DictOf, Flag, NamesDict, Nested, Number, OptionalNumber, StringDict, Text, build
@@ -77,7 +77,7 @@ class TaskDag(Writable):
     """Tasks by name, and which waits for which (reference section 2.1, (2))."""
 
     __slots__ = ()
-    _old_names = {"Dependences": "Dependencies"}  # facts 1.7
+    _old_names: ClassVar[Mapping[str, str]] = {"Dependences": "Dependencies"}  # facts 1.7
 
     TaskDescMap = DictOf(TaskDict)
     """dict of task name to TaskDescription."""
@@ -86,7 +86,7 @@ class TaskDag(Writable):
 
     def add_task(self, task_name: str, task: TaskDescription | Mapping[str, Any] | str) -> None:
         """Add a task, or replace the one of that name. The task is copied. Raises TypeError for an empty name."""
-        self.TaskDescMap[task_name] = task  # type: ignore  # the dict converts
+        self.TaskDescMap[task_name] = task
 
     def get_task(self, task_name: str) -> TaskDescription:
         """The task of that name, to read and to change. Raises KeyError."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from .fields import E, Items, LazyList, Number, State, Text, Time
 from .jsonizable import Jsonizable, Origin, Record
@@ -61,7 +62,7 @@ class Task(Jsonizable):
 
     __slots__ = ()
     _identity = "TaskName"
-    _old_names = {"InstanceStatusList": "InstanceList"}
+    _old_names: ClassVar[Mapping[str, str]] = {"InstanceStatusList": "InstanceList"}
 
     TaskName = Text()
     State = State()

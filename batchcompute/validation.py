@@ -13,7 +13,8 @@ DEFAULT_TIMEOUT = 86400
 """Seconds; what a region that lets Timeout be left out uses (the documented maximum)."""
 
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_OSS_URI = re.compile(r"oss://[^/]+/.+", re.DOTALL)
+_OBJECT = re.compile(r"oss://[^/]+/.+", re.DOTALL)
+_PREFIX = re.compile(r"oss://[^/]+(/.*)?", re.DOTALL)
 
 
 def check_job(job: JobDescription, ranges: Ranges) -> list[Problem]:
@@ -43,7 +44,11 @@ def _task(name: str, task: TaskDescription, ranges: Ranges) -> Iterator[Problem]
     source = ranges.source
     if not _TASK_NAME.fullmatch(name):
         yield Problem(
-            path, name, "is not a task name", "1 to 64 letters, digits, '-', '_' and '.', not '_', '-' or '.' first", "docs"
+            path,
+            name,
+            "is not a task name",
+            "1 to 64 letters, digits, '-', '_' and '.', not '_', '-' or '.' first",
+            "docs",
         )
     for required in ("PackageUri", "ProgramName", "ImageId"):
         if not task[required] and required not in ranges.optional:
@@ -66,9 +71,9 @@ def _task(name: str, task: TaskDescription, ranges: Ranges) -> Iterator[Problem]
     resources = task.ResourceDescription
     yield from _within(f"{path}.ResourceDescription.Cpu", resources.Cpu, ranges.cpu, source)
     yield from _within(f"{path}.ResourceDescription.Memory", resources.Memory, ranges.memory, source)
-    for uri in ("PackageUri", "StdoutRedirectPath", "StderrRedirectPath"):
+    for uri, pattern in (("PackageUri", _OBJECT), ("StdoutRedirectPath", _PREFIX), ("StderrRedirectPath", _PREFIX)):
         value = task[uri]
-        if value and not _OSS_URI.fullmatch(value):
+        if value and not pattern.fullmatch(value):
             yield Problem(f"{path}.{uri}", value, "is not an OSS path", "oss://bucket/key", source)
 
 
@@ -81,7 +86,7 @@ _WANTED = {
 
 def _within(path: str, value: int, allowed: Range, source: str) -> Iterator[Problem]:
     if value not in allowed:
-        yield Problem(path, value, "is out of range", str(allowed), source)
+        yield allowed.problem(path, value, source)
 
 
 def _dependencies(

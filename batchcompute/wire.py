@@ -10,7 +10,7 @@ API_VERSION = "2015-06-30"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests go: `scheme` (http, https, or a transport's own), `host`, `port`, the region's name, the transport's name."""
+    """Where requests go: `scheme` (http, https, or a transport's own), `host`, `port`, and the names of region and transport."""
 
     scheme: str
     host: str

@@ -1,1 +1,37 @@
-"""."""
+"""What plugins are written against: the marker `hookimpl`, the hooks' contexts and the protocols of their answers."""
+
+from .contexts import (
+    AttemptContext,
+    CallContext,
+    CallResult,
+    LogContext,
+    RegistrationContext,
+    ResponseContext,
+    TimestampContext,
+    ValidationContext,
+)
+from .specs import (
+    CredentialProvider,
+    ObjectStore,
+    RetryPolicy,
+    Transport,
+    TransportFactory,
+    hookimpl,
+)
+
+__all__ = [
+    "AttemptContext",
+    "CallContext",
+    "CallResult",
+    "CredentialProvider",
+    "LogContext",
+    "ObjectStore",
+    "RegistrationContext",
+    "ResponseContext",
+    "RetryPolicy",
+    "TimestampContext",
+    "Transport",
+    "TransportFactory",
+    "ValidationContext",
+    "hookimpl",
+]

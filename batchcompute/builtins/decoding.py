@@ -1,0 +1,123 @@
+"""Answers become the types of the reference (sections 1.3 and 2), errors become ClientError (facts 1.5 to 1.7)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import ClientError, DecodeError, client_error
+from ..hooks import ResponseContext, hookimpl
+from ..jsonizable import Origin
+from ..operations import Answer
+from ..responses import (
+    ActionResponse,
+    CreateResponse,
+    Image,
+    Job,
+    JobDescriptionResponse,
+    JobResponse,
+    ListResponse,
+    Task,
+)
+from ..wire import Response
+
+
+@hookimpl(trylast=True)
+def decode_response(ctx: ResponseContext) -> object:
+    """The object for an answer. Raises DecodeError with the RequestId."""
+    response = ctx.response
+    origin = Origin(response.request_id, response.status, response.headers.get("date", ""), ctx.humanize)
+    return _DECODERS[ctx.call.operation.answer](response, origin)
+
+
+def _object(response: Response) -> dict[str, Any]:
+    try:
+        data = json.loads(response.body)
+    except (ValueError, RecursionError):
+        raise DecodeError(
+            f"the service answered {len(response.body)} bytes that are not JSON", response.request_id
+        ) from None
+    if not isinstance(data, dict):
+        raise DecodeError(
+            f"the service answered a JSON {type(data).__name__} where an object was due", response.request_id
+        )
+    return data
+
+
+def _created(response: Response, origin: Origin) -> CreateResponse:
+    created = CreateResponse.wrap(_object(response), origin)
+    if not created.JobId:
+        raise DecodeError("the service answered a new job without its id", response.request_id)
+    return created
+
+
+def _number_or_zero(item: object, key: str) -> int:
+    value = item.get(key) if isinstance(item, dict) else None
+    return value if type(value) is int else 0
+
+
+def _named(data: dict[str, Any], key: str) -> list[Any]:
+    """The items of an object that is keyed by name; each learns its own name. A bad one is kept: reading it tells."""
+    for name, item in data.items():
+        if type(item) is dict:
+            item.setdefault(key, name)
+    return list(data.values())
+
+
+def _jobs(response: Response, origin: Origin) -> ListResponse[Job]:
+    data = _object(response)
+    return ListResponse(Job, _named(dict(sorted(data.items())), "ResourceId"), origin)
+
+
+def _images(response: Response, origin: Origin) -> ListResponse[Image]:
+    data = _object(response)
+    return ListResponse(Image, _named(dict(sorted(data.items())), "ResourceId"), origin)
+
+
+def _tasks(response: Response, origin: Origin) -> ListResponse[Task]:
+    data = _object(response)
+    by_start = sorted(data.items(), key=lambda pair: (_number_or_zero(pair[1], "StartTime"), pair[0]))
+    return ListResponse(Task, _named(dict(by_start), "TaskName"), origin)
+
+
+# Lists are sorted before times become text (facts 1.2).
+_DECODERS: dict[Answer, Callable[[Response, Origin], object]] = {
+    Answer.CREATED: _created,
+    Answer.ACTION: lambda response, origin: ActionResponse.wrap({}, origin),
+    Answer.JOB: lambda response, origin: JobResponse.wrap(_object(response), origin),
+    Answer.DESCRIPTION: lambda response, origin: JobDescriptionResponse.from_wire(_object(response), origin),
+    Answer.JOBS: _jobs,
+    Answer.TASKS: _tasks,
+    Answer.IMAGES: _images,
+}
+
+
+def error_of(response: Response) -> ClientError:
+    """The error that an answer with another status than 2xx tells; any body will do (facts 1.5, 2.11)."""
+    try:
+        data = json.loads(response.body)
+    except (ValueError, RecursionError):
+        data = None
+    fields = data if isinstance(data, dict) else {}
+    code = fields.get("Code") or fields.get("ErrorCode") or f"HTTP{response.status}"
+    message = fields.get("Message") or "the service gave no reason"
+    request_id = response.request_id or str(fields.get("RequestId") or "")
+    return client_error(
+        response.status, str(code), str(message), request_id, _retry_after(response.headers.get("retry-after", ""))
+    )
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds of a Retry-After header: a number, or a date."""
+    if text.isdigit():
+        return float(text)
+    if not text:
+        return None
+    import time
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None

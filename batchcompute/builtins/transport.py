@@ -1,0 +1,128 @@
+"""HTTP with urllib3. It sends once: no retry, no redirect (a redirect would carry the token to another host)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from ..config import TransportConfig
+from ..errors import ConnectError, RequestTimeoutError, ResponseLostError, TransportError
+from ..hooks import RegistrationContext, Transport, TransportFactory, hookimpl
+from ..wire import Endpoint, Request, Response
+
+if TYPE_CHECKING:
+    import urllib3
+
+Pool = Callable[[Endpoint], "urllib3.HTTPConnectionPool"]
+
+
+class Urllib3Factory:
+    """The transport `urllib3`."""
+
+    name = "urllib3"
+
+    def open(self, settings: TransportConfig) -> Transport:
+        """A transport with its own connections."""
+        return PooledTransport(settings, lambda endpoint: _open_pool(endpoint, settings))
+
+
+@hookimpl(trylast=True)
+def register_transports(ctx: RegistrationContext) -> Iterable[TransportFactory]:
+    """`urllib3`, for http and https."""
+    return (Urllib3Factory(),)
+
+
+def _open_pool(endpoint: Endpoint, settings: TransportConfig) -> urllib3.HTTPConnectionPool:
+    import urllib3
+
+    if endpoint.scheme == "https":
+        return urllib3.HTTPSConnectionPool(
+            endpoint.host, endpoint.port, maxsize=settings.pool_size, ca_certs=settings.ca_bundle
+        )
+    return urllib3.HTTPConnectionPool(endpoint.host, endpoint.port, maxsize=settings.pool_size)
+
+
+class PooledTransport:
+    """A Transport over urllib3 connection pools, one for each endpoint. Thread-safe, and safe to use after a fork."""
+
+    def __init__(self, settings: TransportConfig, open_pool: Pool) -> None:
+        from urllib3 import Timeout
+
+        self._settings = settings
+        self._timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
+        self._open_pool = open_pool
+        self._pools: dict[Endpoint, urllib3.HTTPConnectionPool] = {}
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+
+    def send(self, request: Request) -> Response:
+        """Send once. Raises ConnectError, RequestTimeoutError or ResponseLostError."""
+        endpoint = request.endpoint
+        assert endpoint is not None  # noqa: S101  # the pipeline resolved it
+        pool = self._pools.get(endpoint) if self._process == os.getpid() else None
+        if pool is None:
+            pool = self._pool(endpoint)
+        timeout = self._timeout
+        if request.timeout is not None:
+            settings = self._settings
+            timeout = type(timeout)(
+                connect=min(settings.connect_timeout, request.timeout), read=min(settings.read_timeout, request.timeout)
+            )
+        try:
+            answer = pool.urlopen(
+                request.method,
+                request.target,
+                body=request.body or None,
+                headers=request.headers,
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                timeout=timeout,
+            )
+        except Exception as error:
+            raise _explained(error, endpoint) from error
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Response(answer.status, headers, answer.data)
+
+    def _pool(self, endpoint: Endpoint) -> urllib3.HTTPConnectionPool:
+        with self._lock:
+            if self._process != os.getpid():  # a forked child must not share its parent's sockets
+                self._pools, self._process = {}, os.getpid()
+            if endpoint not in self._pools:
+                self._pools[endpoint] = self._open_pool(endpoint)
+            return self._pools[endpoint]
+
+    def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        with self._lock:
+            for pool in self._pools.values():
+                pool.close()
+            self._pools = {}
+
+
+def _explained(error: Exception, endpoint: Endpoint) -> Exception:
+    """Our error for one of urllib3: whether the request may have reached the service is what matters."""
+    from urllib3 import exceptions
+
+    where = endpoint.authority
+    if isinstance(error, exceptions.ConnectTimeoutError):
+        return ConnectError(f"{where} could not be reached in time")
+    if isinstance(error, (exceptions.NewConnectionError, exceptions.NameResolutionError)):
+        return ConnectError(f"{where} could not be reached: {_reason(error)}")
+    if isinstance(error, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return ConnectError(f"{where} has no TLS that can be trusted: {_reason(error)}")
+    if isinstance(error, (exceptions.ReadTimeoutError, TimeoutError)):
+        return RequestTimeoutError(f"{where} did not answer in time")
+    if isinstance(error, TransportError):
+        return error
+    if isinstance(error, (exceptions.HTTPError, OSError)):
+        return ResponseLostError(f"the connection to {where} broke before the answer was complete: {_reason(error)}")
+    return error
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost reason that urllib3 gives."""
+    cause = error.__cause__ or error.__context__ or error
+    return f"{type(cause).__name__}: {cause}" if cause is not error else str(error)

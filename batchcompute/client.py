@@ -1,0 +1,256 @@
+"""The Client: one short method for each operation (reference section 2), and `wait`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, cast
+
+from . import credentials as _credentials
+from . import operations as ops
+from . import waiting
+from .builtins import BUILTINS
+from .config import Config
+from .errors import ConfigError, ValidationError, did_you_mean, warn_caller
+from .hooks import LogContext, ObjectStore, ValidationContext
+from .hooks.manager import Hooks
+from .pipeline import Pipeline
+from .regions import find_region
+from .resources import JobDescription
+from .responses import (
+    ActionResponse,
+    CreateResponse,
+    GetResponse,
+    Image,
+    Job,
+    JobDescriptionResponse,
+    JobResponse,
+    ListResponse,
+    Task,
+)
+
+JobLike = str | CreateResponse | Job | GetResponse
+"""What names a job: its id, or what create_job, get_job or list_jobs answered."""
+
+_OLD_NAMES = {"human_readabel": "human_readable"}  # misspelt in the reference's example (section 2)
+_ARGUMENTS = (
+    "endpoint",
+    "region",
+    "access_key_id",
+    "access_key_secret",
+    "human_readable",
+    "security_token",
+    "plugins",
+    "config",
+    "timeout",
+)
+
+
+class Client:
+    """Speaks API 2015-06-30 to a region. Thread-safe, fork-safe; a context manager that closes its connections.
+
+    Every method takes `timeout`, the seconds that the call may take in all, and may raise ClientError (the service
+    answered with an error), TransportError (no answer arrived), DecodeError or CredentialsError.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        access_key_id: str | None = None,
+        access_key_secret: str | None = None,
+        human_readable: bool = False,
+        *,
+        region: str | None = None,
+        security_token: str | None = None,
+        plugins: Iterable[object] = (),
+        config: Config | None = None,
+        timeout: float | None = None,
+        **unknown: Any,
+    ) -> None:
+        """Reference section 2.
+
+        endpoint: a region (`local`, `cn-qingdao`), a domain (CN_QINGDAO) or a URL; `region` is another name for it.
+        access_key_id, access_key_secret, security_token: not needed where the region has its own, as `local` does.
+        human_readable: show times as `YYYY-MM-DD HH:MM:SS` in local time instead of numbers.
+        plugins: plugin objects for this Client only. timeout: seconds, for each call that is not given its own.
+        Raises ConfigError.
+        """
+        for name, value in unknown.items():
+            if name not in _OLD_NAMES:
+                raise TypeError(f"Client has no argument {name!r}{did_you_mean(name, _ARGUMENTS)}")
+            warn_caller(f"Client({name}=...) is called {_OLD_NAMES[name]}", DeprecationWarning)
+            human_readable = value
+        if not isinstance(human_readable, bool):
+            raise TypeError(
+                f"human_readable must be True or False, not {type(human_readable).__name__}; "
+                "a security token is passed as security_token=..."
+            )
+        if endpoint is not None and region is not None and endpoint != region:
+            raise ConfigError("endpoint and region are two names of one argument: pass one of them")
+        where = endpoint if endpoint is not None else region
+        if not isinstance(where, str) or not where.strip():
+            raise ConfigError("endpoint is missing: pass a region such as 'local' or 'cn-qingdao', a domain or a URL")
+        check_timeout(timeout)
+        explicit = _credentials.explicit(access_key_id, access_key_secret, security_token)
+        self._config = config or Config()
+        self._hooks = Hooks(self._config, BUILTINS, plugins)
+        self._region = find_region(where, self._hooks.regions())
+        self._timeout = timeout
+        humanize = self._hooks.humanize_timestamp if human_readable else None
+        self._pipeline = Pipeline(self._hooks, self._region, self._config, explicit, humanize)
+
+    # --- the ten operations
+
+    def create_job(
+        self, job_desc: JobDescription | Mapping[str, Any] | str, *, timeout: float | None = None
+    ) -> CreateResponse:
+        """Submit a job; its id is `.JobId` (reference section 2.1).
+
+        job_desc: JobDescription, dict or JSON text. Raises ValidationError, with every problem, before anything is sent;
+        TypeError or JsonError for what is no description at all.
+        """
+        description = job_desc if isinstance(job_desc, JobDescription) else JobDescription(job_desc)
+        problems = self._hooks.validate_description(ValidationContext(description, self._region))
+        if problems:
+            raise ValidationError(problems)
+        body = json.dumps(description.detail(), separators=(",", ":")).encode("ascii")
+        return cast(CreateResponse, self._call(ops.CREATE_JOB, ops.CREATE_JOB.target(), body, timeout))
+
+    def list_jobs(self, *, timeout: float | None = None) -> ListResponse[Job]:
+        """All jobs of the user, sorted by id (reference section 2.8)."""
+        return cast("ListResponse[Job]", self._call(ops.LIST_JOBS, ops.LIST_JOBS.target(), b"", timeout))
+
+    def get_job(self, job: JobLike, *, timeout: float | None = None) -> JobResponse:
+        """The state of a job (reference section 2.7)."""
+        return cast(JobResponse, self._on_job(ops.GET_JOB, job, timeout))
+
+    def get_job_description(self, job: JobLike, *, timeout: float | None = None) -> JobDescriptionResponse:
+        """What a job was described as (reference section 2.2)."""
+        return cast(JobDescriptionResponse, self._on_job(ops.GET_JOB_DESCRIPTION, job, timeout))
+
+    def update_job_priority(self, job: JobLike, priority: int, *, timeout: float | None = None) -> ActionResponse:
+        """Change the priority of a Stopped or Failed job (reference section 2.3).
+
+        priority: int within the region's range, [0, 1000]; larger runs earlier. Raises TypeError, ValidationError.
+        """
+        if isinstance(priority, bool) or not isinstance(priority, int):
+            raise TypeError(f"priority must be an int, not {type(priority).__name__}")
+        ranges = self._region.ranges
+        if priority not in ranges.priority:
+            raise ValidationError([ranges.priority.problem("Priority", priority, ranges.source)])
+        return cast(ActionResponse, self._on_job(ops.UPDATE_JOB_PRIORITY, job, timeout, str(priority).encode()))
+
+    def stop_job(self, job: JobLike, *, timeout: float | None = None) -> ActionResponse:
+        """Stop a Waiting or Running job (reference section 2.4)."""
+        return cast(ActionResponse, self._on_job(ops.STOP_JOB, job, timeout))
+
+    def start_job(self, job: JobLike, *, timeout: float | None = None) -> ActionResponse:
+        """Start a Stopped or Failed job again; Finished instances do not run again (reference section 2.5)."""
+        return cast(ActionResponse, self._on_job(ops.START_JOB, job, timeout))
+
+    def delete_job(self, job: JobLike, *, timeout: float | None = None) -> ActionResponse:
+        """Delete a Stopped, Finished or Failed job (reference section 2.6)."""
+        return cast(ActionResponse, self._on_job(ops.DELETE_JOB, job, timeout))
+
+    def list_tasks(self, job: JobLike, *, timeout: float | None = None) -> ListResponse[Task]:
+        """The tasks of a job with their instances, sorted by start time and name (reference section 2.9)."""
+        return cast("ListResponse[Task]", self._on_job(ops.LIST_TASKS, job, timeout))
+
+    def list_images(self, *, timeout: float | None = None) -> ListResponse[Image]:
+        """The images that tasks can run on, sorted by id (reference section 2.10)."""
+        return cast("ListResponse[Image]", self._call(ops.LIST_IMAGES, ops.LIST_IMAGES.target(), b"", timeout))
+
+    def list_job_status(self, *, timeout: float | None = None) -> ListResponse[Job]:
+        """The name that the reference's example uses for list_jobs (section 2.8). Deprecated."""
+        warn_caller("Client.list_job_status is called list_jobs", DeprecationWarning)
+        return self.list_jobs(timeout=timeout)
+
+    # --- beyond the reference
+
+    def wait(
+        self,
+        job: JobLike,
+        *,
+        timeout: float | None = None,
+        on_change: Callable[[Job], object] | None = None,
+        check: bool = False,
+    ) -> JobResponse:
+        """Wait until a job has ended, and return its last state.
+
+        timeout: seconds, None for as long as it takes; on_change: called with the Job whenever anything about it changed.
+        check: raise JobFailedError or JobStoppedError unless the job has Finished; the error ends with the last lines of
+        the failing instance's stderr, where the region can give them. Raises WaitTimeoutError; the job then goes on.
+        """
+        check_timeout(timeout)
+        return waiting.wait(self, job_id_of(job), timeout, on_change, check)
+
+    def read_log(self, job: JobLike, task_name: str, instance_id: int = 0, stream: str = "stderr") -> bytes | None:
+        """What an instance wrote to `stream`, stdout or stderr; None where the region has no logs to give."""
+        if stream not in ("stdout", "stderr"):
+            raise ValueError(f"stream must be 'stdout' or 'stderr', not {stream!r}")
+        log = self._hooks.fetch_log(
+            LogContext(self._region, self._config, job_id_of(job), task_name, instance_id, stream)
+        )
+        if log is None:
+            return None
+        with log:
+            return log.read()
+
+    @property
+    def objects(self) -> ObjectStore:
+        """The region's object store: put, get, list and delete by `oss://bucket/key`. Raises ConfigError without one."""
+        store = self._hooks.object_store(self._pipeline.context(ops.LIST_IMAGES, ops.LIST_IMAGES.target()))
+        if store is None:
+            raise ConfigError(f"no plugin offers an object store for region {self._region.name}")
+        return store
+
+    def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        self._pipeline.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self._region.name!r})"
+
+    def _on_job(self, operation: ops.Operation, job: JobLike, timeout: float | None, body: bytes = b"") -> Any:
+        return self._call(operation, operation.target(job_id_of(job)), body, timeout)
+
+    def _call(self, operation: ops.Operation, target: str, body: bytes, timeout: float | None) -> Any:
+        if timeout is None:
+            timeout = self._timeout
+        else:
+            check_timeout(timeout)
+        return self._pipeline.call(operation, target, body, timeout)
+
+
+def job_id_of(job: JobLike) -> str:
+    """The id that a JobLike names. An empty one is refused: it would change what the request means (facts 1.9, number 9)."""
+    if isinstance(job, str):
+        job_id = job
+    elif isinstance(job, (CreateResponse, Job)):
+        job_id = job.JobId
+    else:
+        raise TypeError(
+            f"a job is given by its id, or by what create_job, get_job or list_jobs answered, not by {type(job).__name__}"
+        )
+    if not job_id.strip():
+        raise ValueError("the job id is empty")
+    return job_id
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raises TypeError or ValueError for what is no number of seconds."""
+    if timeout is None:
+        return
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout must be seconds, not {type(timeout).__name__}")
+    if not timeout > 0:
+        raise ValueError(f"timeout must be more than 0 seconds, not {timeout}")

@@ -1,0 +1,106 @@
+"""The frozen objects that hooks receive. They grow by phase: a call, an attempt, an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..config import Config
+from ..credentials import Credentials
+from ..operations import Operation
+from ..regions import Region
+from ..resources import JobDescription
+from ..wire import Endpoint, Request, Response
+
+if TYPE_CHECKING:
+    from ..errors import BatchComputeError
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationContext:
+    """A Client is being made with this configuration."""
+
+    config: Config
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """One call of the Client.
+
+    `request` is what will be sent, before endpoint, credentials and signature; `credentials` are the ones given to the
+    Client, None when none were; `deadline` is the `time.monotonic()` second at which the call must end, None for no limit.
+    """
+
+    operation: Operation
+    region: Region
+    config: Config
+    request: Request
+    credentials: Credentials | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptContext:
+    """One attempt of a call, `number` from 1.
+
+    `request` has the endpoint, and after signing all headers. In after_attempt exactly one of `response` and `error` is set,
+    or both when the service answered with an error; `elapsed` is seconds.
+    """
+
+    call: CallContext
+    number: int
+    request: Request
+    endpoint: Endpoint
+    credentials: Credentials | None
+    response: Response | None = None
+    error: BatchComputeError | None = None
+    elapsed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """A call that has ended: after `attempts` attempts, with an answer or with an `error`; `elapsed` is seconds."""
+
+    call: CallContext
+    attempts: int
+    elapsed: float
+    response: Response | None = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationContext:
+    """A description that is about to be sent to a region."""
+
+    description: JobDescription
+    region: Region
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseContext:
+    """An answer with a 2xx status, to be decoded. `humanize` shows a time as text; None when times stay numbers."""
+
+    call: CallContext
+    response: Response
+    humanize: Callable[[int], object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampContext:
+    """A time to show: `seconds` since 1970, never 0."""
+
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogContext:
+    """What a program wrote: `stream` is stdout or stderr of one instance."""
+
+    region: Region
+    config: Config
+    job_id: str
+    task_name: str
+    instance_id: int
+    stream: str
+    credentials: Credentials | None = None

@@ -1,0 +1,259 @@
+"""Loads plugins, puts them in order, and calls hooks with types. One manager per Client, never a global one."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterable, Mapping
+from functools import cache, partial
+from typing import Any, BinaryIO, cast
+
+import pluggy
+
+from ..config import Config
+from ..credentials import Credentials
+from ..errors import PluginError, PluginWarning, Problem, did_you_mean, warn_caller
+from ..regions import Region
+from ..wire import Endpoint
+from . import specs
+from .contexts import (
+    AttemptContext,
+    CallContext,
+    CallResult,
+    LogContext,
+    RegistrationContext,
+    ResponseContext,
+    TimestampContext,
+    ValidationContext,
+)
+from .specs import CredentialProvider, ObjectStore, Observer, RetryPolicy, TransportFactory
+
+ENTRY_POINT_GROUP = "batchcompute"
+_log = logging.getLogger("batchcompute.plugins")
+
+
+@cache
+def installed_plugins() -> tuple[tuple[str, Any], ...]:
+    """(`distribution:name`, entry point) of every installed plugin, sorted; scanned once per process.
+
+    Both parts make the name, so that two distributions with the same entry point name do not hide one another.
+    """
+    from importlib.metadata import entry_points
+
+    found = {
+        (point.dist.name if point.dist else "", point.name): point for point in entry_points(group=ENTRY_POINT_GROUP)
+    }
+    return tuple((f"{dist}:{name}", point) for (dist, name), point in sorted(found.items()))
+
+
+class Hooks:
+    """The plugins of one Client, and a typed call for each hook.
+
+    Order: plugin objects given to the Client, the last one first; then installed plugins by (distribution, name); then the
+    built-in ones. `skipped` tells which plugins were left out and why.
+    """
+
+    def __init__(self, config: Config, builtins: Mapping[str, object], plugins: Iterable[object] = ()) -> None:
+        self.config = config
+        self.skipped: dict[str, str] = {}
+        self._manager = pluggy.PluginManager("batchcompute")
+        self._manager.add_hookspecs(specs)
+        for name, plugin in builtins.items():
+            self._register(name, plugin)
+        for name, point in reversed(installed_plugins()):  # pluggy calls the last registered first
+            if self._wanted(name):
+                try:
+                    plugin = point.load()
+                except Exception as error:
+                    self._skip(name, f"cannot be loaded: {type(error).__name__}: {error}", error)
+                else:
+                    self._register(name, plugin)
+        for number, plugin in enumerate(plugins):
+            self._register(getattr(plugin, "name", None) or f"argument {number}: {_name_of(plugin)}", plugin)
+        hook = self._manager.hook
+        self._resolve_endpoint = hook.resolve_endpoint
+        self._resolve_credentials = hook.resolve_credentials
+        self._request_headers = hook.request_headers if hook.request_headers.get_hookimpls() else None
+        self._sign_request = hook.sign_request
+        self._decode_response = hook.decode_response
+        self._humanize_timestamp = hook.humanize_timestamp
+        self._observers = {name: self._observers_of(name) for name in ("before_attempt", "after_attempt", "after_call")}
+
+    # --- loading
+
+    def _wanted(self, name: str) -> bool:
+        if self.config.plugins.block & {name, name.partition(":")[2]}:
+            self.skipped[name] = "blocked by configuration"
+            return False
+        return True
+
+    def _skip(self, name: str, why: str, cause: Exception | None = None) -> None:
+        self.skipped[name] = why
+        if self.config.plugins.strict:
+            raise PluginError(f"plugin {name} {why}") from cause
+        warn_caller(f"plugin {name} was left out: it {why}", PluginWarning)
+
+    def _register(self, name: str, plugin: object) -> None:
+        if not self._wanted(name):
+            return
+        try:
+            registered = self._manager.register(plugin, name)
+        except ValueError as error:
+            self._skip(name, f"is registered twice: {error}")
+            return
+        except pluggy.PluginValidationError as error:
+            self._manager.unregister(plugin)
+            self._skip(name, f"has a wrong hook: {error}")
+            return
+        why = self._wrong(plugin) if registered else None
+        if why:
+            self._manager.unregister(plugin)
+            self._skip(name, why)
+
+    def _wrong(self, plugin: object) -> str | None:
+        known = [name for name, spec in vars(specs).items() if hasattr(spec, "batchcompute_spec")]
+        callers = self._manager.get_hookcallers(plugin) or []
+        if not callers:
+            return "has no hooks: mark them with batchcompute.hooks.hookimpl"
+        for caller in callers:
+            if not caller.has_spec():
+                return f"implements {caller.name!r}, which is not a hook{did_you_mean(caller.name, known)}"
+            for implementation in caller.get_hookimpls():
+                if implementation.plugin is plugin and inspect.iscoroutinefunction(implementation.function):
+                    return f"implements {caller.name!r} as a coroutine; hooks are plain functions"
+        return None
+
+    def _observers_of(self, hook: str) -> list[tuple[str, Observer]]:
+        found: list[tuple[str, Observer]] = []
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            call = implementation.function
+            found.append((implementation.plugin_name, call if implementation.argnames else _without_context(call)))
+        return found
+
+    def plugins(self) -> list[tuple[str, list[str]]]:
+        """(name, hooks) of every plugin in use, in the order in which they are asked."""
+        found = []
+        for name, plugin in reversed(self._manager.list_name_plugin()):
+            if plugin is not None:
+                found.append((name, sorted(caller.name for caller in self._manager.get_hookcallers(plugin) or [])))
+        return found
+
+    # --- registration
+
+    def regions(self) -> list[Region]:
+        """Every region; of two with one name the one that is asked first."""
+        return self._candidates("register_regions")
+
+    def credential_providers(self) -> dict[str, CredentialProvider]:
+        """Every credential provider, by name."""
+        return {item.name: item for item in self._candidates("register_credential_providers")}
+
+    def transports(self) -> dict[str, TransportFactory]:
+        """Every transport, by name."""
+        return {item.name: item for item in self._candidates("register_transports")}
+
+    def _candidates(self, hook: str) -> list[Any]:
+        found: dict[str, Any] = {}
+        for answer in getattr(self._manager.hook, hook)(ctx=RegistrationContext(self.config)):
+            for item in answer or ():
+                if not isinstance(getattr(item, "name", None), str):
+                    raise PluginError(f"{hook}: a plugin answered a {type(item).__name__} without a name")
+                found.setdefault(item.name, item)
+        return list(found.values())
+
+    # --- decisions
+
+    def resolve_endpoint(self, ctx: CallContext) -> Endpoint:
+        """Where a request goes."""
+        answer = self._resolve_endpoint(ctx=ctx)
+        if isinstance(answer, Endpoint):
+            return answer
+        raise _unusable("resolve_endpoint", answer, "an Endpoint")
+
+    def resolve_credentials(self, ctx: CallContext) -> Credentials | None:
+        """Who is asking; None when nobody knows."""
+        answer = self._resolve_credentials(ctx=ctx)
+        if answer is None or isinstance(answer, Credentials):
+            return answer
+        raise _unusable("resolve_credentials", answer, "Credentials or None")
+
+    def retry_policy(self, ctx: CallContext) -> RetryPolicy | None:
+        """How a call is repeated; None for not at all."""
+        return cast("RetryPolicy | None", self._manager.hook.retry_policy(ctx=ctx))
+
+    def request_headers(self, ctx: AttemptContext) -> dict[str, str]:
+        """All headers that plugins add."""
+        merged: dict[str, str] = {}
+        if self._request_headers is None:
+            return merged
+        for answer in self._request_headers(ctx=ctx):
+            for name, value in answer.items():
+                key = name.lower()
+                if merged.setdefault(key, value) != value or key in _OWN_HEADERS:
+                    raise PluginError(f"request_headers: two plugins, or a plugin and the SDK, set the header {name!r}")
+        return merged
+
+    def sign_request(self, ctx: AttemptContext) -> Mapping[str, str]:
+        """The headers of a signature."""
+        answer = self._sign_request(ctx=ctx)
+        if isinstance(answer, Mapping):
+            return answer
+        raise _unusable("sign_request", None, "the signature's headers")
+
+    def validate_description(self, ctx: ValidationContext) -> list[Problem]:
+        """What is wrong with a description."""
+        return list(self._manager.hook.validate_description(ctx=ctx) or ())
+
+    def decode_response(self, ctx: ResponseContext) -> Any:
+        """The object that a call returns."""
+        return self._decode_response(ctx=ctx)
+
+    def humanize_timestamp(self, seconds: int) -> str | int:
+        """A time as text; the number itself when no plugin knows better."""
+        answer = self._humanize_timestamp(ctx=TimestampContext(seconds))
+        return seconds if answer is None else cast(str, answer)
+
+    def fetch_log(self, ctx: LogContext) -> BinaryIO | None:
+        """A log, None when the region has none to give."""
+        return cast("BinaryIO | None", self._manager.hook.fetch_log(ctx=ctx))
+
+    def object_store(self, ctx: CallContext) -> ObjectStore | None:
+        """The region's object store, None when no plugin has one."""
+        return cast("ObjectStore | None", self._manager.hook.object_store(ctx=ctx))
+
+    # --- observers
+
+    def observed(self, hook: str) -> bool:
+        """Whether anybody looks: spares the making of a context."""
+        return bool(self._observers[hook])
+
+    def observe(self, hook: str, ctx: AttemptContext | CallResult) -> None:
+        """Tell every observer; what one of them raises is logged, never passed on."""
+        for name, observer in self._observers[hook]:
+            try:
+                observer(ctx)
+            except Exception as error:
+                # The type only: a message could hold what must not be logged.
+                _log.warning("plugin %s failed in %s: %s", name, hook, type(error).__name__)
+
+
+# The plugins' headers must not replace these: the signature and the framing depend on them.
+_OWN_HEADERS = frozenset({"accept", "authorization", "content-length", "content-type", "date", "host"})
+
+
+def _without_context(call: Observer) -> Observer:
+    return partial(_ignore_context, call)
+
+
+def _ignore_context(call: Any, ctx: object) -> Any:
+    return call()
+
+
+def _unusable(hook: str, answer: object, wanted: str) -> PluginError:
+    if answer is None:
+        return PluginError(f"no plugin answered {hook}; is the built-in one blocked?")
+    return PluginError(f"{hook}: a plugin answered {type(answer).__name__}, wanted is {wanted}")
+
+
+def _name_of(plugin: object) -> str:
+    return getattr(plugin, "__name__", None) or type(plugin).__name__

@@ -1,0 +1,179 @@
+"""The place where order exists: what happens to a call, step by step.
+
+call -> [ attempt 1; after a failure the retry policy takes over, and each attempt works on a copy:
+          resolve endpoint -> credentials -> plugins' headers -> sign with a fresh Date and nonce
+          -> before_attempt -> transport -> after_attempt -> raise the specific error, or return ]
+     -> decode -> after_call
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from .builtins.decoding import error_of
+from .config import Config
+from .credentials import Credentials
+from .errors import BatchComputeError, ConfigError, RequestTimeoutError, did_you_mean
+from .hooks import AttemptContext, CallContext, CallResult, ResponseContext, Transport
+from .hooks.manager import Hooks
+from .operations import Operation
+from .regions import Region
+from .wire import Endpoint, Request, Response
+
+USER_AGENT = "batchcompute-python/3"
+# What every request says about itself, as SDK 0.1a13 did (facts 1.3).
+HEADERS = {"accept": "application/json", "content-type": "application/json", "user-agent": USER_AGENT}
+
+
+class Pipeline:
+    """Carries the calls of one Client. Thread-safe."""
+
+    def __init__(
+        self,
+        hooks: Hooks,
+        region: Region,
+        config: Config,
+        credentials: Credentials | None,
+        humanize: Callable[[int], object] | None,
+    ) -> None:
+        self._hooks = hooks
+        self._region = region
+        self._config = config
+        self._credentials = credentials
+        self._humanize = humanize
+        self._transports: dict[str, Transport] = {}
+        self._lock = threading.Lock()
+
+    def context(
+        self, operation: Operation, target: str, body: bytes = b"", timeout: float | None = None
+    ) -> CallContext:
+        """The context of a call; `timeout` is seconds for all of it."""
+        headers = HEADERS
+        if body:
+            from hashlib import md5
+
+            headers = {**HEADERS, "contentmd5": md5(body, usedforsecurity=False).hexdigest()}
+        deadline = None if timeout is None else time.monotonic() + timeout
+        request = Request(operation.method, target, headers, body)
+        return CallContext(operation, self._region, self._config, request, self._credentials, deadline)
+
+    def call(self, operation: Operation, target: str, body: bytes = b"", timeout: float | None = None) -> Any:
+        """Do one call and decode its answer."""
+        ctx = self.context(operation, target, body, timeout)
+        attempts = _Attempts(self, ctx)
+        started = time.monotonic()
+        response: Response | None = None
+        error: BaseException | None = None
+        try:
+            response = attempts.run()
+            return self._hooks.decode_response(ResponseContext(ctx, response, self._humanize))
+        except BaseException as caught:
+            error = caught
+            raise
+        finally:
+            if self._hooks.observed("after_call"):
+                elapsed = time.monotonic() - started
+                self._hooks.observe("after_call", CallResult(ctx, attempts.number, elapsed, response, error))
+
+    def attempt(self, call: CallContext, number: int) -> Response:
+        """One attempt: resolve, sign, send. Raises what went wrong."""
+        hooks = self._hooks
+        timeout = _left(call)
+        endpoint = hooks.resolve_endpoint(call)
+        credentials = hooks.resolve_credentials(call)
+        template = call.request
+        request = Request(template.method, template.target, template.headers, template.body, endpoint, timeout)
+        ctx = AttemptContext(call, number, request, endpoint, credentials)
+        extra = hooks.request_headers(ctx)
+        if extra:
+            request = replace(request, headers={**request.headers, **extra})
+            ctx = replace(ctx, request=request)
+        headers = {**request.headers, **hooks.sign_request(ctx)}
+        request = Request(request.method, request.target, headers, request.body, endpoint, timeout)
+        ctx = AttemptContext(call, number, request, endpoint, credentials)
+        transport = self._transports.get(endpoint.transport) or self._transport(endpoint)
+        hooks.observe("before_attempt", ctx)
+        started = time.monotonic()
+        response: Response | None = None
+        error: BatchComputeError | None = None
+        try:
+            response = transport.send(request)
+            if not 200 <= response.status < 300:
+                error = error_of(response)
+                raise error
+            return response
+        except BatchComputeError as caught:
+            error = caught
+            raise
+        finally:
+            if hooks.observed("after_attempt"):
+                elapsed = time.monotonic() - started
+                done = AttemptContext(call, number, request, endpoint, credentials, response, error, elapsed)
+                hooks.observe("after_attempt", done)
+
+    def retried(self, ctx: CallContext, fn: Callable[[], Response]) -> Response:
+        """`fn` under the retry policy; without one, once."""
+        policy = self._hooks.retry_policy(ctx)
+        return policy(fn) if policy is not None else fn()
+
+    def _transport(self, endpoint: Endpoint) -> Transport:
+        name = endpoint.transport
+        with self._lock:
+            if name not in self._transports:
+                factories = self._hooks.transports()
+                if name not in factories:
+                    raise ConfigError(f"there is no transport {name!r}{did_you_mean(name, factories)}")
+                self._transports[name] = factories[name].open(self._config.transport)
+            return self._transports[name]
+
+    def close(self) -> None:
+        """Close the connections. A later call opens new ones."""
+        with self._lock:
+            for transport in self._transports.values():
+                transport.close()
+            self._transports = {}
+
+
+class _Attempts:
+    """The attempts of one call. The retry policy is asked only after a first failure, which then counts as attempt 1."""
+
+    __slots__ = ("_ctx", "_first", "_pipeline", "number")
+
+    def __init__(self, pipeline: Pipeline, ctx: CallContext) -> None:
+        self._pipeline = pipeline
+        self._ctx = ctx
+        self._first: BatchComputeError | None = None
+        self.number = 0
+
+    def run(self) -> Response:
+        try:
+            return self._next()
+        except BatchComputeError as error:
+            self._first = error
+        try:
+            return self._pipeline.retried(self._ctx, self._next)
+        except BatchComputeError as error:
+            if self.number > 1:
+                error.add_note(f"{self._ctx.operation.name} gave up after {self.number} attempts")
+            raise
+
+    def _next(self) -> Response:
+        first, self._first = self._first, None
+        if first is not None:
+            raise first
+        self.number += 1
+        return self._pipeline.attempt(self._ctx, self.number)
+
+
+def _left(call: CallContext) -> float | None:
+    """Seconds that the call has left."""
+    if call.deadline is None:
+        return None
+    left = call.deadline - time.monotonic()
+    if left <= 0:
+        raise RequestTimeoutError(f"{call.operation.name} did not end in time")
+    return left

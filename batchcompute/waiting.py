@@ -1,0 +1,64 @@
+"""Waiting for a job: polls with growing intervals, and says why it failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .errors import JobFailedError, JobStoppedError, WaitTimeoutError
+from .responses import Job, JobResponse
+
+if TYPE_CHECKING:
+    from .client import Client
+
+FIRST_INTERVAL = 0.05
+LONGEST_INTERVAL = 5.0
+GROWTH = 1.3
+LOG_LINES = 20
+LOG_BYTES = 4000
+
+
+def wait(
+    client: Client, job_id: str, timeout: float | None, on_change: Callable[[Job], object] | None, check: bool
+) -> JobResponse:
+    """See Client.wait."""
+    ends = None if timeout is None else time.monotonic() + timeout
+    interval = FIRST_INTERVAL
+    seen: Job | None = None
+    while True:
+        job = client.get_job(job_id)
+        if job != seen:
+            interval = min(interval, 1.0) if seen is not None else interval  # something happens: look more often
+            seen = job
+            if on_change is not None:
+                on_change(job)
+        if job.State in ("Finished", "Failed", "Stopped"):
+            if check:
+                _raise_unless_finished(client, job)
+            return job
+        if ends is not None and time.monotonic() >= ends:
+            raise WaitTimeoutError(f"job {job_id} is still {job.State} after {timeout} seconds; it goes on", job)
+        pause = interval if ends is None else min(interval, max(0.0, ends - time.monotonic()))
+        time.sleep(pause)
+        interval = min(interval * GROWTH, LONGEST_INTERVAL)
+
+
+def _raise_unless_finished(client: Client, job: JobResponse) -> None:
+    if job.State == "Stopped":
+        raise JobStoppedError(f"job {job.JobId} was stopped", job)
+    if job.State == "Failed":
+        where, log = _failing_instance(client, job.JobId)
+        raise JobFailedError(f"job {job.JobId} failed{where}", job, log)
+
+
+def _failing_instance(client: Client, job_id: str) -> tuple[str, str]:
+    """Which instance failed, in words, and the end of its stderr."""
+    for task in client.list_tasks(job_id):
+        for instance in task.InstanceList:
+            if instance.State == "Failed":
+                data = client.read_log(job_id, task.TaskName, instance.InstanceId) or b""
+                lines = data[-LOG_BYTES:].decode("utf-8", "replace").splitlines()
+                where = f" in task {task.TaskName}, instance {instance.InstanceId}"
+                return where + ("; its stderr ends:" if lines else ""), "\n".join(lines[-LOG_LINES:])
+    return "", ""
