@@ -48,8 +48,9 @@ class PooledTransport:
     """A Transport over urllib3 connection pools, one for each endpoint. Thread-safe, and safe to use after a fork."""
 
     def __init__(self, settings: TransportConfig, open_pool: Pool) -> None:
-        from urllib3 import Timeout
+        from urllib3 import Retry, Timeout
 
+        self._once = Retry(False, redirect=False)  # urllib3's own retry may sleep for hours
         self._settings = settings
         self._timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
         self._open_pool = open_pool
@@ -76,7 +77,7 @@ class PooledTransport:
                 request.target,
                 body=request.body or None,
                 headers=request.headers,
-                retries=False,
+                retries=self._once,
                 redirect=False,
                 assert_same_host=False,
                 timeout=timeout,
@@ -107,10 +108,10 @@ def _explained(error: Exception, endpoint: Endpoint) -> Exception:
     from urllib3 import exceptions
 
     where = endpoint.authority
+    if isinstance(error, exceptions.NewConnectionError):
+        return ConnectError(f"{where} could not be reached: {_reason(error)}")
     if isinstance(error, exceptions.ConnectTimeoutError):
         return ConnectError(f"{where} could not be reached in time")
-    if isinstance(error, (exceptions.NewConnectionError, exceptions.NameResolutionError)):
-        return ConnectError(f"{where} could not be reached: {_reason(error)}")
     if isinstance(error, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return ConnectError(f"{where} has no TLS that can be trusted: {_reason(error)}")
     if isinstance(error, (exceptions.ReadTimeoutError, TimeoutError)):
