@@ -186,11 +186,17 @@ class Client:
         return waiting.wait(self, job_id_of(job), timeout, on_change, check)
 
     def read_log(self, job: JobLike, task_name: str, instance_id: int = 0, stream: str = "stderr") -> bytes | None:
-        """What an instance wrote to `stream`, stdout or stderr; None where the region has no logs to give."""
+        """What an instance wrote to `stream`, stdout or stderr; None where the region has no logs to give.
+
+        Raises KeyError for a task that the job does not have.
+        """
         if stream not in ("stdout", "stderr"):
             raise ValueError(f"stream must be 'stdout' or 'stderr', not {stream!r}")
+        job_id = job_id_of(job)
+        task = self.get_job_description(job_id).TaskDag.get_task(task_name)
+        redirect = task.StdoutRedirectPath if stream == "stdout" else task.StderrRedirectPath
         log = self._hooks.fetch_log(
-            LogContext(self._region, self._config, job_id_of(job), task_name, instance_id, stream)
+            LogContext(self._region, self._config, job_id, task_name, instance_id, stream, redirect)
         )
         if log is None:
             return None

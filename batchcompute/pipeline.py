@@ -18,7 +18,7 @@ from .builtins.decoding import error_of
 from .config import Config
 from .credentials import Credentials
 from .errors import BatchComputeError, ConfigError, RequestTimeoutError, did_you_mean
-from .hooks import AttemptContext, CallContext, CallResult, ResponseContext, Transport
+from .hooks import AttemptContext, CallContext, CallResult, CredentialProvider, ResponseContext, Transport
 from .hooks.manager import Hooks
 from .operations import Operation
 from .regions import Region
@@ -46,6 +46,7 @@ class Pipeline:
         self._credentials = credentials
         self._humanize = humanize
         self._transports: dict[str, Transport] = {}
+        self._providers: dict[str, CredentialProvider] | None = None
         self._lock = threading.Lock()
 
     def context(
@@ -84,7 +85,7 @@ class Pipeline:
         hooks = self._hooks
         timeout = _left(call)
         endpoint = hooks.resolve_endpoint(call)
-        credentials = hooks.resolve_credentials(call)
+        credentials = hooks.resolve_credentials(call) or self._of_region(call.region)
         template = call.request
         request = Request(template.method, template.target, template.headers, template.body, endpoint, timeout)
         ctx = AttemptContext(call, number, request, endpoint, credentials)
@@ -119,6 +120,17 @@ class Pipeline:
         """`fn` under the retry policy; without one, once."""
         policy = self._hooks.retry_policy(ctx)
         return policy(fn) if policy is not None else fn()
+
+    def _of_region(self, region: Region) -> Credentials | None:
+        """What the region's own credential provider has, when nobody else had credentials."""
+        name = region.credential_provider
+        if name is None:
+            return None
+        if self._providers is None:
+            self._providers = self._hooks.credential_providers()
+        if name not in self._providers:
+            raise ConfigError(f"there is no credential provider {name!r}{did_you_mean(name, self._providers)}")
+        return self._providers[name].get()
 
     def _transport(self, endpoint: Endpoint) -> Transport:
         name = endpoint.transport

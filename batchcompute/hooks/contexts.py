@@ -95,7 +95,10 @@ class TimestampContext:
 
 @dataclass(frozen=True, slots=True)
 class LogContext:
-    """What a program wrote: `stream` is stdout or stderr of one instance."""
+    """What a program wrote: `stream` is stdout or stderr of one instance.
+
+    `redirect_path` is the task's StdoutRedirectPath or StderrRedirectPath, '' when it has none (object names: facts 2.9).
+    """
 
     region: Region
     config: Config
@@ -103,4 +106,4 @@ class LogContext:
     task_name: str
     instance_id: int
     stream: str
-    credentials: Credentials | None = None
+    redirect_path: str = ""
