@@ -1,0 +1,162 @@
+"""The HTTP side (facts 1.2 to 1.5): authenticate, ask the engine, answer. Nothing is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from functools import partial
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from batchcompute_local.auth import VERSION, Authenticator, check_body
+from batchcompute_local.descriptions import read_description
+from batchcompute_local.engine import Engine
+from batchcompute_local.errors import ServiceError
+from batchcompute_local.service import Service
+from batchcompute_local.settings import Settings
+
+_log = logging.getLogger(__name__)
+_LARGE_BODY = 64 << 10
+_JOB = re.compile(r"/jobs/([^/]+)(/description|/tasks|/Priority)?")
+Operation = Callable[[int], Any]
+
+
+class Front:
+    """One endpoint for every path. `status` answers the unsigned `GET /-/status`; None where that must not be seen."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        authenticator: Authenticator,
+        settings: Settings,
+        status: Callable[[], dict[str, Any]] | None = None,
+    ) -> None:
+        self.last_request = time.monotonic()
+        self._engine = engine
+        self._service = Service(engine)
+        self._authenticator = authenticator
+        self._settings = settings
+        self._status = status
+
+    @property
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(routes=[Route("/{path:path}", self)])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever it is."""
+        request_id = secrets.token_hex(12).upper()
+        try:
+            status, body = await self._answer(Request(scope, receive))
+        except ServiceError as error:
+            status, body = error.status, _error_body(error, request_id)
+        except ClientDisconnect:
+            return
+        except Exception:
+            _log.exception("request %s failed", request_id)
+            internal = ServiceError(500, "InternalError", "The request could not be processed.")
+            status, body = 500, _error_body(internal, request_id)
+        headers = {
+            "request-id": request_id,
+            "x-acs-request-id": request_id,
+            "x-acs-version": VERSION,
+            "Date": formatdate(usegmt=True),
+            "Content-Type": "application/json",
+        }
+        await Response(body, status, headers)(scope, receive, send)
+
+    async def _answer(self, request: Request) -> tuple[int, bytes]:
+        scope = request.scope
+        raw_path = scope["raw_path"].decode("latin-1")
+        query = scope["query_string"].decode("latin-1")
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        if self._status is not None and raw_path == "/-/status":
+            return 200, _dump(self._status())
+        self.last_request = time.monotonic()
+        target = raw_path + ("?" + query if query else "")
+        account = self._authenticator.check(request.method, target, headers)
+        body = await self._body(request)
+        check_body(headers, body)
+        self.last_request = time.monotonic()
+        if raw_path == "/jobs" and request.method == "POST":
+            return await self._create(account.owner, body)
+        operation = self._operation(request.method, raw_path, query, body)
+        result = await asyncio.wrap_future(self._engine.submit(partial(operation, account.owner)))
+        return 200, b"" if result is None else await _offload(result)
+
+    async def _body(self, request: Request) -> bytes:
+        limit = self._settings.max_body_bytes
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise ServiceError(403, "InvalidHttpBody", f"The body is larger than {limit} bytes.")
+        return bytes(body)
+
+    async def _create(self, owner: int, body: bytes) -> tuple[int, bytes]:
+        read = partial(read_description, body, self._settings)
+        plan = read() if len(body) < _LARGE_BODY else await asyncio.to_thread(read)
+        future = self._engine.submit(lambda: self._service.create_job(owner, plan))
+        return 201, _dump(await asyncio.wrap_future(future))
+
+    def _operation(self, method: str, path: str, query: str, body: bytes) -> Operation:
+        """The operation behind a method and a target (facts 1.2). Raises ServiceError 400."""
+        service = self._service
+        table: dict[str, Operation]
+        if path == "/jobs":
+            table = {"GET": service.list_jobs}
+        elif path == "/images":
+            table = {"GET": service.list_images}
+        else:
+            match = _JOB.fullmatch(path)
+            if match is None:
+                raise ServiceError(400, "InvalidUrlPattern", "Specified url is not valid.")
+            job, part = match[1], match[2]
+            if part == "/description":
+                table = {"GET": lambda owner: service.get_job_description(owner, job)}
+            elif part == "/tasks":
+                table = {"GET": lambda owner: service.list_tasks(owner, job)}
+            elif part == "/Priority":
+                table = {"PUT": lambda owner: service.update_job_priority(owner, job, body)}
+            else:
+                table = {
+                    "GET": lambda owner: service.get_job(owner, job),
+                    "DELETE": lambda owner: service.delete_job(owner, job),
+                    "PUT": lambda owner: self._act(owner, job, query),
+                }
+        if method not in table:
+            raise ServiceError(400, "MethodNotAllowed", f"Method {method[:20]} is not allowed on this url.")
+        return table[method]
+
+    def _act(self, owner: int, job: str, query: str) -> None:
+        if query == "Action=Stop":
+            self._service.stop_job(owner, job)
+        elif query == "Action=Start":
+            self._service.start_job(owner, job)
+        else:
+            raise ServiceError(403, "InvalidQueryString", "Specified query string is not valid: Action=Stop or Start.")
+
+
+async def _offload(result: Any) -> bytes:
+    # a list of thousands is written out in a thread, so that others are answered meanwhile
+    return _dump(result) if len(result) < 100 else await asyncio.to_thread(_dump, result)
+
+
+def _dump(value: Any) -> bytes:
+    # ASCII only: the original SDK cannot read anything else (facts 1.5)
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def _error_body(error: ServiceError, request_id: str) -> bytes:
+    return _dump({"Code": error.code, "ErrorCode": error.code, "Message": error.message, "RequestId": request_id})

@@ -1,0 +1,214 @@
+"""The programs the runner started: each in a session of its own, watched until nothing of it is left.
+
+When the program itself is gone, what it left behind is killed, in its process group or wherever it went (orphans
+come to the runner, a subreaper), and only when all of that is gone the attempt counts as ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchcompute_local import procs
+from batchcompute_local.journal import Record
+
+_POLL_SECONDS = 0.005
+_LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD)
+
+
+@dataclass
+class _Child:
+    record: Record = field(repr=False)
+    pid: int
+    cwd: str
+    grace: float
+    deadline: float
+    kill_at: float | None = None
+    asked: str = ""
+    status: int | None = None
+    ended: float = 0.0
+
+
+class Children:
+    """Live attempts by id."""
+
+    def __init__(self) -> None:
+        self._all: dict[str, _Child] = {}
+        self._by_pid: dict[int, _Child] = {}
+        self._ending: list[_Child] = []
+        self._failed: list[Record] = []
+        self._boot = procs.boot_id()
+        self._host = socket.gethostname()
+
+    def __bool__(self) -> bool:
+        return bool(self._all or self._failed)
+
+    def live(self) -> list[str]:
+        """Attempts of which something may still run, or whose end is not yet recorded."""
+        return [*self._all, *(record["attempt"] for record in self._failed)]
+
+    def records(self) -> list[Record]:
+        """The `started` records of live attempts."""
+        return [child.record for child in self._all.values()]
+
+    def start(self, order: dict[str, Any]) -> Record | None:
+        """Spawn a program. Returns its `started` record, or None if it could not be started (it then ends at once)."""
+        attempt = order["attempt"]
+        if attempt in self._all:
+            return None
+        try:
+            pid = _spawn(order)
+        except (OSError, ValueError) as error:
+            self._failed.append(self._exited(attempt, order["cwd"], reason=f"could not be started: {error}"))
+            with suppress(OSError), open(order["stderr"], "a") as file:
+                file.write(f"batchcompute: the program could not be started: {error}\n")
+            return None
+        record = {
+            "event": "started",
+            "attempt": attempt,
+            "pid": pid,
+            "ticks": procs.start_time(pid),
+            "boot": self._boot,
+            "time": time.time(),
+            "host": self._host,
+        }
+        child = _Child(record, pid, order["cwd"], order["grace"], time.monotonic() + order["timeout"])
+        self._all[attempt] = self._by_pid[pid] = child
+        return record
+
+    def stop(self, attempts: Iterable[str]) -> None:
+        """End these politely."""
+        for attempt in attempts:
+            child = self._all.get(attempt)
+            if child is not None:
+                self._terminate(child, "stopped")
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until something must be done; None if only a signal can bring something."""
+        if self._failed:
+            return 0.0
+        if self._ending:
+            return _POLL_SECONDS
+        times = [child.deadline if child.kill_at is None else child.kill_at for child in self._all.values()]
+        return max(0.0, min(times) - now) if times else None
+
+    def collect(self, now: float) -> list[Record]:
+        """Reap, enforce time limits, clean up. Returns the exit records of attempts that are over."""
+        self._reap()
+        for child in self._all.values():
+            if child.status is None and child.kill_at is None and now >= child.deadline:
+                self._terminate(child, "timeout")
+            elif child.kill_at is not None and now >= child.kill_at:
+                _signal_group(child.pid, signal.SIGKILL)
+                child.kill_at = now + child.grace + 1.0
+        over, self._failed = self._failed, []
+        if self._ending:
+            strays = self._strays()
+            swept = [child for child in self._ending if _group_is_gone(child, strays)]
+            self._ending = [child for child in self._ending if child not in swept]
+            for child in swept:
+                del self._all[child.record["attempt"]]
+                over.append(self._exit_record(child))
+        return over
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self._by_pid.pop(pid, None)
+            if child is not None:
+                child.status, child.ended = status, time.time()
+                self._ending.append(child)
+
+    def _strays(self) -> dict[str, list[int]]:
+        """Orphans that came to us, by the attempt they belong to."""
+        strays: dict[str, list[int]] = {}
+        for pid in procs.children():
+            if pid not in self._by_pid:
+                attempt = procs.attempt_of(pid)
+                if attempt is not None:
+                    strays.setdefault(attempt, []).append(pid)
+        return strays
+
+    @staticmethod
+    def _terminate(child: _Child, why: str) -> None:
+        if child.kill_at is None and child.status is None:
+            child.asked = why
+            child.kill_at = time.monotonic() + child.grace
+            _signal_group(child.pid, signal.SIGTERM)
+            _signal_group(child.pid, signal.SIGCONT)
+
+    def _exit_record(self, child: _Child) -> Record:
+        code = os.waitstatus_to_exitcode(child.status or 0)
+        return self._exited(
+            child.record["attempt"],
+            child.cwd,
+            code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            reason={"timeout": "ran longer than Timeout allows", "stopped": "stopped"}.get(child.asked, ""),
+            timed_out=child.asked == "timeout",
+            started=child.record["time"],
+            ended=child.ended,
+        )
+
+    def _exited(self, attempt: str, cwd: str, reason: str, **known: Any) -> Record:
+        blank: Record = {"code": None, "signal": None, "timed_out": False, "started": 0.0, "ended": time.time()}
+        return {"event": "exited", "attempt": attempt, "cwd": cwd, "reason": reason, "host": self._host} | blank | known
+
+
+def _spawn(order: dict[str, Any]) -> int:
+    # single-threaded, so the working directory can be ours for a moment; a preexec_fn would cost four times the spawn
+    os.chdir(order["cwd"])
+    stdout = os.open(order["stdout"], _LOG_FLAGS, 0o600)
+    try:
+        stderr = os.open(order["stderr"], _LOG_FLAGS, 0o600)
+        try:
+            argv = order["argv"]
+            return os.posix_spawn(
+                argv[0],
+                argv,
+                order["env"],
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, stdout, 1),
+                    (os.POSIX_SPAWN_DUP2, stderr, 2),
+                ],
+                setsid=True,
+                setsigdef=_DEFAULT_SIGNALS,
+                setsigmask=(),
+            )
+        finally:
+            os.close(stderr)
+    finally:
+        os.close(stdout)
+        os.chdir("/")
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _group_is_gone(child: _Child, strays: dict[str, list[int]]) -> bool:
+    left = strays.get(child.record["attempt"], ())
+    for pid in left:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return not left
+    except PermissionError:
+        return False
+    return False

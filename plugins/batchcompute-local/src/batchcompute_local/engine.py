@@ -1,0 +1,289 @@
+"""The one thread that owns the store and the jobs in memory.
+
+It takes whatever was asked or reported since the last turn, applies all of it, picks what can start, commits once,
+and only then starts and ends programs and gives the answers. So an answered request is on disk, and requests that
+come together share a commit. If a turn cannot be committed, nothing of it happened: the jobs are read again from the
+store, its requests are answered InternalError, and its reports are taken up in the next turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from batchcompute_local import transitions
+from batchcompute_local.errors import ServiceError
+from batchcompute_local.executors.base import Event, Executor, Exited, Launch, Lost, Started
+from batchcompute_local.model import Changes, Instance, Job, Task, attempt_id, has_ended, parse_attempt
+from batchcompute_local.scheduler import Scheduler
+from batchcompute_local.states import RUNNING
+from batchcompute_local.store import Store
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+_RETRY_SECONDS = 1.0
+_MOST_PER_TURN = 1000
+
+
+@dataclass(frozen=True)
+class _Command:
+    run: Callable[[], Any]
+    future: Future[Any]
+
+
+class Engine:
+    """Jobs in motion. `submit` may be called from any thread; everything else belongs to the engine's turn."""
+
+    def __init__(self, store: Store, executor: Executor, slots: int, clock: Callable[[], float] = time.time) -> None:
+        self.store = store
+        self.changes = Changes()
+        self.clock = clock
+        self.jobs: dict[str, Job] = {}
+        self._executor = executor
+        self._slots = slots
+        self._queue: queue.SimpleQueue[_Command | Event | None] = queue.SimpleQueue()
+        self._retry: list[Event] = []
+        self._live: set[str] = set()
+        self._held: dict[str, tuple[Task, int]] = {}
+        self._scheduler = Scheduler()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._stale = False
+        self._clear_effects()
+
+    # -- from any thread
+
+    def submit(self, run: Callable[[], T]) -> Future[T]:
+        """Have `run` called in the next turn; its result, or ServiceError, is there once it is on disk."""
+        future: Future[T] = Future()
+        self._queue.put(_Command(run, future))
+        return future
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is active or a program still runs."""
+        return bool(self.jobs or self._live)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def recover(self) -> None:
+        """Take up the jobs in the store and what the executor knows of them. Call once, before anything else."""
+        recovered = self._executor.open(self._queue.put)
+        self._live = set(recovered.live).union(event.attempt for event in recovered.ended)
+        self._retry.extend(recovered.ended)
+        self._rebuild()
+        self.turn()
+
+    def start(self) -> None:
+        """Run turns in a thread of its own until `close`."""
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread after its turn, let go of the executor and close the store. Programs go on."""
+        self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join()
+        self._executor.close()
+        self.store.close()
+
+    # -- the turn
+
+    def _run(self) -> None:
+        while not self._closing:
+            self.turn(_RETRY_SECONDS if self._retry or self._stale else None)
+
+    def turn(self, timeout: float | None = 0.0) -> None:
+        """Wait up to `timeout` seconds (None: for ever) for something to do, and do all there is."""
+        items: list[_Command | Event] = list(self._retry)
+        try:
+            item = self._queue.get(timeout=timeout) if timeout != 0.0 else self._queue.get_nowait()
+            while item is not None:
+                items.append(item)
+                if len(items) >= _MOST_PER_TURN:
+                    break
+                item = self._queue.get_nowait()
+            self._closing = self._closing or item is None
+        except queue.Empty:
+            pass
+        answers: list[tuple[Future[Any], Any, ServiceError | None]] = []
+        try:
+            if self._stale:
+                self._rebuild()
+            for each in items:
+                if isinstance(each, _Command):
+                    if each.future.set_running_or_notify_cancel():
+                        answers.append((each.future, *_outcome(each.run)))
+                else:
+                    self._apply(each)
+            self._fill_slots()
+            self.store.commit(self.changes)
+        except Exception:
+            _log.exception("a turn could not be committed")
+            self._undo(items)
+            return
+        self._retry = []
+        self._take_effect()
+        for future, result, error in answers:
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+    def _undo(self, items: Sequence[_Command | Event]) -> None:
+        self._retry = [each for each in items if not isinstance(each, _Command)]
+        self._live.update(each.attempt for each in self._retry if not isinstance(each, Started))
+        self._clear_effects()
+        self.changes.clear()
+        self._stale = True
+        try:
+            self.store.rollback()
+        except sqlite3.Error:
+            _log.exception("the transaction could not be rolled back")
+        for each in items:
+            if not isinstance(each, _Command) or each.future.cancelled():
+                continue
+            if each.future.running() or each.future.set_running_or_notify_cancel():
+                each.future.set_exception(ServiceError(500, "InternalError", "The request could not be stored."))
+
+    def _rebuild(self) -> None:
+        self._scheduler = Scheduler()
+        self._held = {}
+        self.jobs = {job.id: job for job in self.store.active()}
+        wanted: set[str] = set()
+        for job in self.jobs.values():
+            lost = []
+            for task, instance in job.running():
+                attempt = attempt_id(job, task, instance)
+                if attempt in self._live:
+                    wanted.add(attempt)
+                else:
+                    lost.append((task, instance))
+            self.line_up(job)
+            for task, instance in lost:
+                transitions.requeue(job, task, instance, self.changes)
+            self._scheduler.add(job)
+        self._stops.extend(self._live - wanted)
+        self._stale = False
+
+    def _clear_effects(self) -> None:
+        self._launches: list[Launch] = []
+        self._stops: list[str] = []
+        self._acks: list[str] = []
+        self._forgets: set[str] = set()
+
+    def _take_effect(self) -> None:
+        launches, stops, acks, forgets = self._launches, self._stops, self._acks, self._forgets
+        self._clear_effects()
+        self._live.update(launch.attempt for launch in launches)
+        if launches:
+            self._executor.start(launches)
+        if stops:
+            self._executor.stop(stops)
+        if acks:
+            self._executor.acknowledge(acks)
+        for job_id in forgets:
+            if any(attempt.startswith(job_id) for attempt in self._live):
+                self._forgets.add(job_id)  # its programs are still being ended; look again next turn
+            else:
+                self._executor.forget(job_id)
+
+    # -- what a turn does to the jobs; called by service
+
+    def find(self, job_id: str) -> Job | None:
+        """The job, active or a summary from the store; None if there is none."""
+        job = self.jobs.get(job_id)
+        if job is None:
+            self.store.flush(self.changes)
+            job = self.store.summary(job_id)
+        return job
+
+    def add(self, job: Job) -> None:
+        """Run `job`, new or started again."""
+        self.jobs[job.id] = job
+        self.line_up(job)
+        self._scheduler.add(job)
+
+    def line_up(self, job: Job) -> None:
+        """Make ready what can run; hold what has an earlier attempt that still lives."""
+        for attempt, task, number in job.line_up(self._live.__contains__):
+            self._held[attempt] = (task, number)
+
+    def retire(self, job: Job, stops: Sequence[str]) -> None:
+        """`job` has ended; end these attempts of it."""
+        self.jobs.pop(job.id, None)
+        self._stops.extend(stops)
+
+    def forget(self, job: Job) -> None:
+        """`job` was deleted: its folders go once nothing of it runs."""
+        self._forgets.add(job.id)
+
+    def _apply(self, event: Event) -> None:
+        if isinstance(event, Started):
+            found = self._instance_of(event.attempt)
+            if found is not None:
+                # shown while it runs; it needs no commit of its own, since the end brings it again
+                found[2].worker_started, found[2].host = event.time, event.host
+            return
+        self._live.discard(event.attempt)
+        if isinstance(event, Exited):
+            self._acks.append(event.attempt)
+        found = self._instance_of(event.attempt)
+        if found is not None:
+            job, task, instance = found
+            if isinstance(event, Lost):
+                transitions.requeue(job, task, instance, self.changes)
+            else:
+                stops = transitions.finish(job, task, instance, event, self.clock(), self.changes)
+                if has_ended(job):
+                    self.retire(job, stops)
+            self._scheduler.add(job)
+        self._release(event.attempt)
+
+    def _instance_of(self, attempt: str) -> tuple[Job, Task, Instance] | None:
+        try:
+            job_id, position, number, _ = parse_attempt(attempt)
+            job = self.jobs[job_id]
+            task = job.tasks[position]
+            instance = task.instances[number]
+        except (ValueError, KeyError, IndexError):
+            return None
+        current = instance.state is RUNNING and attempt_id(job, task, instance) == attempt
+        return (job, task, instance) if current else None
+
+    def _release(self, attempt: str) -> None:
+        held = self._held.pop(attempt, None)
+        job = self.jobs.get(attempt.partition(".")[0])
+        if held is not None and job is not None:
+            task, number = held
+            task.put_back(number)
+            job.offer(task)
+            self._scheduler.add(job)
+
+    def _fill_slots(self) -> None:
+        now = self.clock()
+        while len(self._live) + len(self._launches) < self._slots:
+            picked = self._scheduler.pick()
+            if picked is None:
+                return
+            job, task, number = picked
+            attempt = transitions.claim(job, task, number, now, self.changes)
+            self._launches.append(Launch(attempt, job.id, job.plan.tasks[task.position], number))
+
+
+def _outcome(run: Callable[[], Any]) -> tuple[Any, ServiceError | None]:
+    try:
+        return run(), None
+    except ServiceError as error:
+        return None, error

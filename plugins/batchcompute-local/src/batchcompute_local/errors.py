@@ -1,0 +1,36 @@
+"""What the service refuses, with the codes of API 2015-06-30 (facts 2.11)."""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """An answer other than success: HTTP `status`, error `code` and a `message` for people."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class DaemonError(RuntimeError):
+    """The daemon could not be started, or does not answer."""
+
+
+class SettingsError(ValueError):
+    """service.toml cannot be used; the message names the file and the key."""
+
+
+def invalid(parameter: str, detail: str) -> ServiceError:
+    """400 InvalidParameter, worded as the service worded it (facts 2.11)."""
+    return ServiceError(400, "InvalidParameter", f"Specified parameter {parameter} is not valid. {detail}")
+
+
+def not_found(what: str) -> ServiceError:
+    """404 ResourceNotFound, the code of this API version (facts 2.3)."""
+    return ServiceError(404, "ResourceNotFound", f"Specified resource {what} is not found.")
+
+
+def conflict(state: str) -> ServiceError:
+    """409 StateConflict: the action is not allowed in `state` (facts 2.3, 2.11)."""
+    return ServiceError(409, "StateConflict", f"User operation is invalid. The current resource state is {state}.")

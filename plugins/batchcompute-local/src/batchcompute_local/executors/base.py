@@ -1,0 +1,92 @@
+"""The executor protocol: what runs instances. Made for engines on other machines as well as for this one.
+
+An executor gets many launches at once and reports through one sink, which may be called from any thread. Every
+attempt it was given ends in exactly one final event, `Exited` or `Lost`, and only once nothing of the attempt runs
+any more: the service starts the next attempt of that instance on the strength of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from batchcompute_local.plan import TaskSpec
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One attempt to run one instance. `attempt` names it uniquely, for ever."""
+
+    attempt: str
+    job: str
+    task: TaskSpec
+    number: int
+
+
+@dataclass(frozen=True)
+class Started:
+    """The program of an attempt runs since `time` (epoch seconds) on `host`."""
+
+    attempt: str
+    time: float
+    host: str
+
+
+@dataclass(frozen=True)
+class Exited:
+    """An attempt is over and nothing of it runs any more. Times are epoch seconds, 0 if the program never began.
+
+    `code` is the exit code, `signal` the signal that ended it; neither is set if it never began. `reason` says in
+    words why it failed where the code alone does not.
+    """
+
+    attempt: str
+    code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+    timed_out: bool = False
+    started: float = 0.0
+    ended: float = 0.0
+    host: str = ""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An attempt is over and nothing of it runs any more, but nobody knows how it ended: run the instance again."""
+
+    attempt: str
+
+
+Event = Started | Exited | Lost
+Sink = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What an executor knows of earlier attempts: those that still run, and those that ended unacknowledged."""
+
+    live: frozenset[str] = frozenset()
+    ended: tuple[Exited, ...] = ()
+
+
+class Executor(Protocol):
+    """No method but `open` waits for a program; none is called from two threads at once."""
+
+    def open(self, sink: Sink) -> Recovered:
+        """Begin; find out what earlier attempts did. Events of live attempts go to `sink`. Raises OSError."""
+
+    def start(self, launches: Sequence[Launch]) -> None:
+        """Run these; what cannot be run ends as Exited with a reason."""
+
+    def stop(self, attempts: Sequence[str]) -> None:
+        """End these, politely first; each still ends in its final event. Unknown ones are ignored."""
+
+    def acknowledge(self, attempts: Sequence[str]) -> None:
+        """The ends of these are on the service's disk; the executor may forget them."""
+
+    def forget(self, job: str) -> None:
+        """The job was deleted and nothing of it runs: remove its working folders and logs."""
+
+    def close(self) -> None:
+        """Let go. Running programs go on and are found again by the next `open`."""

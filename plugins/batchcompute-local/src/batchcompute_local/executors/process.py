@@ -1,0 +1,264 @@
+"""The executor of this machine: prepares working folders in threads and has the runner start the programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from batchcompute_local import unixsocket
+from batchcompute_local.executors.base import Exited, Launch, Lost, Recovered, Sink, Started
+from batchcompute_local.paths import Layout
+from batchcompute_local.settings import Settings
+from batchcompute_local.workspace import PreparationError, Workspaces
+
+_log = logging.getLogger(__name__)
+_HELLO_SECONDS = 20.0
+_PREPARERS = 4
+_SOURCES = Path(__file__).resolve().parents[2]
+# -I -S: neither the user's environment nor site-packages have a say in the process everything depends on
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from batchcompute_local.runner import main; main(*sys.argv[1:])"
+)
+
+
+class ProcessExecutor:
+    """One per daemon. `prefix` is what the ids of all its jobs begin with; `is_job` tells which of them still exist."""
+
+    def __init__(self, layout: Layout, settings: Settings, prefix: str, is_job: Callable[[str], bool]) -> None:
+        self._layout = layout
+        self._settings = settings
+        self._prefix = prefix
+        self._is_job = is_job
+        self._workspaces = Workspaces(layout, settings)
+        self._pool = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
+        self._lock = threading.RLock()
+        self._preparing: set[str] = set()
+        self._unwanted: set[str] = set()
+        self._sent: set[str] = set()
+        self._leftovers: dict[str, str] = {}
+        self._closing = False
+        self._sink: Sink
+        self._socket: socket.socket
+        self._stream: BinaryIO
+        self._runner = 0
+
+    def open(self, sink: Sink) -> Recovered:
+        """See Executor."""
+        self._sink = sink
+        self._workspaces.tidy(self._is_job)
+        recovered = self._join()
+        self._sent = set(recovered.live)
+        threading.Thread(target=self._listen, name="runner", daemon=True).start()
+        return recovered
+
+    def start(self, launches: Sequence[Launch]) -> None:
+        """See Executor."""
+        with self._lock:
+            self._preparing.update(launch.attempt for launch in launches)
+        for launch in launches:
+            self._pool.submit(self._launch, launch)
+
+    def stop(self, attempts: Sequence[str]) -> None:
+        """See Executor."""
+        with self._lock:
+            self._unwanted.update(self._preparing.intersection(attempts))
+            self._send({"op": "stop", "attempts": [each for each in attempts if each in self._sent]})
+
+    def acknowledge(self, attempts: Sequence[str]) -> None:
+        """See Executor."""
+        with self._lock:
+            self._send({"op": "ack", "attempts": list(attempts)})
+            folders = [self._leftovers.pop(each) for each in attempts if each in self._leftovers]
+        if folders:
+            self._pool.submit(_remove, folders)
+
+    def forget(self, job: str) -> None:
+        """See Executor."""
+        self._pool.submit(self._workspaces.forget, job)
+
+    def close(self) -> None:
+        """See Executor. A runner without work ends; one with work goes on."""
+        with self._lock:
+            self._closing = True
+            self._send({"op": "end"})
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._stream.close()
+        self._socket.close()
+
+    # -- preparing
+
+    def _launch(self, launch: Launch) -> None:
+        reason, order = "", None
+        try:
+            prepared = self._workspaces.prepare(launch)
+            order = {
+                "op": "start",
+                "attempt": launch.attempt,
+                "argv": prepared.argv,
+                "cwd": str(prepared.cwd),
+                "env": dict(prepared.environment),
+                "stdout": str(prepared.stdout),
+                "stderr": str(prepared.stderr),
+                "timeout": launch.task.timeout,
+                "grace": self._settings.grace_seconds,
+            }
+        except PreparationError as problem:
+            reason = str(problem)
+        except Exception as error:
+            _log.exception("%s could not be prepared", launch.attempt)
+            reason = f"the service could not prepare it: {type(error).__name__}"
+        with self._lock:
+            self._preparing.discard(launch.attempt)
+            if self._closing:
+                return  # claimed but not started: the next daemon runs it again
+            stopped = launch.attempt in self._unwanted
+            self._unwanted.discard(launch.attempt)
+            if order is not None and not stopped:
+                self._sent.add(launch.attempt)
+                self._send(order)
+                return
+        if not stopped:
+            self._explain(launch, reason)
+        now = time.time()
+        self._sink(Exited(launch.attempt, reason=reason or "stopped", ended=now, host=socket.gethostname()))
+
+    def _explain(self, launch: Launch, reason: str) -> None:
+        _log.info("%s failed before it began: %s", launch.attempt, reason)
+        try:
+            with self._workspaces.logs(launch)[1].open("w") as file:
+                file.write(f"batchcompute: {reason}\n")
+        except (PreparationError, OSError) as error:
+            _log.warning("%s: its stderr cannot be written: %s", launch.attempt, error)
+
+    # -- the runner
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if message.get("attempts") == []:
+            return
+        # if the runner is gone, `_listen` notices too, and sorts out what became of each attempt
+        with suppress(OSError):
+            self._socket.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                for line in self._stream:
+                    self._hear(json.loads(line))
+            except (OSError, ValueError) as error:
+                if not self._closing:
+                    _log.warning("the connection to the runner broke: %s", error)
+            with self._lock:
+                if self._closing:
+                    return
+                _log.warning("the runner is gone; another one takes over")
+                self._replace_runner()
+
+    def _replace_runner(self) -> None:
+        self._stream.close()
+        self._socket.close()
+        while True:
+            try:
+                recovered = self._join()
+                break
+            except OSError:
+                _log.exception("no runner could be started")
+                time.sleep(1.0)
+        ended = {event.attempt for event in recovered.ended}
+        lost = self._sent - recovered.live - ended
+        self._sent = set(recovered.live)
+        for event in recovered.ended:
+            self._sink(event)
+        for attempt in lost:
+            self._sink(Lost(attempt))
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        attempt = message["attempt"]
+        match message["event"]:
+            case "started":
+                self._sink(Started(attempt, message["time"], message["host"]))
+            case "exited":
+                with self._lock:
+                    self._sent.discard(attempt)
+                    if message["code"] == 0 and not message["timed_out"]:
+                        self._leftovers[attempt] = message["cwd"]
+                self._sink(_exited(message))
+            case "lost":
+                with self._lock:
+                    self._sent.discard(attempt)
+                self._sink(Lost(attempt))
+
+    def _join(self) -> Recovered:
+        """Connect to the runner, started if need be. Raises OSError."""
+        if self._runner:
+            os.waitpid(self._runner, os.WNOHANG)
+        try:
+            return self._greet(unixsocket.connect(self._layout.runner_socket, _HELLO_SECONDS))
+        except (FileNotFoundError, ConnectionError, TimeoutError):
+            self._spawn_runner()
+        return self._greet(unixsocket.connect(self._layout.runner_socket, _HELLO_SECONDS))
+
+    def _greet(self, sock: socket.socket) -> Recovered:
+        stream = sock.makefile("rb")
+        line = stream.readline()
+        if not line.endswith(b"\n"):
+            sock.close()
+            raise ConnectionResetError("the runner ended")
+        sock.settimeout(None)
+        self._socket, self._stream = sock, stream
+        hello = json.loads(line)
+        return Recovered(frozenset(hello["live"]), tuple(map(_exited, hello["ended"])))
+
+    def _spawn_runner(self) -> None:
+        ready, told = os.pipe()
+        arguments = [str(self._layout.root), self._prefix, str(self._settings.runner_linger_seconds), "3"]
+        try:
+            self._runner = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-I", "-S", "-B", "-c", _BOOT, str(_SOURCES), *arguments],
+                {"PATH": os.environ.get("PATH", os.defpath)},
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, told, 3),
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, str(self._layout.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
+            )
+            os.close(told)
+            told = -1
+            os.read(ready, 1)  # nothing comes if it could not begin; connecting then says so
+        finally:
+            os.close(ready)
+            if told >= 0:
+                os.close(told)
+
+
+def _exited(record: dict[str, Any]) -> Exited:
+    return Exited(
+        attempt=record["attempt"],
+        code=record["code"],
+        signal=record["signal"],
+        reason=record["reason"],
+        timed_out=record["timed_out"],
+        started=record["started"],
+        ended=record["ended"],
+        host=record["host"],
+    )
+
+
+def _remove(folders: Iterable[str]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

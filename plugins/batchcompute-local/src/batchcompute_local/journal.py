@@ -1,0 +1,78 @@
+"""The runner's journal: one JSON record a line. A torn line, left by a crash or a full disk, is skipped."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+
+class Journal:
+    """Append-only file of `started` and `exited` records. Opening it reads what is there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.records = _read(path)
+        self._file = self._open()
+        self._torn = True  # whoever wrote last may have died in the middle of a line
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return os.fstat(self._file).st_size
+
+    def append(self, records: Iterable[Record], *, durable: bool) -> None:
+        """Write `records`; durable ones are on the disk when this returns. Raises OSError."""
+        data = b"".join(json.dumps(record, separators=(",", ":")).encode() + b"\n" for record in records)
+        if self._torn:
+            data = b"\n" + data
+        self._torn = True
+        while data:
+            data = data[os.write(self._file, data) :]
+        self._torn = False
+        if durable:
+            os.fdatasync(self._file)
+
+    def clear(self) -> None:
+        """Nothing in it is wanted any more."""
+        os.ftruncate(self._file, 0)
+
+    def rewrite(self, records: Iterable[Record]) -> None:
+        """Have only `records` in it, whatever happens meanwhile. Raises OSError, then the old content stays."""
+        old, new = self._file, self._path.with_suffix(".new")
+        self._file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            self.append(records, durable=True)
+            os.replace(new, self._path)
+        except OSError:
+            os.close(self._file)
+            self._file, self._torn = old, True
+            raise
+        os.close(old)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+def _read(path: Path) -> list[Record]:
+    records = []
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and "attempt" in record:
+            records.append(record)
+    return records

@@ -1,0 +1,80 @@
+"""What a job is to do, as plain frozen values, made from the stored description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+LOCAL_IMAGE = "img-local"
+DEFAULT_TIMEOUT = 86_400
+"""Seconds one instance may run when the description does not say (ours; the SDK's own examples leave it out)."""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task: the program and its surroundings. Paths are `oss://` URIs, never local ones."""
+
+    name: str
+    instance_count: int
+    package_uri: str
+    program_name: str
+    program_type: str
+    program_arguments: str
+    timeout: int
+    image_id: str
+    cpu: int
+    memory: int
+    stdout: str
+    stderr: str
+    environment: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """One job: tasks in the order of the description, and who follows whom, by position."""
+
+    view: Mapping[str, Any] = field(repr=False)
+    name: str
+    description: str
+    priority: int
+    tasks: tuple[TaskSpec, ...]
+    successors: tuple[tuple[int, ...], ...]
+
+
+NO_PLAN = JobPlan({}, "", "", 0, (), ())
+"""Of a job that was read only to be shown."""
+
+
+def build_plan(view: Mapping[str, Any]) -> JobPlan:
+    """The plan of a complete, checked description (see `descriptions`)."""
+    dag = view["TaskDag"]
+    described: Mapping[str, Any] = dag["TaskDescMap"]
+    position = {name: n for n, name in enumerate(described)}
+    followers: Mapping[str, Any] = dag.get("Dependencies") or {}
+    return JobPlan(
+        view=view,
+        name=view["JobName"],
+        description=view.get("Description") or "",
+        priority=view["Priority"],
+        tasks=tuple(_task(name, task) for name, task in described.items()),
+        successors=tuple(tuple(sorted({position[after] for after in followers.get(name) or ()})) for name in described),
+    )
+
+
+def _task(name: str, task: Mapping[str, Any]) -> TaskSpec:
+    return TaskSpec(
+        name=name,
+        instance_count=int(task["InstanceCount"]),
+        package_uri=task["PackageUri"],
+        program_name=task["ProgramName"],
+        program_type=task["ProgramType"],
+        program_arguments=task.get("ProgramArguments") or "",
+        timeout=task["Timeout"],
+        image_id=task["ImageId"],
+        cpu=task["ResourceDescription"]["Cpu"],
+        memory=task["ResourceDescription"]["Memory"],
+        stdout=task.get("StdoutRedirectPath") or "",
+        stderr=task.get("StderrRedirectPath") or "",
+        environment=task.get("EnvironmentVariables") or {},
+    )

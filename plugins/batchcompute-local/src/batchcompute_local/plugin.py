@@ -1,0 +1,138 @@
+"""What this package contributes to the SDK: the region `local` with its transport, credentials, objects and logs.
+
+Imported at the first Client of every program that has it installed, so it imports nothing heavy until the region is used.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from batchcompute.credentials import Credentials
+from batchcompute.hooks import (
+    CallContext,
+    CredentialProvider,
+    LogContext,
+    ObjectStore,
+    RegistrationContext,
+    TransportFactory,
+    hookimpl,
+)
+from batchcompute.regions import Region
+from batchcompute.wire import Endpoint
+
+if TYPE_CHECKING:
+    from batchcompute.config import TransportConfig
+    from batchcompute.hooks import Transport
+
+NAME = "local"
+
+
+@hookimpl
+def register_regions(ctx: RegistrationContext) -> Iterable[Region]:
+    """`local`: this machine. The service needs Linux."""
+    if not sys.platform.startswith("linux"):
+        return ()
+    from batchcompute_local.ranges import LOCAL_RANGES
+
+    return (Region(NAME, NAME, scheme="unix", transport=NAME, credential_provider=NAME, ranges=LOCAL_RANGES, port=0),)
+
+
+@hookimpl
+def register_transports(ctx: RegistrationContext) -> Iterable[TransportFactory]:
+    """HTTP over the daemon's Unix socket; starts the daemon."""
+    return (_Factory(),)
+
+
+@hookimpl
+def register_credential_providers(ctx: RegistrationContext) -> Iterable[CredentialProvider]:
+    """The account that the daemon made."""
+    return (_Account(),)
+
+
+@hookimpl
+def resolve_endpoint(ctx: CallContext) -> Endpoint | None:
+    """The socket in the data folder; declines for other regions."""
+    if ctx.region.transport != NAME:
+        return None
+    return Endpoint("unix", str(_data_dir()), 0, ctx.region.name, NAME)
+
+
+@hookimpl
+def resolve_credentials(ctx: CallContext) -> Credentials | None:
+    """The service's own account where a script brings a key of another place: only its endpoint has to change."""
+    if ctx.region.credential_provider != NAME or ctx.credentials is None:
+        return None
+    account = _Account().get()
+    return ctx.credentials if ctx.credentials.access_key_id == account.access_key_id else account
+
+
+@hookimpl
+def object_store(ctx: CallContext) -> ObjectStore | None:
+    """The folder `oss` in the data folder; declines for other regions."""
+    if ctx.region.transport != NAME:
+        return None
+    from batchcompute_local.paths import Layout
+    from batchcompute_local.storage import ObjectStore as Folder
+
+    layout = Layout.at(_data_dir())
+    layout.create()
+    return Folder(layout.oss)
+
+
+@hookimpl
+def fetch_log(ctx: LogContext) -> BinaryIO | None:
+    """What an instance wrote, also while it runs; declines for other regions and for what was never started."""
+    if ctx.region.transport != NAME:
+        return None
+    from batchcompute_local.paths import Layout
+    from batchcompute_local.workspace import log_path
+
+    path = log_path(Layout.at(_data_dir()), ctx.redirect_path, ctx.stream, ctx.job_id, ctx.task_name, ctx.instance_id)
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return None
+
+
+class _Factory:
+    name = NAME
+
+    def open(self, settings: TransportConfig) -> Transport:
+        from batchcompute_local.transport import LocalTransport
+
+        return LocalTransport(settings)
+
+
+class _Account:
+    name = NAME
+
+    def get(self) -> Credentials:
+        from batchcompute_local import control
+
+        data_dir = _data_dir()
+        key = control.read_credentials(data_dir)
+        if key is None:  # the daemon makes them before it listens
+            control.ensure_running(data_dir)
+            key = control.read_credentials(data_dir)
+        if key is None:
+            from batchcompute import CredentialsError
+
+            raise CredentialsError(f"the service in {data_dir} has no readable account")
+        return Credentials(*key, source=f"the service in {data_dir}")
+
+
+def _data_dir() -> Path:
+    import os
+
+    return _data_dir_for(os.environ.get("BATCHCOMPUTE_DATA_DIR"), os.environ.get("HOME"))
+
+
+@cache
+def _data_dir_for(named: str | None, home: str | None) -> Path:
+    from batchcompute_local.paths import default_data_dir
+
+    return default_data_dir()

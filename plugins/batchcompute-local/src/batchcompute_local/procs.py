@@ -1,0 +1,58 @@
+"""What /proc says about processes. A process is named by (boot id, pid, start time): pids alone are used again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+ATTEMPT_VARIABLE = "BATCHCOMPUTE_ATTEMPT"
+_MARK = ATTEMPT_VARIABLE.encode() + b"="
+
+
+def boot_id() -> str:
+    """Differs from boot to boot."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def start_time(pid: int) -> int | None:
+    """When `pid` started, in clock ticks since boot; None if it is not there any more, or only as a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # the name in brackets may contain anything, brackets included
+            values = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if values[0] in (b"Z", b"X") else int(values[19])
+
+
+def attempt_of(pid: int) -> str | None:
+    """The attempt a process belongs to, by its environment; None if it belongs to none or cannot be read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            content = file.read()
+    except OSError:
+        return None
+    for entry in content.split(b"\0"):
+        if entry.startswith(_MARK):
+            return entry[len(_MARK) :].decode("ascii", "replace")
+    return None
+
+
+def children() -> list[int]:
+    """The children of this process (of its main thread), zombies included; empty where the kernel does not tell."""
+    pid = os.getpid()
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
+
+
+def attempts(prefix: str) -> Iterator[tuple[int, str]]:
+    """Pid and attempt of all processes whose attempt begins with `prefix`."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            attempt = attempt_of(int(name))
+            if attempt is not None and attempt.startswith(prefix):
+                yield int(name), attempt

@@ -1,0 +1,76 @@
+"""service.toml: the service's own settings. Read from the data folder only, never from the caller's cwd."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from batchcompute_local.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings with their defaults. Times are in seconds, sizes in bytes."""
+
+    slots: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Instances that run at once."""
+    idle_seconds: float = 60.0
+    """The daemon ends after this long without a job to run and without a request."""
+    grace_seconds: float = 5.0
+    """Between SIGTERM and SIGKILL, for a stop and for a timeout."""
+    runner_linger_seconds: float = 300.0
+    """The runner ends after this long without a daemon and without a process."""
+    interpreter: str = ""
+    """The Python that runs the daemon; empty: the one of the program that starts it."""
+    programs: Mapping[str, str] = field(default_factory=dict)
+    """Interpreters by ProgramType, e.g. `[programs] python = "/usr/bin/python3"`."""
+    max_body_bytes: int = 64 << 20
+    """The largest request body."""
+    max_tasks: int = 10_000
+    """Tasks in one job."""
+    max_instances: int = 1_000_000
+    """Instances in one job."""
+    max_package_bytes: int = 8 << 30
+    """Unpacked size of one package."""
+    max_package_files: int = 200_000
+    """Entries in one package."""
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings in the file at `path`; defaults if it does not exist. Raises SettingsError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    known = {f.name for f in fields(Settings)}
+    for key, value in values.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
+            raise SettingsError(f"{path}: unknown setting {key!r}{hint}")
+        _check(path, key, value)
+    return Settings(**values)
+
+
+def _check(path: Path, key: str, value: Any) -> None:
+    if key == "programs":
+        if not isinstance(value, dict) or not all(isinstance(v, str) and v for v in value.values()):
+            raise SettingsError(f"{path}: [programs] maps a program type to a program, both text")
+    elif key == "interpreter":
+        if not isinstance(value, str):
+            raise SettingsError(f"{path}: interpreter must be text")
+    elif isinstance(value, bool) or not isinstance(value, (int, float) if key.endswith("_seconds") else int):
+        raise SettingsError(f"{path}: {key} must be a number")
+    elif value < 0 or (value == 0 and not key.endswith("_seconds")):
+        raise SettingsError(f"{path}: {key} must be positive")

@@ -1,0 +1,111 @@
+"""`oss://bucket/key` is the file `<data folder>/oss/bucket/key`. No key leads out of that folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_LONGEST_NAME = 255
+_LONGEST_KEY = 1023
+_PART = ".part-"
+
+
+class UriError(ValueError):
+    """Not a usable `oss://bucket/key`; the message says why."""
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of `oss://bucket/key`; the key may be empty or end in `/`. Raises UriError."""
+    scheme, found, rest = uri.partition("://")
+    if not found or scheme != "oss":
+        raise UriError(f"{uri!r} does not begin with oss://")
+    bucket, _, key = rest.partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise UriError(f"{uri!r} has no usable bucket name")
+    if "\0" in key or len(key.encode("utf-8", "surrogatepass")) > _LONGEST_KEY:
+        raise UriError(f"the key of {uri[:80]!r} is too long or has a NUL in it")
+    for part in key.removesuffix("/").split("/") if key else ():
+        if part in ("", ".", ".."):
+            raise UriError(f"{uri!r} has a part that is empty, '.' or '..'")
+        if len(os.fsencode(part)) > _LONGEST_NAME:
+            raise UriError(f"{uri[:80]!r} has a part of more than {_LONGEST_NAME} bytes")
+    return bucket, key
+
+
+class ObjectStore:
+    """The objects of this machine. Raises UriError for a bad URI, FileNotFoundError for a missing object."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, uri: str) -> Path:
+        """The file of an object, whether or not it exists."""
+        bucket, key = split_uri(uri)
+        if not key or key.endswith("/"):
+            raise UriError(f"{uri!r} names a folder, not an object")
+        path = self.root / bucket / key
+        root = os.path.realpath(self.root)
+        if not os.path.realpath(path).startswith(root + os.sep):
+            raise UriError(f"{uri!r} leads out of the object store")
+        return path
+
+    def put(self, uri: str, data: bytes | BinaryIO) -> None:
+        """Create or replace an object; readers see the old one or the new one, never a part."""
+        path = self.path(uri)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=_PART, dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                if isinstance(data, bytes):
+                    file.write(data)
+                else:
+                    shutil.copyfileobj(data, file, 1 << 20)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+
+    def open(self, uri: str) -> BinaryIO:
+        """Read an object."""
+        path = self.path(uri)
+        if path.is_dir():
+            raise FileNotFoundError(f"{uri} is not an object")
+        return path.open("rb")
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is such an object."""
+        return self.path(uri).is_file()
+
+    def delete(self, uri: str) -> None:
+        """Remove an object; folders that are empty then go with it. No error if there is none."""
+        path = self.path(uri)
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self.root:
+                break
+            try:
+                folder.rmdir()
+            except OSError:
+                break
+
+    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """URI and size in bytes of all objects whose URI begins with `prefix`, in order of the URI."""
+        bucket, key = split_uri(prefix)
+        base = self.root / bucket
+        start = (base / key).parent if not key.endswith("/") and key else base / key
+        found = []
+        for folder, _, names in os.walk(start):
+            for name in names:
+                path = os.path.join(folder, name)
+                uri = f"oss://{bucket}/{os.path.relpath(path, base)}"
+                if uri.startswith(prefix) and not name.startswith(_PART) and os.path.isfile(path):
+                    found.append((uri, os.path.getsize(path)))
+        yield from sorted(found)

@@ -1,0 +1,56 @@
+"""Unix sockets in a folder whose path may be longer than the 107 bytes that fit into an address."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_LONGEST = 107
+Socket = socket.socket
+
+
+@contextmanager
+def _address(path: Path) -> Iterator[str]:
+    if len(os.fsencode(path)) <= _LONGEST:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def connect(path: Path, timeout: float | None = None) -> socket.socket:
+    """A stream connected to the socket at `path`. Raises FileNotFoundError or ConnectionError if nobody listens."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        with _address(path) as address:
+            sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def listen(path: Path, backlog: int = 128) -> socket.socket:
+    """Listen at `path`, mode 0600, in place of a stale socket. The caller holds the lock that makes it stale."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with suppress(FileNotFoundError):
+            path.unlink()
+        with _address(path) as address:
+            before = os.umask(0o177)
+            try:
+                sock.bind(address)
+            finally:
+                os.umask(before)
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

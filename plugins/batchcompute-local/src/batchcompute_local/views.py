@@ -1,0 +1,90 @@
+"""The wire's shapes of jobs, tasks, instances and images (facts 1.7). Times are whole epoch seconds, 0 = not yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batchcompute_local.model import Instance, Job, Task
+from batchcompute_local.plan import LOCAL_IMAGE
+from batchcompute_local.states import FINISHED, State
+
+
+def job_view(job: Job) -> dict[str, Any]:
+    """A Job object; its State is a word."""
+    counts, tasks = job.counts, job.task_counts
+    return {
+        "CreateTime": int(job.created),
+        "Description": job.description,
+        "EndTime": int(job.ended),
+        "Name": job.name,
+        "NumFailedInstance": counts.failed,
+        "NumFailedTask": tasks.failed,
+        "NumFinishedInstance": counts.finished,
+        "NumFinishedTask": tasks.finished,
+        "NumRunningInstance": counts.running,
+        "NumRunningTask": tasks.running,
+        "NumStoppedInstance": counts.stopped,
+        "NumStoppedTask": tasks.stopped,
+        "NumTotalInstance": counts.total,
+        "NumTotalTask": tasks.total,
+        "NumWaitingInstance": counts.waiting,
+        "NumWaitingTask": tasks.waiting,
+        "OwnerId": job.owner,
+        "Priority": job.priority,
+        "ResourceId": job.id,
+        "StartTime": int(job.started),
+        "State": job.state.job_word,
+        "TotalTime": int(job.total_time),
+    }
+
+
+def task_view(task: Task, job: State) -> dict[str, Any]:
+    """A Task object of a job in state `job`; its State is an integer, and it always has UnfinishedInstances."""
+    instances = [
+        _untouched(number, task.state_of(number, job)) if one is None else _instance_view(one)
+        for number in range(task.counts.total)
+        for one in (task.instances.get(number),)
+    ]
+    return {
+        "StartTime": int(task.started),
+        "EndTime": int(task.ended),
+        "State": int(task.state),
+        "UnfinishedInstances": [one["InstanceId"] for one in instances if one["State"] != FINISHED],
+        "InstanceStatusVector": instances,
+    }
+
+
+def _instance_view(one: Instance) -> dict[str, Any]:
+    return {
+        "InstanceId": one.number,
+        "State": int(one.state),
+        "StartTime": int(one.started),
+        "EndTime": int(one.ended),
+        "WorkerStartTime": int(one.worker_started),
+        "WorkerEndTime": int(one.worker_ended),
+    }
+
+
+def _untouched(number: int, state: State) -> dict[str, Any]:
+    return {
+        "InstanceId": number,
+        "State": int(state),
+        "StartTime": 0,
+        "EndTime": 0,
+        "WorkerStartTime": 0,
+        "WorkerEndTime": 0,
+    }
+
+
+IMAGES: dict[str, dict[str, Any]] = {
+    LOCAL_IMAGE: {
+        "ResourceId": LOCAL_IMAGE,
+        "Name": "local",
+        "Platform": "Linux",
+        "Description": "This machine, with the interpreters it has.",
+        "OwnerId": 0,
+        "CreateTime": 0,
+        "BlockDeviceMapping": {},
+    }
+}
+"""The images there are. Any other `img-` id runs on this machine too."""

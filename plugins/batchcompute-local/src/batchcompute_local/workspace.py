@@ -1,0 +1,150 @@
+"""What one instance gets: its folder with the program, its command line, its environment, its log files."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batchcompute_local.executors.base import Launch
+from batchcompute_local.packages import PackageError, Packages, copy_tree
+from batchcompute_local.paths import Layout
+from batchcompute_local.procs import ATTEMPT_VARIABLE
+from batchcompute_local.settings import Settings
+from batchcompute_local.storage import ObjectStore, UriError
+
+INHERITED = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "TMPDIR")
+"""What programs inherit from the daemon, besides LC_*. Nothing else: no keys, no tokens of whoever started it."""
+
+
+class PreparationError(Exception):
+    """The instance cannot be run; the message says why. It fails the instance."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a runner needs. `argv[0]` is an absolute path."""
+
+    argv: list[str]
+    cwd: Path
+    environment: Mapping[str, str] = field(repr=False)
+    stdout: Path
+    stderr: Path
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """The allow-listed part of an environment."""
+    return {k: v for k, v in environment.items() if k in INHERITED or k.startswith("LC_")}
+
+
+def log_path(layout: Layout, redirect: str, stream: str, job: str, task: str, number: int) -> Path:
+    """The file of an instance's `stream` (stdout, stderr), a redirect path being where its task wants it (facts 2.9).
+
+    Raises UriError if that is not a place for objects.
+    """
+    name = f"{stream}.{job}.{task}.{number}"
+    return ObjectStore(layout.oss).path(f"{redirect.rstrip('/')}/{name}") if redirect else layout.logs(job) / name
+
+
+class Workspaces:
+    """Prepares instances. Thread-safe; makes files, so not for the engine's thread."""
+
+    def __init__(self, layout: Layout, settings: Settings) -> None:
+        self._layout = layout
+        self._settings = settings
+        self._store = ObjectStore(layout.oss)
+        self._packages = Packages(layout.packages, settings)
+        self._base = {"PATH": os.defpath, **inherited(os.environ), "PYTHONUNBUFFERED": "1"}
+        self._base.setdefault("USER", getpass.getuser())
+
+    def logs(self, launch: Launch) -> tuple[Path, Path]:
+        """The files of stdout and stderr, their folders made. Raises PreparationError."""
+        return self._log(launch, "stdout", launch.task.stdout), self._log(launch, "stderr", launch.task.stderr)
+
+    def prepare(self, launch: Launch) -> Prepared:
+        """Make the folder of an instance. Raises PreparationError."""
+        task = launch.task
+        stdout, stderr = self.logs(launch)
+        environment = self._environment(launch)
+        try:
+            package = self._packages.unpacked(self._store.path(task.package_uri), task.package_uri)
+            cwd = self._layout.instance(launch.job, task.name, launch.number)
+            if cwd.exists():
+                shutil.rmtree(cwd)
+            cwd.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            copy_tree(package, cwd)
+            argv = self._command(task.program_type, task.program_name, cwd, environment)
+            argv += shlex.split(task.program_arguments)
+        except (PackageError, UriError) as problem:
+            raise PreparationError(str(problem)) from None
+        except ValueError as error:
+            raise PreparationError(f"ProgramArguments cannot be split into words: {error}") from None
+        except OSError as error:
+            raise PreparationError(f"the working folder cannot be made: {error}") from None
+        return Prepared(argv, cwd, environment, stdout, stderr)
+
+    def tidy(self, wanted: Callable[[str], bool]) -> None:
+        """Remove what jobs left that are not `wanted`, and packages of earlier boots."""
+        self._packages.tidy()
+        for folder in (self._layout.work("x").parent, self._layout.logs("x").parent):
+            for job in folder.iterdir() if folder.is_dir() else ():
+                if not wanted(job.name):
+                    shutil.rmtree(job, ignore_errors=True)
+
+    def forget(self, job: str) -> None:
+        """Remove the working folders and logs of a job."""
+        for folder in (self._layout.work(job), self._layout.logs(job)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _log(self, launch: Launch, stream: str, redirect: str) -> Path:
+        try:
+            path = log_path(self._layout, redirect, stream, launch.job, launch.task.name, launch.number)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (UriError, OSError) as error:
+            raise PreparationError(f"{stream} cannot be written: {error}") from None
+        return path
+
+    def _command(self, kind: str, name: str, cwd: Path, environment: Mapping[str, str]) -> list[str]:
+        if kind == "java" and not name.endswith(".jar"):
+            return [
+                self._interpreter(kind, environment),
+                "-cp",
+                str(cwd),
+                name.removesuffix(".class").replace("/", "."),
+            ]
+        program = cwd / name
+        if not name or not str(program.resolve()).startswith(f"{cwd.resolve()}{os.sep}") or not program.is_file():
+            raise PreparationError(f"the package has no program {name!r}")
+        return [self._interpreter(kind, environment), *(("-jar",) if kind == "java" else ()), str(program)]
+
+    def _interpreter(self, kind: str, environment: Mapping[str, str]) -> str:
+        wanted = self._settings.programs.get(kind) or {"python": sys.executable}.get(kind, kind)
+        found = shutil.which(wanted, path=environment.get("PATH"))
+        if found is None:
+            raise PreparationError(f"this machine has no {wanted} to run {kind} programs with")
+        return os.path.abspath(found)
+
+    def _environment(self, launch: Launch) -> dict[str, str]:
+        """Both generations of variables (facts 2.8); the user's win, but for the mark of the attempt."""
+        task, number, host = launch.task, str(launch.number), "local"
+        return {
+            **self._base,
+            "ALI_DIKU_JOB_ID": launch.job,
+            "ALI_DIKU_TASK_ID": task.name,
+            "ALI_DIKU_INSTANCE_ID": number,
+            "ALI_DIKU_OSS_HOST": host,
+            "INSTANCE_COUNT": str(task.instance_count),
+            "BATCH_COMPUTE_DAG_JOB_ID": launch.job,
+            "BATCH_COMPUTE_DAG_TASK_ID": task.name,
+            "BATCH_COMPUTE_DAG_INSTANCE_ID": number,
+            "BATCH_COMPUTE_OSS_HOST": host,
+            "BATCH_COMPUTE_REGION": "local",
+            "BATCHCOMPUTE_OSS_ROOT": str(self._layout.oss),
+            **task.environment,
+            ATTEMPT_VARIABLE: launch.attempt,
+        }
