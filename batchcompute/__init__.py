@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from .client import Client
-from .config import Config, PluginConfig, RetryConfig, TransportConfig
+from .config import Config, CredentialsConfig, PluginConfig, RetryConfig, TracingConfig, TransportConfig
 from .credentials import Credentials
 from .errors import (
     BatchComputeError,
@@ -69,6 +69,7 @@ __all__ = [
     "ConnectError",
     "CreateResponse",
     "Credentials",
+    "CredentialsConfig",
     "CredentialsError",
     "DecodeError",
     "FieldError",
@@ -99,6 +100,7 @@ __all__ = [
     "TaskDag",
     "TaskDescription",
     "ThrottlingError",
+    "TracingConfig",
     "TransportConfig",
     "TransportError",
     "UnknownPropertyWarning",
