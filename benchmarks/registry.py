@@ -1,0 +1,22 @@
+"""All benchmarks, in the order in which they run. A new one is a module with a BENCHMARK, listed here.
+
+Those of the service (jobs per second, time from submission to the first instance) have their place at the end.
+"""
+
+from __future__ import annotations
+
+from . import bench_create_job, bench_get_job, bench_lists, bench_start
+from .harness import Benchmark
+
+BENCHMARKS: dict[str, Benchmark] = {
+    benchmark.name: benchmark
+    for benchmark in (
+        bench_get_job.BENCHMARK,
+        bench_lists.LIST_JOBS,
+        bench_lists.LIST_TASKS,
+        bench_create_job.FROM_DESCRIPTION,
+        bench_create_job.FROM_DICT,
+        bench_start.BENCHMARK,
+        # the service's go here
+    )
+}
