@@ -114,14 +114,11 @@ class _Account:
         from batchcompute_local import control
 
         data_dir = _data_dir()
-        key = control.read_credentials(data_dir)
-        if key is None:  # the daemon makes them before it listens
+        try:
+            key = control.read_credentials(data_dir)
+        except FileNotFoundError:  # the daemon makes them before it listens
             control.ensure_running(data_dir)
             key = control.read_credentials(data_dir)
-        if key is None:
-            from batchcompute import CredentialsError
-
-            raise CredentialsError(f"the service in {data_dir} has no readable account")
         return Credentials(*key, source=f"the service in {data_dir}")
 
 
