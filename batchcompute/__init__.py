@@ -14,8 +14,10 @@ from .client import Client
 from .config import Config, CredentialsConfig, PluginConfig, RetryConfig, TracingConfig, TransportConfig
 from .credentials import Credentials
 from .errors import (
+    AmbiguousResultError,
     BatchComputeError,
     ClientError,
+    ClockSkewWarning,
     ConfigError,
     ConnectError,
     CredentialsError,
@@ -61,9 +63,11 @@ __all__ = [
     "CN_QINGDAO",
     "CN_SHENZHEN",
     "ActionResponse",
+    "AmbiguousResultError",
     "BatchComputeError",
     "Client",
     "ClientError",
+    "ClockSkewWarning",
     "Config",
     "ConfigError",
     "ConnectError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, cast
@@ -103,19 +104,29 @@ class Client:
     # --- the ten operations
 
     def create_job(
-        self, job_desc: JobDescription | Mapping[str, Any] | str, *, timeout: float | None = None
+        self,
+        job_desc: JobDescription | Mapping[str, Any] | str,
+        *,
+        idempotency_token: str | None = None,
+        timeout: float | None = None,
     ) -> CreateResponse:
         """Submit a job; its id is `.JobId` (reference section 2.1).
 
         job_desc: JobDescription, dict or JSON text. Raises ValidationError, with every problem, before anything is sent;
         TypeError or JsonError for what is no description at all.
+        idempotency_token: 1 to 64 letters, digits, '-' and '_' of your choice; the same token with the same description is
+        the same job, for 24 hours. Only where the region supports tokens, ConfigError elsewhere; without one of yours the
+        Client makes one for each call.
         """
+        if idempotency_token is not None:
+            self._check_token(idempotency_token)
         description = job_desc if isinstance(job_desc, JobDescription) else JobDescription(job_desc)
         problems = self._hooks.validate_description(ValidationContext(description, self._region))
         if problems:
             raise ValidationError(problems)
         body = json.dumps(description.detail(), separators=(",", ":")).encode("ascii")
-        return cast(CreateResponse, self._call(ops.CREATE_JOB, ops.CREATE_JOB.target(), body, timeout))
+        target = ops.CREATE_JOB.target()
+        return cast(CreateResponse, self._call(ops.CREATE_JOB, target, body, timeout, idempotency_token))
 
     def list_jobs(self, *, timeout: float | None = None) -> ListResponse[Job]:
         """All jobs of the user, sorted by id (reference section 2.8)."""
@@ -229,12 +240,20 @@ class Client:
     def _on_job(self, operation: ops.Operation, job: JobLike, timeout: float | None, body: bytes = b"") -> Any:
         return self._call(operation, operation.target(job_id_of(job)), body, timeout)
 
-    def _call(self, operation: ops.Operation, target: str, body: bytes, timeout: float | None) -> Any:
+    def _check_token(self, token: str) -> None:
+        if not isinstance(token, str) or not re.fullmatch("[A-Za-z0-9_-]{1,64}", token):
+            raise ValueError("idempotency_token must be 1 to 64 letters, digits, '-' and '_'")
+        if not self._region.idempotent_tokens:
+            raise ConfigError(f"region {self._region.name} does not support idempotency tokens")
+
+    def _call(
+        self, operation: ops.Operation, target: str, body: bytes, timeout: float | None, token: str | None = None
+    ) -> Any:
         if timeout is None:
             timeout = self._timeout
         else:
             check_timeout(timeout)
-        return self._pipeline.call(operation, target, body, timeout)
+        return self._pipeline.call(operation, target, body, timeout, token)
 
 
 def job_id_of(job: JobLike) -> str:

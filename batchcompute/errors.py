@@ -10,7 +10,8 @@
     ├── TransportError                    no answer arrived
     │   ├── ConnectError (ConnectionError)      the request was never sent
     │   ├── ResponseLostError (ConnectionError) it may have reached the service
-    │   └── RequestTimeoutError (TimeoutError)  it may have reached the service
+    │   ├── RequestTimeoutError (TimeoutError)  it may have reached the service
+    │   └── AmbiguousResultError                whether it was done is not known; `observed` says what was seen
     ├── DecodeError (ValueError)          the service answered something that cannot be understood
     ├── ClientError                       the service answered with an error
     │   ├── NotFoundError                 404
@@ -26,7 +27,8 @@ Wrong types raise the built-in TypeError, as the standard library does.
 
     UserWarning
     ├── UnknownPropertyWarning            a property that the class does not have was dropped
-    └── PluginWarning                     a plugin was left out
+    ├── PluginWarning                     a plugin was left out
+    └── ClockSkewWarning                  this machine's clock is off; the service's time is used
 """
 
 from __future__ import annotations
@@ -126,6 +128,31 @@ class ResponseLostError(TransportError, ConnectionError):
 
 class RequestTimeoutError(TransportError, TimeoutError):
     """No answer came in time; the request may have reached the service."""
+
+
+class AmbiguousResultError(TransportError):
+    """A call that changes something may or may not have been done: repeating it blindly could do it twice.
+
+    Attributes: `operation` (its name), `observed`: the jobs that were seen afterwards and may be its work (for create_job
+    those of the same name that are new, otherwise the job itself), None when nothing could be seen; `idempotency_token`:
+    calling again with it is safe where the region supports tokens, None elsewhere.
+    """
+
+    def __init__(
+        self, operation: str, why: str, observed: list[Job] | None = None, idempotency_token: str | None = None
+    ) -> None:
+        super().__init__(operation, why, observed, idempotency_token)
+        self.operation = operation
+        self.why = why
+        self.observed = observed
+        self.idempotency_token = idempotency_token
+
+    def __str__(self) -> str:
+        text = f"{self.operation} may or may not have been done: {self.why}"
+        if self.observed is None:
+            return f"{text}; nothing could be observed afterwards"
+        seen = ", ".join(f"{job.JobId} is {job.State}" for job in self.observed)
+        return f"{text}; afterwards {seen or 'there is no such job'}"
 
 
 class DecodeError(BatchComputeError, ValueError):
@@ -239,13 +266,20 @@ class UnknownPropertyWarning(UserWarning):
     """A property that the class does not have was dropped."""
 
 
+class ClockSkewWarning(UserWarning):
+    """This machine's clock is off; the service's time is used for signing."""
+
+
 class PluginWarning(UserWarning):
     """A plugin was left out."""
 
 
 def shorten(value: object, limit: int = 80) -> str:
     """The repr of a value, cut in the middle of a line rather than flooding it."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of thousands of digits, a list of thousands of levels
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

@@ -36,6 +36,11 @@ class Operation:
     repeatable: bool
     states: tuple[str, ...] = ()
 
+    @property
+    def mutating(self) -> bool:
+        """Whether it changes anything."""
+        return self.method != "GET"
+
     def target(self, job: str = "") -> str:
         """The request target. The id is percent-encoded: it must not change the path (facts 1.4)."""
         return self.path.replace("{job}", quote(job, safe=""))
@@ -79,14 +84,21 @@ OPERATIONS = {
 }
 
 
-def may_repeat(operation: Operation, error: BaseException) -> bool:
-    """Whether repeating the operation after this error can neither do it twice nor report a success as a failure.
+def may_repeat(error: BaseException, repeatable: bool) -> bool:
+    """Whether repeating a call after this error can neither do it twice nor report a success as a failure.
 
     What was never sent, and what the service refused before doing anything, may always be repeated; a lost answer or a
-    failure inside the service only where the operation is `repeatable`.
+    failure inside the service only where the call is `repeatable`.
     """
     if isinstance(error, TransportError):
-        return operation.repeatable or not error.sent
+        return repeatable or not error.sent
     if isinstance(error, ThrottlingError):
         return True
-    return isinstance(error, ServerError) and error.status in (500, 502, 503, 504) and operation.repeatable
+    return isinstance(error, ServerError) and error.status in (500, 502, 503, 504) and repeatable
+
+
+def may_be_done(error: BaseException) -> bool:
+    """Whether a call that ended in this error may have been done all the same: the answer was lost on its way."""
+    if isinstance(error, TransportError):
+        return error.sent
+    return isinstance(error, ServerError) and error.status in (502, 504)  # what a gateway answers for a lost answer

@@ -8,21 +8,33 @@ call -> [ attempt 1; after a failure the retry policy takes over, and each attem
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .builtins.decoding import error_of
+from .ambiguity import ambiguous
+from .builtins.decoding import date_of, error_of, is_clock_error
 from .config import Config
 from .credentials import Credentials
-from .errors import BatchComputeError, ConfigError, RequestTimeoutError, did_you_mean
+from .errors import (
+    BatchComputeError,
+    ClientError,
+    ClockSkewWarning,
+    ConfigError,
+    DecodeError,
+    RequestTimeoutError,
+    ThrottlingError,
+    did_you_mean,
+    warn_caller,
+)
 from .hooks import AttemptContext, CallContext, CallResult, CredentialProvider, ResponseContext, Transport
 from .hooks.manager import Hooks
-from .operations import Operation
+from .operations import Operation, may_be_done
 from .regions import Region
-from .wire import Endpoint, Request, Response
+from .wire import IDEMPOTENCY_HEADER, Endpoint, Request, Response
 
 USER_AGENT = "batchcompute-python/3"
 # What every request says about itself, as SDK 0.1a13 did (facts 1.3).
@@ -48,30 +60,52 @@ class Pipeline:
         self._transports: dict[str, Transport] = {}
         self._providers: dict[str, CredentialProvider] | None = None
         self._lock = threading.Lock()
+        self.clock_offset = 0.0
+        """Seconds that the service's clock is ahead of ours; set once, when the service has refused our Date."""
 
     def context(
-        self, operation: Operation, target: str, body: bytes = b"", timeout: float | None = None
+        self,
+        operation: Operation,
+        target: str,
+        body: bytes = b"",
+        timeout: float | None = None,
+        token: str | None = None,
     ) -> CallContext:
-        """The context of a call; `timeout` is seconds for all of it."""
+        """The context of a call; `timeout` is seconds for all of it, `token` the caller's own idempotency token."""
         headers = HEADERS
         if body:
             from hashlib import md5
 
-            headers = {**HEADERS, "contentmd5": md5(body, usedforsecurity=False).hexdigest()}
+            headers = {**headers, "contentmd5": md5(body, usedforsecurity=False).hexdigest()}
+        if operation.mutating and self._region.idempotent_tokens:
+            headers = {**headers, IDEMPOTENCY_HEADER: token or os.urandom(16).hex()}
         deadline = None if timeout is None else time.monotonic() + timeout
         request = Request(operation.method, target, headers, body)
         return CallContext(operation, self._region, self._config, request, self._credentials, deadline)
 
-    def call(self, operation: Operation, target: str, body: bytes = b"", timeout: float | None = None) -> Any:
+    def call(
+        self,
+        operation: Operation,
+        target: str,
+        body: bytes = b"",
+        timeout: float | None = None,
+        token: str | None = None,
+    ) -> Any:
         """Do one call and decode its answer."""
-        ctx = self.context(operation, target, body, timeout)
+        ctx = self.context(operation, target, body, timeout, token)
         attempts = _Attempts(self, ctx)
-        started = time.monotonic()
+        began, started = time.time(), time.monotonic()
         response: Response | None = None
         error: BaseException | None = None
         try:
             response = attempts.run()
             return self._hooks.decode_response(ResponseContext(ctx, response, self._humanize))
+        except BatchComputeError as caught:
+            error = caught
+            if operation.mutating and attempts.leave_open(caught):
+                error = ambiguous(self, ctx, caught, began)
+                raise error from caught
+            raise
         except BaseException as caught:
             error = caught
             raise
@@ -79,6 +113,11 @@ class Pipeline:
             if self._hooks.observed("after_call"):
                 elapsed = time.monotonic() - started
                 self._hooks.observe("after_call", CallResult(ctx, attempts.number, elapsed, response, error))
+
+    def look(self, operation: Operation, target: str, timeout: float) -> Any:
+        """One attempt of a call that only reads; its times stay numbers."""
+        ctx = self.context(operation, target, timeout=timeout)
+        return self._hooks.decode_response(ResponseContext(ctx, self.attempt(ctx, 1)))
 
     def attempt(self, call: CallContext, number: int) -> Response:
         """One attempt: resolve, sign, send. Raises what went wrong."""
@@ -88,7 +127,7 @@ class Pipeline:
         credentials = hooks.resolve_credentials(call) or self._of_region(call.region)
         template = call.request
         request = Request(template.method, template.target, template.headers, template.body, endpoint, timeout)
-        ctx = AttemptContext(call, number, request, endpoint, credentials)
+        ctx = AttemptContext(call, number, request, endpoint, credentials, clock_offset=self.clock_offset)
         extra = hooks.request_headers(ctx)
         if extra:
             request = replace(request, headers={**request.headers, **extra})
@@ -105,6 +144,7 @@ class Pipeline:
             response = transport.send(request)
             if not 200 <= response.status < 300:
                 error = error_of(response)
+                self._note_clock(error, response)
                 raise error
             return response
         except BatchComputeError as caught:
@@ -120,6 +160,18 @@ class Pipeline:
         """`fn` under the retry policy; without one, once."""
         policy = self._hooks.retry_policy(ctx)
         return policy(fn) if policy is not None else fn()
+
+    def _note_clock(self, error: BatchComputeError, response: Response) -> None:
+        """Learn the service's time from an answer that refused ours; once, so that nobody leads us about."""
+        if not is_clock_error(error) or self.clock_offset:
+            return
+        there = date_of(response)
+        if there is not None:
+            self.clock_offset = there - time.time()
+            warn_caller(
+                f"this machine's clock is {-self.clock_offset:+.0f} seconds off the service's; the service's time is used",
+                ClockSkewWarning,
+            )
 
     def _of_region(self, region: Region) -> Credentials | None:
         """What the region's own credential provider has, when nobody else had credentials."""
@@ -153,18 +205,29 @@ class Pipeline:
 class _Attempts:
     """The attempts of one call. The retry policy is asked only after a first failure, which then counts as attempt 1."""
 
-    __slots__ = ("_ctx", "_first", "_pipeline", "number")
+    __slots__ = ("_ctx", "_first", "_lost", "_pipeline", "number")
 
     def __init__(self, pipeline: Pipeline, ctx: CallContext) -> None:
         self._pipeline = pipeline
         self._ctx = ctx
         self._first: BatchComputeError | None = None
+        self._lost = False
         self.number = 0
 
+    def leave_open(self, last: BatchComputeError) -> bool:
+        """Whether the call may have been done, although it ended in this error."""
+        if isinstance(last, DecodeError):
+            return True
+        refused = isinstance(last, ClientError) and last.status < 500 and not isinstance(last, ThrottlingError)
+        return self._lost and not refused
+
     def run(self) -> Response:
+        offset = self._pipeline.clock_offset
         try:
             return self._next()
         except BatchComputeError as error:
+            if is_clock_error(error) and self._pipeline.clock_offset != offset:
+                return self.run()  # nothing was done; it is signed with the right time now
             self._first = error
         try:
             return self._pipeline.retried(self._ctx, self._next)
@@ -178,7 +241,11 @@ class _Attempts:
         if first is not None:
             raise first
         self.number += 1
-        return self._pipeline.attempt(self._ctx, self.number)
+        try:
+            return self._pipeline.attempt(self._ctx, self.number)
+        except BatchComputeError as error:
+            self._lost = self._lost or may_be_done(error)
+            raise
 
 
 def _left(call: CallContext) -> float | None:

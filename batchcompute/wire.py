@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 API_VERSION = "2015-06-30"
+IDEMPOTENCY_HEADER = "x-acs-idempotent-token"
 
 
 @dataclass(frozen=True, slots=True)

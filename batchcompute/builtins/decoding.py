@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -108,16 +109,30 @@ def error_of(response: Response) -> ClientError:
     )
 
 
+def is_clock_error(error: BaseException) -> bool:
+    """Whether the service refused a request for its Date (facts 2.11)."""
+    return isinstance(error, ClientError) and error.code in ("InvalidTimeStamp.Expired", "IllegalTimestamp")
+
+
+def date_of(response: Response) -> float | None:
+    """The service's time in seconds since 1970, None when the answer does not tell."""
+    return _http_time(response.headers.get("date", ""))
+
+
 def _retry_after(text: str) -> float | None:
     """Seconds of a Retry-After header: a number, or a date."""
     if text.isdigit():
         return float(text)
+    at = _http_time(text)
+    return None if at is None else max(0.0, at - time.time())
+
+
+def _http_time(text: str) -> float | None:
     if not text:
         return None
-    import time
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
+        return parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, OverflowError):
         return None

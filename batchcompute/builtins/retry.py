@@ -36,7 +36,7 @@ def retry_policy(ctx: CallContext) -> RetryPolicy:
         return state.attempt_number >= config.attempts or time.monotonic() + state.upcoming_sleep >= ends
 
     return Retrying(
-        retry=retry_if_exception(partial(may_repeat, ctx.operation)),
+        retry=retry_if_exception(partial(may_repeat, repeatable=ctx.repeatable)),
         stop=stop,
         wait=wait,
         reraise=True,

@@ -7,6 +7,7 @@ import os
 import time
 from base64 import b64encode
 from collections.abc import Mapping
+from functools import lru_cache
 
 from ..errors import CredentialsError
 from ..hooks import AttemptContext, hookimpl
@@ -16,7 +17,8 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def http_date(seconds: float) -> str:
+@lru_cache(maxsize=1)
+def http_date(seconds: int) -> str:
     """A time as RFC 1123 wants it, whatever the locale (the original SDK's strftime was not, facts 1.9 number 21)."""
     at = time.gmtime(seconds)
     return (
@@ -27,10 +29,11 @@ def http_date(seconds: float) -> str:
 
 def string_to_sign(method: str, target: str, headers: Mapping[str, str]) -> str:
     """The text that is signed (facts 1.4). `headers` has lower-case names; the body is not covered."""
-    acs = sorted(name for name in headers if name.startswith("x-acs-"))
     get = headers.get
     lines = [method, get("accept", ""), get("content-md5", ""), get("content-type", ""), get("date", "")]
-    return "\n".join([*lines, *(f"{name}:{headers[name]}" for name in acs), target])
+    lines += [f"{name}:{headers[name]}" for name in sorted(headers) if name[:6] == "x-acs-"]
+    lines.append(target)
+    return "\n".join(lines)
 
 
 def signature(secret: str, text: str) -> str:
@@ -47,7 +50,7 @@ def sign_request(ctx: AttemptContext) -> dict[str, str]:
             f"no access key for region {ctx.endpoint.region}: pass access_key_id and access_key_secret to Client"
         )
     headers = {
-        "date": http_date(time.time()),
+        "date": http_date(time.time() + ctx.clock_offset),
         "x-acs-access-key-id": credentials.access_key_id,
         "x-acs-region-id": ctx.endpoint.region,
         "x-acs-signature-method": "HMAC-SHA1",

@@ -11,7 +11,7 @@ from ..credentials import Credentials
 from ..operations import Operation
 from ..regions import Region
 from ..resources import JobDescription
-from ..wire import Endpoint, Request, Response
+from ..wire import IDEMPOTENCY_HEADER, Endpoint, Request, Response
 
 if TYPE_CHECKING:
     from ..errors import BatchComputeError
@@ -39,13 +39,24 @@ class CallContext:
     credentials: Credentials | None = None
     deadline: float | None = None
 
+    @property
+    def idempotency_token(self) -> str | None:
+        """The token by which the service knows a repeated call, None where the region has no such thing."""
+        return self.request.headers.get(IDEMPOTENCY_HEADER)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the call may be repeated after its answer was lost."""
+        return self.operation.repeatable or self.idempotency_token is not None
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
     """One attempt of a call, `number` from 1.
 
     `request` has the endpoint, and after signing all headers. In after_attempt exactly one of `response` and `error` is set,
-    or both when the service answered with an error; `elapsed` is seconds.
+    or both when the service answered with an error; `elapsed` is seconds. `clock_offset` is the seconds to add to this
+    machine's clock to get the service's (0 until an answer has shown otherwise).
     """
 
     call: CallContext
@@ -56,6 +67,7 @@ class AttemptContext:
     response: Response | None = None
     error: BatchComputeError | None = None
     elapsed: float = 0.0
+    clock_offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

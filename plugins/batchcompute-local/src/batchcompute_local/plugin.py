@@ -38,7 +38,18 @@ def register_regions(ctx: RegistrationContext) -> Iterable[Region]:
         return ()
     from batchcompute_local.ranges import LOCAL_RANGES
 
-    return (Region(NAME, NAME, scheme="unix", transport=NAME, credential_provider=NAME, ranges=LOCAL_RANGES, port=0),)
+    return (
+        Region(
+            NAME,
+            NAME,
+            scheme="unix",
+            transport=NAME,
+            credential_provider=NAME,
+            ranges=LOCAL_RANGES,
+            port=0,
+            idempotent_tokens=True,
+        ),
+    )
 
 
 @hookimpl
