@@ -67,12 +67,12 @@ class Region:
     ranges: Ranges = field(default_factory=Ranges)
     idempotent_tokens: bool = False
     aliases: tuple[str, ...] = ()
+    endpoint: Endpoint = field(init=False, repr=False, compare=False)
+    """Where its requests go."""
 
-    @property
-    def endpoint(self) -> Endpoint:
-        """Where its requests go."""
+    def __post_init__(self) -> None:
         port = self.port if self.port is not None else {"http": 80, "https": 443}.get(self.scheme, 0)
-        return Endpoint(self.scheme, self.host, port, self.name, self.transport)
+        object.__setattr__(self, "endpoint", Endpoint(self.scheme, self.host, port, self.name, self.transport))
 
 
 # Facts 1.1 (hosts); HTTPS unless a URL says otherwise.

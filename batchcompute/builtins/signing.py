@@ -50,7 +50,7 @@ def sign_request(ctx: AttemptContext) -> dict[str, str]:
             f"no access key for region {ctx.endpoint.region}: pass access_key_id and access_key_secret to Client"
         )
     headers = {
-        "date": http_date(time.time() + ctx.clock_offset),
+        "date": http_date(int(time.time() + ctx.clock_offset)),
         "x-acs-access-key-id": credentials.access_key_id,
         "x-acs-region-id": ctx.endpoint.region,
         "x-acs-signature-method": "HMAC-SHA1",

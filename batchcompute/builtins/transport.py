@@ -84,7 +84,7 @@ class PooledTransport:
             )
         except Exception as error:
             raise _explained(error, endpoint) from error
-        headers = {name.lower(): value for name, value in answer.headers.items()}
+        headers = {name.lower(): value for name, value in answer.headers.iteritems()}
         return Response(answer.status, headers, answer.data)
 
     def _pool(self, endpoint: Endpoint) -> urllib3.HTTPConnectionPool:

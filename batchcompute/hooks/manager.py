@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from typing import Any, BinaryIO, cast
 
@@ -26,7 +26,7 @@ from .contexts import (
     TimestampContext,
     ValidationContext,
 )
-from .specs import CredentialProvider, ObjectStore, Observer, RetryPolicy, TransportFactory
+from .specs import CredentialProvider, ObjectStore, RetryPolicy, TransportFactory
 
 ENTRY_POINT_GROUP = "batchcompute"
 _log = logging.getLogger("batchcompute.plugins")
@@ -71,13 +71,13 @@ class Hooks:
         for number, plugin in enumerate(plugins):
             self._register(getattr(plugin, "name", None) or f"argument {number}: {_name_of(plugin)}", plugin)
         hook = self._manager.hook
-        self._resolve_endpoint = hook.resolve_endpoint
-        self._resolve_credentials = hook.resolve_credentials
+        self._resolve_endpoint = self._first("resolve_endpoint")
+        self._resolve_credentials = self._first("resolve_credentials")
         self._request_headers = hook.request_headers if hook.request_headers.get_hookimpls() else None
-        self._sign_request = hook.sign_request
-        self._decode_response = hook.decode_response
-        self._humanize_timestamp = hook.humanize_timestamp
-        self._observers = {name: self._observers_of(name) for name in ("before_attempt", "after_attempt", "after_call")}
+        self._sign_request = self._first("sign_request")
+        self._decode_response = self._first("decode_response")
+        self._humanize_timestamp = self._first("humanize_timestamp")
+        self._observers = {name: self._calls_of(name) for name in ("before_attempt", "after_attempt", "after_call")}
 
     # --- loading
 
@@ -123,12 +123,37 @@ class Hooks:
                     return f"implements {caller.name!r} as a coroutine; hooks are plain functions"
         return None
 
-    def _observers_of(self, hook: str) -> list[tuple[str, Observer]]:
-        found: list[tuple[str, Observer]] = []
+    def _calls_of(self, hook: str) -> list[tuple[str, Callable[[Any], Any]]]:
+        """(plugin, function of the context) of every implementation, in the order in which they are asked."""
+        found: list[tuple[str, Callable[[Any], Any]]] = []
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             call = implementation.function
-            found.append((implementation.plugin_name, call if implementation.argnames else _without_context(call)))
+            found.append(
+                (implementation.plugin_name, call if implementation.argnames else partial(_ignore_context, call))
+            )
         return found
+
+    def _first(self, hook: str) -> Callable[[Any], Any]:
+        """What calls a firstresult hook that every request needs.
+
+        No plugin comes or goes after __init__, so the calls need not be put together anew each time: that is what
+        pluggy spends most of its time on. It still does so where a plugin wraps the hook.
+        """
+        caller = getattr(self._manager.hook, hook)
+        if any(implementation.wrapper or implementation.hookwrapper for implementation in caller.get_hookimpls()):
+            return lambda ctx: caller(ctx=ctx)
+        calls = tuple(call for _, call in self._calls_of(hook))
+        if len(calls) == 1:
+            return calls[0]
+
+        def first(ctx: Any) -> Any:
+            for call in calls:
+                answer = call(ctx)
+                if answer is not None:
+                    return answer
+            return None
+
+        return first
 
     def plugins(self) -> list[tuple[str, list[str]]]:
         """(name, hooks) of every plugin in use, in the order in which they are asked."""
@@ -165,14 +190,14 @@ class Hooks:
 
     def resolve_endpoint(self, ctx: CallContext) -> Endpoint:
         """Where a request goes."""
-        answer = self._resolve_endpoint(ctx=ctx)
+        answer = self._resolve_endpoint(ctx)
         if isinstance(answer, Endpoint):
             return answer
         raise _unusable("resolve_endpoint", answer, "an Endpoint")
 
     def resolve_credentials(self, ctx: CallContext) -> Credentials | None:
         """Who is asking; None when nobody knows."""
-        answer = self._resolve_credentials(ctx=ctx)
+        answer = self._resolve_credentials(ctx)
         if answer is None or isinstance(answer, Credentials):
             return answer
         raise _unusable("resolve_credentials", answer, "Credentials or None")
@@ -195,7 +220,7 @@ class Hooks:
 
     def sign_request(self, ctx: AttemptContext) -> Mapping[str, str]:
         """The headers of a signature."""
-        answer = self._sign_request(ctx=ctx)
+        answer = self._sign_request(ctx)
         if isinstance(answer, Mapping):
             return answer
         raise _unusable("sign_request", None, "the signature's headers")
@@ -206,11 +231,11 @@ class Hooks:
 
     def decode_response(self, ctx: ResponseContext) -> Any:
         """The object that a call returns."""
-        return self._decode_response(ctx=ctx)
+        return self._decode_response(ctx)
 
     def humanize_timestamp(self, seconds: int) -> str | int:
         """A time as text; the number itself when no plugin knows better."""
-        answer = self._humanize_timestamp(ctx=TimestampContext(seconds))
+        answer = self._humanize_timestamp(TimestampContext(seconds))
         return seconds if answer is None else cast(str, answer)
 
     def fetch_log(self, ctx: LogContext) -> BinaryIO | None:
@@ -239,10 +264,6 @@ class Hooks:
 
 # The plugins' headers must not replace these: the signature and the framing depend on them.
 _OWN_HEADERS = frozenset({"accept", "authorization", "content-length", "content-type", "date", "host"})
-
-
-def _without_context(call: Observer) -> Observer:
-    return partial(_ignore_context, call)
 
 
 def _ignore_context(call: Any, ctx: object) -> Any:
