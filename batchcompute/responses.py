@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, SupportsIndex, overload
 
+from .errors import FieldError, did_you_mean
 from .fields import E, Items, LazyList, Number, State, Text, Time
 from .jsonizable import Jsonizable, Origin, Record
 from .resources import JobDescription
@@ -183,8 +184,18 @@ class ListResponse(LazyList[E]):
         """The Date header of the answer."""
         return self._meta.date
 
-    def __getitem__(self, index: Any) -> Any:
-        return getattr(self, index) if index in _META else super().__getitem__(index)
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> E: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[E]: ...
+    @overload
+    def __getitem__(self, index: str) -> Any: ...
+    def __getitem__(self, index: SupportsIndex | slice | str) -> E | list[E] | Any:
+        if isinstance(index, str):
+            if index in _META:
+                return getattr(self, index)
+            raise FieldError(f"a list response has no property {index!r}{did_you_mean(index, _META)}")
+        return super().__getitem__(index)
 
     def __reduce__(self) -> tuple[Any, ...]:
         origin = Origin(self.RequestId, self.StatusCode, self.Date)

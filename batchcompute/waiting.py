@@ -38,7 +38,7 @@ def wait(
                 _raise_unless_finished(client, job)
             return job
         if ends is not None and time.monotonic() >= ends:
-            raise WaitTimeoutError(f"job {job_id} is still {job.State} after {timeout} seconds; it goes on", job)
+            raise WaitTimeoutError(f"{job_id} is still {job.State} after {timeout} seconds; it goes on", job)
         pause = interval if ends is None else min(interval, max(0.0, ends - time.monotonic()))
         time.sleep(pause)
         interval = min(interval * GROWTH, LONGEST_INTERVAL)
@@ -46,10 +46,10 @@ def wait(
 
 def _raise_unless_finished(client: Client, job: JobResponse) -> None:
     if job.State == "Stopped":
-        raise JobStoppedError(f"job {job.JobId} was stopped", job)
+        raise JobStoppedError(f"{job.JobId} was stopped", job)
     if job.State == "Failed":
         where, log = _failing_instance(client, job.JobId)
-        raise JobFailedError(f"job {job.JobId} failed{where}", job, log)
+        raise JobFailedError(f"{job.JobId} failed{where}", job, log)
 
 
 def _failing_instance(client: Client, job_id: str) -> tuple[str, str]:

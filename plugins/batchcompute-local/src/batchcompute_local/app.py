@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from batchcompute_local import idempotency
 from batchcompute_local.auth import VERSION, Authenticator, check_body
 from batchcompute_local.descriptions import read_description
 from batchcompute_local.engine import Engine
@@ -89,11 +90,19 @@ class Front:
         body = await self._body(request)
         check_body(headers, body)
         self.last_request = time.monotonic()
-        if raw_path == "/jobs" and request.method == "POST":
-            return await self._create(account.owner, body)
-        operation = self._operation(request.method, raw_path, query, body)
-        result = await asyncio.wrap_future(self._engine.submit(partial(operation, account.owner)))
-        return 200, b"" if result is None else await _offload(result)
+        creates = raw_path == "/jobs" and request.method == "POST"
+        if creates:
+            operation = await self._creation(body)
+        else:
+            operation = self._operation(request.method, raw_path, query, body)
+        run = partial(operation, account.owner)
+        token = request.headers.get(idempotency.HEADER)
+        if token is not None and request.method != "GET":
+            idempotency.check_token(token)
+            digest = idempotency.digest_of(request.method, target, body)
+            run = partial(idempotency.once, self._engine, account.owner, token, digest, run)
+        result = await asyncio.wrap_future(self._engine.submit(run))
+        return 201 if creates else 200, b"" if result is None else await _offload(result)
 
     async def _body(self, request: Request) -> bytes:
         limit = self._settings.max_body_bytes
@@ -104,11 +113,10 @@ class Front:
                 raise ServiceError(403, "InvalidHttpBody", f"The body is larger than {limit} bytes.")
         return bytes(body)
 
-    async def _create(self, owner: int, body: bytes) -> tuple[int, bytes]:
+    async def _creation(self, body: bytes) -> Operation:
         read = partial(read_description, body, self._settings)
         plan = read() if len(body) < _LARGE_BODY else await asyncio.to_thread(read)
-        future = self._engine.submit(lambda: self._service.create_job(owner, plan))
-        return 201, _dump(await asyncio.wrap_future(future))
+        return lambda owner: self._service.create_job(owner, plan)
 
     def _operation(self, method: str, path: str, query: str, body: bytes) -> Operation:
         """The operation behind a method and a target (facts 1.2). Raises ServiceError 400."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from batchcompute.errors import JsonError
 from batchcompute.resources import JobDescription, TaskDescription
 from batchcompute.validation import check_job, find_cycle
 from batchcompute_local.errors import ServiceError, invalid
@@ -51,7 +52,7 @@ def _parse(body: bytes) -> JobDescription:
         del dag["Dependences"]
     try:
         return JobDescription.from_wire(data)
-    except TypeError as error:
+    except (TypeError, JsonError) as error:
         raise invalid(str(error).partition(":")[0], str(error)) from None
 
 

@@ -143,6 +143,15 @@ class Job:
         return held
 
 
+@dataclass(frozen=True)
+class StoredAnswer:
+    """What a request with an idempotency token was answered: `digest` of the request, JSON `text`, epoch seconds `at`."""
+
+    digest: str
+    text: str
+    at: float
+
+
 @dataclass
 class Changes:
     """What the next commit has to write. Keyed, so that ten changes of one row are written once."""
@@ -152,6 +161,8 @@ class Changes:
     tasks: dict[tuple[int, int], Task] = field(default_factory=dict)
     instances: dict[tuple[int, int, int], Instance] = field(default_factory=dict)
     deleted: set[int] = field(default_factory=set)
+    answers: dict[tuple[int, str], StoredAnswer] = field(default_factory=dict)
+    forget_answers_before: float = 0.0
 
     def touch(self, job: Job, task: Task | None = None, instance: Instance | None = None) -> None:
         """Note that these rows changed."""
@@ -163,11 +174,11 @@ class Changes:
 
     def clear(self) -> None:
         """All is written."""
-        for part in (self.created, self.jobs, self.tasks, self.instances, self.deleted):
+        for part in (self.created, self.jobs, self.tasks, self.instances, self.deleted, self.answers):
             part.clear()
 
     def __bool__(self) -> bool:
-        return bool(self.jobs or self.created or self.deleted)
+        return bool(self.jobs or self.created or self.deleted or self.answers)
 
 
 def attempt_id(job: Job, task: Task, instance: Instance) -> str:

@@ -67,10 +67,10 @@ class Counts(NamedTuple):
     def move(self, old: State, new: State, number: int = 1) -> Counts:
         """`number` parts went from `old` to `new`. Raises ValueError if there are not that many."""
         values = list(self)
+        if values[old - 1] < number:
+            raise ValueError(f"no {number} parts are {old.title}")
         values[old - 1] -= number
         values[new - 1] += number
-        if values[old - 1] < 0:
-            raise ValueError(f"no {number} parts are {old.title}")
         return Counts(*values)
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from batchcompute_local.model import Changes, Instance, Job, Task
+from batchcompute_local.model import Changes, Instance, Job, StoredAnswer, Task
 from batchcompute_local.plan import build_plan
 from batchcompute_local.states import Counts, State
 
@@ -39,6 +39,12 @@ _MIGRATIONS = (
         attempt INTEGER NOT NULL, started REAL NOT NULL, ended REAL NOT NULL, worker_started REAL NOT NULL,
         worker_ended REAL NOT NULL, exit_code INTEGER, signal INTEGER, reason TEXT NOT NULL, host TEXT NOT NULL,
         PRIMARY KEY (job, task, number)) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE answers (
+        owner INTEGER NOT NULL, token TEXT NOT NULL, digest TEXT NOT NULL, text TEXT NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (owner, token)) WITHOUT ROWID;
+    CREATE INDEX answers_by_age ON answers (at);
     """,
 )
 """One script per schema version; `PRAGMA user_version` is the number of those already run."""
@@ -108,6 +114,10 @@ class Store:
             db.execute("DELETE FROM jobs WHERE seq = ?", (seq,))
             for table in ("descriptions", "tasks", "instances"):
                 db.execute(f"DELETE FROM {table} WHERE job = ?", (seq,))  # noqa: S608
+        if changes.answers:
+            db.execute("DELETE FROM answers WHERE at < ?", (changes.forget_answers_before,))
+            rows = [(*key, one.digest, one.text, one.at) for key, one in changes.answers.items()]
+            db.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)", rows)
         changes.clear()
 
     def commit(self, changes: Changes) -> None:
@@ -135,6 +145,13 @@ class Store:
         """The stored description as JSON text."""
         row = self._db.execute("SELECT text FROM descriptions WHERE job = ?", (seq,)).fetchone()
         return str(row[0])
+
+    def answer(self, owner: int, token: str) -> StoredAnswer | None:
+        """What a request with this token was answered; None if there was none, or too long ago."""
+        row = self._db.execute(
+            "SELECT digest, text, at FROM answers WHERE owner = ? AND token = ?", (owner, token)
+        ).fetchone()
+        return StoredAnswer(*row) if row else None
 
     def complete(self, job: Job) -> Job:
         """`job`, a summary, with its plan, tasks and instances."""

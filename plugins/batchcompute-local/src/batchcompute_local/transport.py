@@ -7,13 +7,13 @@ import threading
 from pathlib import Path
 
 import urllib3
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import NewConnectionError
+
 from batchcompute.builtins.transport import PooledTransport
 from batchcompute.config import TransportConfig
 from batchcompute.errors import ConnectError
 from batchcompute.wire import Endpoint, Request, Response
-from urllib3.connection import HTTPConnection
-from urllib3.exceptions import NewConnectionError
-
 from batchcompute_local import control
 
 
