@@ -76,7 +76,8 @@ class PluginConfig:
 class Config:
     """Everything a Client can be told besides its arguments, which win over it.
 
-    The access key is that of the profile. `sections` holds what plugins declared, by section and key.
+    The access key is that of the profile. `sections` holds what plugins declared, by section and key. `ambient` is True only
+    when files and the environment were read to make it; a Config made by hand uses nothing of them, credentials included.
     """
 
     endpoint: str | None = None
@@ -91,3 +92,4 @@ class Config:
     credentials: CredentialsConfig = field(default_factory=CredentialsConfig)
     plugins: PluginConfig = field(default_factory=PluginConfig)
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    ambient: bool = False
