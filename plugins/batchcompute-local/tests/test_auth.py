@@ -1,0 +1,143 @@
+"""The signature: the vectors of facts 1.4, tampering, the window, the nonces."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batchcompute_local.auth import (
+    Account,
+    Authenticator,
+    OneAccount,
+    check_body,
+    ensure_credentials,
+    sign,
+    strings_to_sign,
+)
+from batchcompute_local.errors import ServiceError
+
+NOW = datetime(2015, 6, 30, 8, tzinfo=UTC).timestamp()
+VECTORS = [
+    ("GET", "/jobs", "ardeLAM3VdYbAOzW0gZxjJsnWMQ=", "2zymSd4IQiLP+5hvpqHEpyjY1IM="),
+    ("POST", "/jobs", "W7exzvP1PjYpfaEDZTKSM5pqtIU=", "QCFTHev+wgq8Gb2EErTFuPHUd9I="),
+    ("PUT", "/jobs/job-1?Action=Stop", "b+HqARsPGdrvPhT9mbcp+OKAy4w=", "7MtaRzktBfenDkJXEGkOcpcvzUQ="),
+    ("PUT", "/jobs/job-1/Priority", "SUAoZ/HynjR7Ddk4FO1RoThC/sA=", "IzOqeZ/5iGsBKHlJenvj1+eSUIk="),
+    ("DELETE", "/jobs/job-1", "rSsCF5ZgxEeqgGEt+cQ/SX/nh/4=", "7XDubE0Z/s1aC/duvie9bq0xWRg="),
+    ("GET", "/images", "zPaS+3ntcQvEPhpt0wuPY1ext1c=", "uWpfbodpCHqtSxa2Zvyydq0Cq1Y="),
+]
+
+
+def _headers(signature: str, content_type: str = "application/json", **more: str) -> dict[str, str]:
+    return {
+        "accept": "application/json",
+        "content-type": content_type,
+        "date": "Tue, 30 Jun 2015 08:00:00 GMT",
+        "x-acs-version": "2015-06-30",
+        "x-acs-access-key-id": "testid",
+        "x-acs-region-id": "cn-qingdao",
+        "x-acs-signature-method": "HMAC-SHA1",
+        "x-acs-signature-version": "1.0",
+        "x-acs-signature-nonce": "00000000-0000-1000-8000-000000000000",
+        "authorization": f"acs testid:{signature}",
+    } | {name.replace("_", "-"): value for name, value in more.items()}
+
+
+def _authenticator(clock: Any = lambda: NOW, **account: Any) -> Authenticator:
+    return Authenticator(OneAccount(Account(7, "testid", "testsecret", **account)), clock)
+
+
+def _code(headers: dict[str, str] | list[tuple[str, str]], checker: Authenticator | None = None, **on: str) -> str:
+    pairs = list(headers.items()) if isinstance(headers, dict) else headers
+    with pytest.raises(ServiceError) as caught:
+        (checker or _authenticator()).check(on.get("method", "GET"), on.get("target", "/jobs"), pairs)
+    assert caught.value.status < 500
+    return caught.value.code
+
+
+@pytest.mark.parametrize(("method", "target", "html", "json"), VECTORS)
+def test_vectors(method: str, target: str, html: str, json: str) -> None:
+    for content_type, signature in (("text/html", html), ("application/json", json)):
+        account = _authenticator().check(method, target, _headers(signature, content_type).items())
+        assert account.owner == 7
+
+
+def test_vector_with_a_token() -> None:
+    headers = _headers("AiTJxNKvFIDFqanmAww+a1PuDF8=", x_acs_security_token="tok")
+    assert _authenticator().check("GET", "/jobs", headers.items()).owner == 7
+
+
+def test_the_variant_of_the_javascript_sdk() -> None:
+    headers = _headers("", x_acs_date="Tue, 30 Jun 2015 08:00:00 GMT")
+    text = list(strings_to_sign("GET", "/jobs/a%20b?b=2&a=", headers))[1]
+    assert text.endswith("\n/jobs/a b?a&b=2")
+    headers["authorization"] = f"acs testid:{sign('testsecret', text)}"
+    assert _authenticator().check("GET", "/jobs/a%20b?b=2&a=", headers.items()).owner == 7
+
+
+GOOD = VECTORS[0][3]
+
+
+def test_what_is_altered_is_noticed() -> None:
+    assert _code(_headers(GOOD), method="DELETE") == "SignatureDoesNotMatch"
+    assert _code(_headers(GOOD), target="/jobs?x") == "SignatureDoesNotMatch"
+    assert _code(_headers(GOOD) | {"x-acs-region-id": "cn-x"}) == "SignatureDoesNotMatch"
+    assert _code(_headers(GOOD) | {"x-acs-more": "1"}) == "SignatureDoesNotMatch"
+    assert _code(_headers(GOOD) | {"accept": "*/*"}) == "SignatureDoesNotMatch"
+    assert _code(_headers("ü")) == "SignatureDoesNotMatch"
+    assert _code([*_headers(GOOD).items(), ("x-acs-region-id", "x")]) == "InvalidParameter"
+
+
+def test_what_is_missing_or_foreign() -> None:
+    assert _code(_headers(GOOD) | {"authorization": ""}) == "MissingAuthorization"
+    assert _code(_headers(GOOD) | {"authorization": "Bearer x"}) == "InvalidAuthorization"
+    assert _code(_headers(GOOD) | {"authorization": "acs other:x"}) == "InvalidAccessKeyId.NotFound"
+    assert _code(_headers(GOOD) | {"x-acs-version": "2015-11-11"}) == "InvalidVersion.NotFound"
+    assert _code(_headers(GOOD) | {"x-acs-signature-method": "NONE"}) == "InvalidSignatureMethod"
+    assert _code(_headers(GOOD), _authenticator(enabled=False)) == "InvalidAccessKeyId.Inactive"
+    for change, code in (
+        ({"x-acs-signature-nonce": ""}, "MissingSignatureNonce"),
+        ({"date": ""}, "MissingDate"),
+        ({"date": "yesterday"}, "InvalidTimeStamp.Format"),
+    ):
+        headers = _headers("") | change
+        text = next(strings_to_sign("GET", "/jobs", headers))
+        assert _code(headers | {"authorization": f"acs testid:{sign('testsecret', text)}"}) == code
+
+
+def test_the_window_and_the_nonces() -> None:
+    now = [NOW]
+    checker = _authenticator(lambda: now[0])
+    for off in (-901, 901):
+        now[0] = NOW + off
+        assert _code(_headers(GOOD), checker) == "InvalidTimeStamp.Expired"
+    now[0] = NOW - 899
+    checker.check("GET", "/jobs", _headers(GOOD).items())
+    now[0] = NOW + 899  # the end of its window, as long after as can be
+    assert _code(_headers(GOOD), checker) == "SignatureNonceUsed"
+
+
+def test_the_body_under_a_digest() -> None:
+    digest = hashlib.md5(b"200", usedforsecurity=False)
+    for value in (digest.hexdigest(), base64.b64encode(digest.digest()).decode()):
+        check_body([("content-md5", value)], b"200")
+        check_body([("contentmd5", value)], b"200")
+        with pytest.raises(ServiceError):
+            check_body([("content-md5", value)], b"201")
+    with pytest.raises(ServiceError):
+        check_body([("contentmd5", "!!")], b"200")
+
+
+def test_credentials_are_made_once_and_kept_private(tmp_path: Path) -> None:
+    path = tmp_path / "credentials.json"
+    account = ensure_credentials(path)
+    assert ensure_credentials(path) == account
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert account.access_key_secret not in repr(account)
+    path.write_text("[]")
+    with pytest.raises(ValueError, match="not a credentials file"):
+        ensure_credentials(path)

@@ -1,0 +1,108 @@
+"""What POST /jobs takes and refuses; the settings file."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batchcompute_local.descriptions import read_description
+from batchcompute_local.errors import ServiceError, SettingsError
+from batchcompute_local.settings import Settings, read_settings
+from hypothesis import given
+from hypothesis import strategies as st
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["TaskDag", "A", "Timeout"]), inner),
+    max_leaves=10,
+)
+
+
+def test_defaults_are_filled_in(describe: Any) -> None:
+    task = read_description(describe({"A": {}}), Settings()).view["TaskDag"]["TaskDescMap"]["A"]
+    assert task["Timeout"] == 86400
+    assert task["ImageId"] == "img-local"
+    assert (task["OssMappingLocale"], task["OssMappingLock"], task["LoadPreparedData"]) == ("GBK", True, False)
+    assert task["ResourceDescription"] == {"Cpu": 800, "Memory": 2000}
+
+
+def test_the_spelling_of_early_2015() -> None:
+    tasks = {n: {"PackageUri": "oss://b/k", "ProgramName": "p"} for n in "AB"}
+    dag = {"TaskDescMap": tasks, "Dependences": {"A": ["B"]}}
+    plan = read_description(json.dumps({"JobName": "j", "Priority": 0, "TaskDag": dag}).encode(), Settings())
+    assert plan.successors == ((1,), ())
+    assert plan.view["TaskDag"]["Dependencies"] == {"A": ["B"]}
+
+
+@pytest.mark.parametrize(
+    ("task", "where"),
+    [
+        ({"Timeout": 0}, "Timeout"),
+        ({"Timeout": "x"}, "Timeout"),
+        ({"InstanceCount": 0}, "InstanceCount"),
+        ({"InstanceCount": 10**9}, "InstanceCount"),
+        ({"InstanceCount": 10**30}, "InstanceCount"),
+        ({"ProgramType": "cobol"}, "ProgramType"),
+        ({"ProgramName": ""}, "ProgramName"),
+        ({"PackageUri": "http://x/y"}, "PackageUri"),
+        ({"PackageUri": "oss://b/../../etc/passwd"}, "PackageUri"),
+        ({"PackageUri": "oss://b/x/"}, "PackageUri"),
+        ({"StdoutRedirectPath": "oss://b/../x/"}, "StdoutRedirectPath"),
+        ({"ImageId": "m-28ga7wbnb"}, "ImageId"),
+        ({"OssMapping": {"oss://b/x/": "/mnt"}}, "OssMapping"),
+        ({"EnvironmentVariables": {"A=B": "c"}}, "EnvironmentVariables"),
+        ({"EnvironmentVariables": {"A": "c\0d"}}, "NUL"),
+        ({"ProgramArguments": "a\0"}, "NUL"),
+    ],
+)
+def test_a_bad_task(describe: Any, task: dict[str, Any], where: str) -> None:
+    with pytest.raises(ServiceError, match=where) as caught:
+        read_description(describe({"A": task}), Settings())
+    assert (caught.value.status, caught.value.code) == (400, "InvalidParameter")
+
+
+def test_bad_graphs(describe: Any) -> None:
+    for dependencies, code in (
+        ({"A": ["B"], "B": ["A"]}, "BadDAG"),
+        ({"A": ["A"]}, "BadDAG"),
+        ({"A": ["C"]}, "InvalidParameter"),
+    ):
+        with pytest.raises(ServiceError) as caught:
+            read_description(describe({"A": {}, "B": {}}, dependencies), Settings())
+        assert caught.value.code == code
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b"\xff", b"[" * 100_000, b'{"JobName": "\\ud800"}'])
+def test_no_json(body: bytes) -> None:
+    with pytest.raises(ServiceError) as caught:
+        read_description(body, Settings())
+    assert (caught.value.status, caught.value.code) == (400, "InvalidJsonFormat")
+
+
+@given(json_values)
+def test_any_json_is_taken_or_refused(value: Any) -> None:
+    for body in (value, {"JobName": "j", "Priority": 1, "TaskDag": value}):
+        with suppress(ServiceError):
+            read_description(json.dumps(body).encode(), Settings())
+
+
+def test_settings_name_the_nearest_key(tmp_path: Path) -> None:
+    path = tmp_path / "service.toml"
+    assert read_settings(path) == Settings()
+    path.write_text('slots = 3\nidle_seconds = 0.5\n[programs]\npython = "/usr/bin/python3"\n')
+    assert read_settings(path).slots == 3
+    assert read_settings(path).programs == {"python": "/usr/bin/python3"}
+    for text, message in (
+        ("idle_second = 3", "did you mean 'idle_seconds'"),
+        ("slots = 0", "slots must be positive"),
+        ("slots = true", "slots must be a number"),
+        ('slots = "2"', "slots must be a number"),
+        ("programs = 3", "programs"),
+        ("slots =", "Invalid value"),
+    ):
+        path.write_text(text)
+        with pytest.raises(SettingsError, match=message):
+            read_settings(path)

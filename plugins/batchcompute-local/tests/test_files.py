@@ -1,0 +1,204 @@
+"""Objects, packages and workspaces: nothing leaves its place."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batchcompute_local.executors.base import Launch
+from batchcompute_local.packages import PackageError, Packages
+from batchcompute_local.paths import Layout, default_data_dir
+from batchcompute_local.plan import TaskSpec
+from batchcompute_local.settings import Settings
+from batchcompute_local.storage import ObjectStore, UriError, split_uri
+from batchcompute_local.workspace import PreparationError, Workspaces
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return ObjectStore(tmp_path / "oss")
+
+
+def test_put_open_list_delete(store: ObjectStore) -> None:
+    store.put("oss://b/a/x", b"1")
+    store.put("oss://b/a/x", io.BytesIO(b"22"))
+    store.put("oss://b/ab", b"333")
+    with store.open("oss://b/a/x") as file:
+        assert file.read() == b"22"
+    assert list(store.list("oss://b/a")) == [("oss://b/a/x", 2), ("oss://b/ab", 3)]
+    assert list(store.list("oss://b/a/")) == [("oss://b/a/x", 2)]
+    assert list(store.list("oss://b")) == list(store.list("oss://b/"))
+    assert list(store.list("oss://none/")) == []
+    assert store.exists("oss://b/ab")
+    assert not store.exists("oss://b/a")
+    store.delete("oss://b/a/x")
+    store.delete("oss://b/a/x")
+    assert not (store.root / "b" / "a").exists()
+    for uri in ("oss://b/a/x", "oss://b/a"):
+        with pytest.raises(FileNotFoundError):
+            store.open(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["", "b/k", "oss://", "oss:///k", "oss://../k", "oss://b/..", "oss://b/a/../../c", "oss://b//k", "oss://b/./k",
+     "oss://b/k\0", "file://b/k", "oss://b/" + "x" * 300, "oss://b/" + "x/" * 600 + "y", "oss://.b/k"],
+)  # fmt: skip
+def test_bad_uris(store: ObjectStore, uri: str) -> None:
+    with pytest.raises(UriError):
+        store.path(uri)
+
+
+@given(st.text(max_size=30))
+def test_no_key_leads_out(key: str) -> None:
+    try:
+        bucket, found = split_uri(f"oss://b/{key}")
+    except UriError:
+        return
+    path = os.path.normpath(f"/root/oss/{bucket}/{found}")
+    assert path.startswith("/root/oss/b")
+
+
+def test_links_do_not_lead_out(store: ObjectStore, tmp_path: Path) -> None:
+    (store.root / "b").mkdir(parents=True)
+    (store.root / "b" / "out").symlink_to(tmp_path)
+    for uri in ("oss://b/out/x", "oss://b/out"):
+        with pytest.raises(UriError, match="leads out"):
+            store.path(uri)
+
+
+def _archive(path: Path, *members: tarfile.TarInfo) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for member in members:
+            tar.addfile(member, io.BytesIO(b"x" * member.size))
+    return path
+
+
+def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = kind, link, size
+    return info
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        _member("../evil"),
+        _member("a/../../evil"),
+        _member("link", tarfile.SYMTYPE, "/etc/passwd"),
+        _member("link", tarfile.SYMTYPE, "../../evil"),
+        _member("hard", tarfile.LNKTYPE, "../evil"),
+        _member("pipe", tarfile.FIFOTYPE),
+        _member("disk", tarfile.BLKTYPE),
+        _member("big", size=2000),
+    ],
+)
+def test_hostile_packages(tmp_path: Path, member: tarfile.TarInfo) -> None:
+    packages = Packages(tmp_path / "packages", Settings(max_package_bytes=1000))
+    with pytest.raises(PackageError):
+        packages.unpacked(_archive(tmp_path / "p.tar.gz", member), "oss://b/p")
+    assert not (tmp_path / "evil").exists()
+    assert list((tmp_path / "packages").iterdir()) == []
+
+
+def test_too_many_files(tmp_path: Path) -> None:
+    packages = Packages(tmp_path / "packages", Settings(max_package_files=3))
+    with pytest.raises(PackageError, match="max_package_files"):
+        packages.unpacked(_archive(tmp_path / "p.tar.gz", *map(_member, "abcd")), "oss://b/p")
+
+
+def test_unpacked_once_per_version(tmp_path: Path) -> None:
+    packages = Packages(tmp_path / "packages", Settings())
+    archive = _archive(tmp_path / "p.tar.gz", _member("a"))
+    first = packages.unpacked(archive, "oss://b/p")
+    assert packages.unpacked(archive, "oss://b/p") == first
+    archive.unlink()
+    second = packages.unpacked(_archive(archive, _member("b"), _member("c")), "oss://b/p")
+    assert second != first
+    assert sorted(path.name for path in second.iterdir()) == ["b", "c"]
+
+
+def _launch(**more: Any) -> Launch:
+    plain: dict[str, Any] = {
+        "name": "T", "instance_count": 2, "package_uri": "oss://b/p", "program_name": "main.py",
+        "program_type": "python", "program_arguments": "", "timeout": 9, "image_id": "img-local", "cpu": 1,
+        "memory": 1, "stdout": "", "stderr": "", "environment": {},
+    }  # fmt: skip
+    return Launch("job-1.0.1.1", "job-1", TaskSpec(**plain | more), 1)
+
+
+@pytest.fixture
+def workspaces(tmp_path: Path, pack: Any) -> Workspaces:
+    layout = Layout.at(tmp_path)
+    ObjectStore(layout.oss).put("oss://b/p", pack({"main.py": "", "sub/tool.php": "", "x.jar": ""}))
+    return Workspaces(layout, Settings(programs={"php": "/bin/true", "java": "/bin/true"}))
+
+
+def test_a_prepared_instance(workspaces: Workspaces, tmp_path: Path) -> None:
+    prepared = workspaces.prepare(_launch(program_arguments="""-s 1 'two words' "a\\"b" """, stderr="oss://b/log"))
+    cwd = tmp_path / "work/job-1/T/1"
+    assert prepared.cwd == cwd
+    assert prepared.argv[1:] == [str(cwd / "main.py"), "-s", "1", "two words", 'a"b']
+    assert prepared.stderr == tmp_path / "oss/b/log/stderr.job-1.T.1"
+    assert prepared.stdout == tmp_path / "logs/job-1/stdout.job-1.T.1"
+    assert prepared.environment["BATCHCOMPUTE_ATTEMPT"] == "job-1.0.1.1"
+    (cwd / "left").touch()
+    workspaces.prepare(_launch())
+    assert not (cwd / "left").exists()
+
+
+def test_program_types(workspaces: Workspaces, tmp_path: Path) -> None:
+    cwd = str(tmp_path / "work/job-1/T/1")
+    for kind, name, argv in (
+        ("php", "sub/tool.php", ["/bin/true", f"{cwd}/sub/tool.php"]),
+        ("java", "x.jar", ["/bin/true", "-jar", f"{cwd}/x.jar"]),
+        ("java", "a/Main.class", ["/bin/true", "-cp", cwd, "a.Main"]),
+    ):
+        assert workspaces.prepare(_launch(program_type=kind, program_name=name)).argv == argv
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"program_name": "../../../oss/b/p"},
+        {"program_name": "/etc/passwd"},
+        {"program_name": "none.py"},
+        {"program_name": "sub"},
+        {"program_arguments": "'open"},
+        {"package_uri": "oss://b/none"},
+        {"stdout": "oss://b/../x"},
+    ],
+)
+def test_what_cannot_be_prepared(workspaces: Workspaces, more: dict[str, str]) -> None:
+    with pytest.raises(PreparationError):
+        workspaces.prepare(_launch(**more))
+
+
+def test_a_missing_interpreter(tmp_path: Path, workspaces: Workspaces) -> None:
+    poor = Workspaces(Layout.at(tmp_path), Settings(programs={"php": "/none/php"}))
+    with pytest.raises(PreparationError, match="no /none/php to run php programs"):
+        poor.prepare(_launch(program_type="php"))
+
+
+def test_tidy_and_forget(workspaces: Workspaces, tmp_path: Path) -> None:
+    for job in ("job-1", "job-2", "job-3"):
+        for folder in ("work", "logs"):
+            (tmp_path / folder / job).mkdir(parents=True)
+    workspaces.tidy(lambda job: job != "job-1")
+    workspaces.forget("job-2")
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["job-3"]
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["job-3"]
+
+
+def test_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(tmp_path / "x"))
+    assert default_data_dir() == tmp_path / "x"
+    monkeypatch.delenv("BATCHCOMPUTE_DATA_DIR")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert default_data_dir() == tmp_path / "batchcompute"

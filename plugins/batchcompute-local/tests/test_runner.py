@@ -1,0 +1,218 @@
+"""The runner and its executor, with real processes and without the rest of the service."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batchcompute_local import procs
+from batchcompute_local.executors.base import Event, Exited, Launch, Lost, Recovered, Started
+from batchcompute_local.executors.process import ProcessExecutor
+from batchcompute_local.journal import Journal
+from batchcompute_local.paths import Layout
+from batchcompute_local.plan import TaskSpec
+from batchcompute_local.settings import Settings
+from batchcompute_local.storage import ObjectStore
+
+PREFIX = "job-"
+
+
+class Bench:
+    """An executor in a folder of its own; programs are Python texts."""
+
+    def __init__(self, folder: Path, pack: Callable[..., bytes]) -> None:
+        self.layout = Layout.at(folder)
+        self.layout.create()
+        self.pack = pack
+        self.job = f"{PREFIX}{os.urandom(8).hex()}"
+        self.open()
+
+    def open(self) -> Recovered:
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        settings = Settings(grace_seconds=0.3, runner_linger_seconds=0.2)
+        self.executor = ProcessExecutor(self.layout, settings, self.job, lambda job: True)
+        return self.executor.open(self.events.put)
+
+    def start(self, number: int, program: str, timeout: int = 60) -> str:
+        uri = f"oss://t/{number}.tar.gz"
+        ObjectStore(self.layout.oss).put(uri, self.pack({"main.py": program}))
+        task = TaskSpec("T", 9, uri, "main.py", "python", "", timeout, "img-local", 1, 1, "", "", {})
+        attempt = f"{self.job}.0.{number}.1"
+        self.executor.start([Launch(attempt, self.job, task, number)])
+        return attempt
+
+    def event(self, kind: type[Any]) -> Any:
+        while True:
+            event = self.events.get(timeout=20)
+            if isinstance(event, kind):
+                return event
+
+    def out(self, number: int) -> str:
+        path = self.layout.logs(self.job) / f"stdout.{self.job}.T.{number}"
+        return path.read_text() if path.exists() else ""
+
+    def left(self) -> list[int]:
+        return [pid for pid, _ in procs.attempts(self.job)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, pack: Any, wait_for: Any) -> Iterator[Bench]:
+    made = Bench(tmp_path, pack)
+    yield made
+    made.executor.stop([f"{made.job}.0.{number}.1" for number in range(9)])
+    made.executor.close()
+    wait_for(lambda: not made.left(), "the programs' end")
+    wait_for(lambda: not made.layout.runner_socket.exists(), "the runner's end")
+
+
+def test_how_programs_end(bench: Bench) -> None:
+    cases = {
+        "print('x')": (0, None),
+        "raise SystemExit(7)": (7, None),
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)": (None, signal.SIGSEGV),
+        "import os, signal; os.kill(os.getpid(), signal.SIGPIPE)": (0, None),  # Python ignores it
+        "import os; os.execv('/bin/sh', ['sh', '-c', 'kill -PIPE $$; echo alive'])": (0, None),
+    }
+    attempts = {bench.start(number, text): outcome for number, (text, outcome) in enumerate(cases.items())}
+    for _ in cases:
+        event = bench.event(Exited)
+        assert (event.code, event.signal) == attempts[event.attempt], event
+        assert 0 < event.started <= event.ended
+        assert event.host
+        assert not event.reason
+
+
+def test_programs_get_plain_signals_and_no_input(bench: Bench) -> None:
+    bench.start(
+        0,
+        "import signal, sys\n"
+        "state = open('/proc/self/status').read()\n"
+        "assert not int(state.split('SigBlk:')[1].split()[0], 16)\n"
+        # Python itself ignores SIGPIPE and SIGXFSZ, nothing else may be; the C library keeps 32 and 33 to itself
+        "ignored = int(state.split('SigIgn:')[1].split()[0], 16) & 0x7FFFFFFF\n"
+        "assert ignored & ~(1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0, hex(ignored)\n"
+        "assert sys.stdin.read() == ''\n",
+    )
+    assert bench.event(Exited).code == 0
+
+
+def test_a_time_limit_is_kept(bench: Bench) -> None:
+    bench.start(0, "import time; time.sleep(60)", timeout=1)
+    event = bench.event(Exited)
+    assert event.timed_out
+    assert event.signal == signal.SIGTERM
+    assert event.ended - event.started < 10
+    assert "Timeout" in event.reason
+
+
+@pytest.mark.parametrize("deaf", [True, False])
+def test_a_stop_ends_all_of_it(bench: Bench, wait_for: Any, deaf: bool) -> None:
+    ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" if deaf else ""
+    # a child in the group, a grandchild in a session of its own, and one whose parent is gone
+    attempt = bench.start(
+        0,
+        ignore + "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    if os.fork() == 0:\n"
+        "        os.setsid()\n"
+        "    else:\n"
+        "        os._exit(0)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n",
+    )
+    wait_for(lambda: bench.out(0).count("ready") == 2)
+    bench.executor.stop([attempt])
+    event = bench.event(Exited)
+    assert event.signal == (signal.SIGKILL if deaf else signal.SIGTERM)
+    assert bench.left() == []
+
+
+def test_what_a_program_leaves_behind_is_ended(bench: Bench) -> None:
+    bench.start(0, "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)")
+    assert bench.event(Exited).code == 0
+    assert bench.left() == []
+
+
+def test_a_stop_before_it_began(bench: Bench) -> None:
+    with bench.executor._lock:  # so that it cannot get past its preparation
+        attempt = bench.start(0, "print('never')")
+        bench.executor.stop([attempt])
+    event = bench.event(Exited)
+    assert (event.code, event.signal, event.started) == (None, None, 0.0)
+    assert bench.out(0) == ""
+
+
+def test_the_exit_of_a_program_that_outlived_its_daemon(bench: Bench, wait_for: Any) -> None:
+    attempt = bench.start(
+        0, "import os, time\nwhile not os.path.exists('../go'): time.sleep(0.01)\nraise SystemExit(5)"
+    )
+    bench.event(Started)
+    bench.executor.close()
+    assert bench.open().live == {attempt}
+    bench.executor.close()
+    (bench.layout.work(bench.job) / "T" / "go").touch()
+    wait_for(lambda: not bench.left())
+    # the runner ends after its time without a daemon; the record stays
+    wait_for(lambda: not bench.layout.runner_socket.exists(), "the runner's end")
+    recovered = bench.open()
+    assert [(event.attempt, event.code) for event in recovered.ended] == [(attempt, 5)]
+    bench.executor.acknowledge([attempt])
+    wait_for(lambda: bench.layout.journal.stat().st_size == 0, "the journal to be emptied")
+
+
+def test_a_killed_runner_s_programs_are_ended_and_reported_lost(bench: Bench, wait_for: Any) -> None:
+    attempt = bench.start(0, "import os, time\nos.fork()\ntime.sleep(60)")
+    bench.event(Started)
+    wait_for(lambda: len(bench.left()) == 2)
+    record = Journal(bench.layout.journal).records[-1]
+    os.kill(int(Path(f"/proc/{record['pid']}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    assert bench.event(Lost).attempt == attempt
+    assert bench.left() == []
+
+
+def test_the_folder_of_a_success_goes_that_of_a_failure_stays(bench: Bench, wait_for: Any) -> None:
+    attempts = [bench.start(0, ""), bench.start(1, "raise SystemExit(1)")]
+    folders = [bench.layout.instance(bench.job, "T", number) for number in (0, 1)]
+    for _ in attempts:
+        bench.event(Exited)
+    assert folders[0].exists()
+    bench.executor.acknowledge(attempts)
+    wait_for(lambda: not folders[0].exists())
+    assert folders[1].exists()
+
+
+def test_a_torn_journal_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.write_bytes(b'{"attempt":"a","event":"exited"}\n{"attempt":"b","ev')
+    journal = Journal(path)
+    assert [record["attempt"] for record in journal.records] == ["a"]
+    journal.append([{"attempt": "c"}], durable=True)
+    journal.close()
+    journal = Journal(path)
+    assert [record["attempt"] for record in journal.records] == ["a", "c"]
+    journal.rewrite([{"attempt": "d"}])
+    journal.append([{"attempt": "e"}], durable=False)
+    journal.close()
+    journal = Journal(path)
+    assert [record["attempt"] for record in journal.records] == ["d", "e"]
+    journal.clear()
+    assert journal.size == 0
+    journal.close()
+
+
+def test_start_times_tell_processes_apart() -> None:
+    assert procs.start_time(os.getpid()) == procs.start_time(os.getpid())
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    deadline = time.monotonic() + 10
+    while procs.start_time(pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert procs.start_time(pid) is None  # a zombie is not there any more
+    os.waitpid(pid, 0)

@@ -1,0 +1,225 @@
+"""The operations and the scheduling, over a real store and a fake executor."""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from batchcompute_local.errors import ServiceError
+from batchcompute_local.executors.base import Exited, Lost, Recovered, Started
+
+W, R, F, X, S = 1, 2, 3, 4, 5
+
+
+def _refused(world: Any, run: Any) -> tuple[int, str]:
+    with pytest.raises(ServiceError) as caught:
+        world.do(run)
+    return caught.value.status, caught.value.code
+
+
+def test_a_job_from_waiting_to_terminated(world: Any, describe: Any) -> None:
+    job_id = world.create(describe({"Find": {"InstanceCount": "3"}, "Count": {}}, {"Find": ["Count"]}))
+    assert job_id.startswith("job-00000000")
+    assert len(job_id) == 4 + 32
+    assert world.states(job_id) == {"Find": [R, R, W], "Count": [W]}
+    assert world.job(job_id)["State"] == "Running"
+    world.end(f"{job_id}.0.1.1")
+    assert world.executor.order() == [("Find", 0), ("Find", 1), ("Find", 2)]
+    world.end(f"{job_id}.0.0.1", f"{job_id}.0.2.1")
+    assert world.executor.order()[3:] == [("Count", 0)]
+    world.end(f"{job_id}.1.0.1")
+    job = world.job(job_id)
+    assert (job["State"], job["TotalTime"], job["EndTime"]) == ("Terminated", 8, 1000)
+    assert (job["NumFinishedTask"], job["NumFinishedInstance"], job["NumTotalInstance"]) == (2, 4, 4)
+    assert len(world.executor.acknowledged) == 4
+    assert not world.engine.busy
+
+
+def test_a_job_waits_until_its_first_instance_starts(world: Any, describe: Any) -> None:
+    first = world.create(describe({"A": {"InstanceCount": 2}}))
+    second = world.create(describe({"A": {}}))
+    job = world.job(second)
+    assert (job["State"], job["StartTime"], job["NumWaitingTask"]) == ("Waiting", 0, 1)
+    world.end(f"{first}.0.0.1")
+    assert world.job(second)["State"] == "Running"
+
+
+def test_priority_then_age(world: Any, describe: Any) -> None:
+    blocker = world.create(describe({"A": {"InstanceCount": 2}}))
+    jobs = [
+        world.create(describe({f"p{priority}-{n}": {}}, Priority=priority)) for n, priority in enumerate((1, 9, 9, 5))
+    ]
+    world.end(f"{blocker}.0.0.1", f"{blocker}.0.1.1")
+    for job_id in (jobs[1], jobs[2], jobs[3], jobs[0]):
+        world.end(f"{job_id}.0.0.1")
+    assert [name for name, _ in world.executor.order()[2:]] == ["p9-1", "p9-2", "p5-3", "p1-0"]
+
+
+def test_a_failure_fails_task_and_job_at_once(world: Any, describe: Any) -> None:
+    job_id = world.create(describe({"A": {"InstanceCount": 4}, "B": {}}, {"A": ["B"]}))
+    world.end(f"{job_id}.0.1.1", code=2)
+    assert world.states(job_id) == {"A": [S, X, W, W], "B": [W]}
+    job = world.job(job_id)
+    assert job["State"] == "Failed"
+    assert (job["NumFailedTask"], job["NumWaitingTask"], job["NumRunningTask"]) == (1, 1, 0)
+    assert world.executor.stopped == [f"{job_id}.0.0.1"]
+    assert len(world.executor.launched) == 2
+
+
+def test_stop_restart_keeps_what_is_finished_and_holds_what_still_dies(world: Any, describe: Any) -> None:
+    job_id = world.create(describe({"A": {"InstanceCount": 4}}))
+    world.end(f"{job_id}.0.0.1")
+    world.do(lambda: world.service.stop_job(1, job_id))
+    assert world.states(job_id) == {"A": [F, S, S, S]}
+    assert sorted(world.executor.stopped) == [f"{job_id}.0.1.1", f"{job_id}.0.2.1"]
+    world.do(lambda: world.service.start_job(1, job_id))
+    job = world.job(job_id)
+    assert (job["State"], job["StartTime"], job["EndTime"], job["TotalTime"]) == ("Waiting", 0, 0, 2)
+    assert len(world.executor.launched) == 3
+    # one of the old programs is dead: the place it leaves goes to an instance without an earlier attempt, or to its own
+    world.end(f"{job_id}.0.2.1", code=143)
+    assert world.executor.order()[3:] == [("A", 2)]
+    assert world.executor.launched[3].attempt == f"{job_id}.0.2.2"
+    world.end(f"{job_id}.0.1.1", f"{job_id}.0.2.2")
+    assert [launch.attempt for launch in world.executor.launched[4:]] == [f"{job_id}.0.1.2", f"{job_id}.0.3.1"]
+    world.end(f"{job_id}.0.1.2", f"{job_id}.0.3.1")
+    assert world.job(job_id)["State"] == "Terminated"
+
+
+@pytest.mark.parametrize("state", ["Waiting", "Running", "Stopped", "Failed", "Finished"])
+def test_the_state_rules(world: Any, describe: Any, state: str) -> None:
+    if state == "Waiting":
+        world.create(describe({"A": {"InstanceCount": 2}}, Priority=1000))
+    job_id = world.create(describe({"A": {}}))
+    if state == "Stopped":
+        world.do(lambda: world.service.stop_job(1, job_id))
+    elif state in ("Failed", "Finished"):
+        world.end(f"{job_id}.0.0.1", code=int(state == "Failed"))
+    service = world.service
+    operations = {
+        "stop": (lambda: service.stop_job(1, job_id), {"Waiting", "Running"}),
+        "priority": (lambda: service.update_job_priority(1, job_id, b"7"), {"Stopped", "Failed"}),
+        "start": (lambda: service.start_job(1, job_id), {"Stopped", "Failed"}),
+        "delete": (lambda: service.delete_job(1, job_id), {"Stopped", "Failed", "Finished"}),
+    }
+    for name, (operation, where) in operations.items():
+        if state not in where:
+            with pytest.raises(ServiceError, match=f"The current resource state is {state}") as caught:
+                world.do(operation)
+            assert (caught.value.status, caught.value.code) == (409, "StateConflict"), name
+    if state in ("Stopped", "Failed"):
+        world.do(operations["priority"][0])
+        assert world.job(job_id)["Priority"] == 7
+        assert world.do(lambda: service.get_job_description(1, job_id))["Priority"] == 7
+    if state in operations["delete"][1]:
+        world.do(operations["delete"][0])
+        assert _refused(world, lambda: service.get_job(1, job_id)) == (404, "ResourceNotFound")
+
+
+def test_a_deleted_job_s_folders_go_after_its_programs(world: Any, describe: Any) -> None:
+    job_id = world.create(describe({"A": {}}))
+    world.do(lambda: world.service.stop_job(1, job_id))
+    world.do(lambda: world.service.delete_job(1, job_id))
+    assert world.executor.forgotten == []
+    world.end(f"{job_id}.0.0.1", code=143)
+    assert world.executor.forgotten == [job_id]
+
+
+@pytest.mark.parametrize("body", [b"", b"abc", b"5.0", b"-1", b"1001", b'"5"', b"\xd9\xa3", b"9" * 5000])
+def test_a_bad_priority(world: Any, describe: Any, body: bytes) -> None:
+    job_id = world.create(describe({"A": {}}))
+    assert _refused(world, lambda: world.service.update_job_priority(1, job_id, body)) == (400, "InvalidParameter")
+
+
+def test_owners_do_not_see_each_other(world: Any, describe: Any) -> None:
+    mine, theirs = world.create(describe({"A": {}})), world.create(describe({"A": {}}), owner=2)
+    assert list(world.do(lambda: world.service.list_jobs(1))) == [mine]
+    assert _refused(world, lambda: world.service.stop_job(1, theirs)) == (404, "ResourceNotFound")
+    assert _refused(world, lambda: world.service.list_tasks(1, theirs)) == (404, "ResourceNotFound")
+
+
+def test_a_huge_task_costs_nothing_until_it_runs(world: Any, describe: Any) -> None:
+    job_id = world.create(describe({"A": {"InstanceCount": 900_000}}))
+    assert world.job(job_id)["NumWaitingInstance"] == 899_998
+    rows = sqlite3.connect(world.path)
+    assert rows.execute("SELECT count(*) FROM instances").fetchone() == (2,)
+    rows.close()
+
+
+def test_after_a_crash_live_ones_go_on_ended_ones_count_and_lost_ones_run_again(
+    world: Any, describe: Any, fake_executor: Any
+) -> None:
+    job_id = world.create(describe({"A": {"InstanceCount": 2}, "B": {}}, {"A": ["B"]}))
+    ended = Exited(f"{job_id}.0.0.1", code=0, started=1.0, ended=4.0)
+    world.crash(fake_executor(Recovered(ended=(ended,))))
+    assert world.states(job_id) == {"A": [F, R], "B": [W]}
+    assert world.executor.acknowledged == [f"{job_id}.0.0.1"]
+    assert [launch.attempt for launch in world.executor.launched] == [f"{job_id}.0.1.2"]
+    world.crash(fake_executor(Recovered(live=frozenset({f"{job_id}.0.1.2", f"{job_id}.7.7.7"}))))
+    assert world.executor.launched == []
+    assert world.executor.stopped == [f"{job_id}.7.7.7"]
+    world.end(f"{job_id}.0.1.2")
+    world.end(f"{job_id}.1.0.1")
+    assert world.job(job_id)["State"] == "Terminated"
+
+
+def test_a_lost_attempt_runs_again_and_a_stale_report_changes_nothing(world: Any, describe: Any) -> None:
+    job_id = world.create(describe({"A": {}}))
+    world.executor.sink(Lost(f"{job_id}.0.0.1"))
+    world.engine.turn()
+    assert world.executor.launched[-1].attempt == f"{job_id}.0.0.2"
+    world.end(f"{job_id}.0.0.1", code=9)
+    world.executor.sink(Exited("nonsense", code=0))
+    world.engine.turn()
+    assert world.states(job_id) == {"A": [R]}
+    world.executor.sink(Started(f"{job_id}.0.0.2", 77.0, "h"))
+    world.engine.turn()
+    tasks = world.do(lambda: world.service.list_tasks(1, job_id))
+    assert tasks["A"]["InstanceStatusVector"][0]["WorkerStartTime"] == 77
+
+
+def test_a_turn_that_cannot_be_committed_did_not_happen(
+    world: Any, describe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = world.create(describe({"A": {"InstanceCount": 3}}))
+    commit = world.engine.store.commit
+
+    def full(changes: Any) -> None:
+        world.engine.store.flush(changes)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(world.engine.store, "commit", full)
+    world.executor.end(f"{job_id}.0.0.1")
+    assert _refused(world, lambda: world.service.stop_job(1, job_id)) == (500, "InternalError")
+    assert _refused(world, lambda: world.service.get_job(1, job_id)) == (500, "InternalError")
+    assert world.executor.stopped == []
+    assert world.executor.acknowledged == []
+    assert len(world.executor.launched) == 2
+    monkeypatch.setattr(world.engine.store, "commit", commit)
+    world.engine.turn()
+    assert world.states(job_id) == {"A": [F, R, R]}
+    assert world.executor.acknowledged == [f"{job_id}.0.0.1"]
+
+
+def test_a_cancelled_request_is_not_run(world: Any) -> None:
+    future = world.engine.submit(lambda: pytest.fail("ran"))
+    future.cancel()
+    world.engine.turn()
+
+
+def test_the_engine_s_thread_answers_and_ends(world: Any, describe: Any) -> None:
+    world.engine.start()
+    answer = world.engine.submit(lambda: world.service.list_images(1)).result(10)
+    assert set(answer) == {"img-local"}
+    world.engine.close()
+    assert not world.engine.alive
+
+
+def test_a_deep_chain_of_tasks(world: Any, describe: Any) -> None:
+    names = [f"t{n}" for n in range(300)]
+    job_id = world.create(describe({n: {} for n in names}, {a: [b] for a, b in pairwise(names)}))
+    for n in range(300):
+        world.end(f"{job_id}.{n}.0.1")
+    assert world.job(job_id)["State"] == "Terminated"

@@ -1,0 +1,81 @@
+"""The state machine by its properties."""
+
+from __future__ import annotations
+
+import pytest
+from batchcompute_local import states
+from batchcompute_local.states import ENDED, FAILED, FINISHED, RUNNING, STOPPED, WAITING, Counts, State
+from hypothesis import given
+from hypothesis import strategies as st
+
+real = st.sampled_from([WAITING, RUNNING, FINISHED, FAILED, STOPPED])
+counts = st.builds(Counts, *[st.integers(0, 50)] * 5)
+
+
+def test_the_wire_s_integers_and_words() -> None:
+    assert [state.title for state in State] == ["Init", "Waiting", "Running", "Finished", "Failed", "Stopped"]
+    assert FINISHED.job_word == "Terminated"
+    assert WAITING.job_word == "Waiting"
+
+
+@pytest.mark.parametrize(
+    ("action", "where"),
+    [
+        ("stop", {WAITING, RUNNING}),
+        ("start", {STOPPED, FAILED}),
+        ("priority", {STOPPED, FAILED}),
+        ("delete", {STOPPED, FINISHED, FAILED}),
+    ],
+)
+def test_where_actions_are_allowed(action: str, where: set[State]) -> None:
+    assert {state for state in State if states.allowed(action, state)} == where
+
+
+@given(counts, real, real)
+def test_a_move_keeps_the_total(before: Counts, old: State, new: State) -> None:
+    if before[old - 1] == 0:
+        with pytest.raises(ValueError, match="no 1 parts"):
+            before.move(old, new)
+        return
+    after = before.move(old, new)
+    assert after.total == before.total
+    assert after.move(new, old) == before
+
+
+@given(counts)
+def test_stop_failure_and_restart_agree_with_the_rule_for_one(before: Counts) -> None:
+    for one, many in (
+        (states.after_stop, states.counts_after_stop),
+        (states.after_failure, states.counts_after_failure),
+        (states.after_restart, states.counts_after_restart),
+    ):
+        expected = Counts()._asdict()
+        for state in (WAITING, RUNNING, FINISHED, FAILED, STOPPED):
+            expected[one(state).name.lower()] += before[state - 1]
+        assert many(before) == Counts(**expected)
+
+
+@given(real, counts)
+def test_progress_never_leaves_an_end_and_failure_wins(current: State, now: Counts) -> None:
+    after = states.progress(current, now)
+    if current in ENDED:
+        assert after is current
+    elif now.failed:
+        assert after is FAILED
+    elif now.finished == now.total:
+        assert after is FINISHED
+    else:
+        assert after in (WAITING, RUNNING)
+        assert not (current is RUNNING and after is WAITING)
+
+
+@given(real, counts)
+def test_nothing_runs_in_a_failed_job(task: State, now: Counts) -> None:
+    assert states.counts_after_failure(now).running == 0
+    assert states.task_after_failure(task, states.counts_after_failure(now)) is not RUNNING
+
+
+@given(st.none() | st.integers(0, 255), st.none() | st.integers(1, 64), st.booleans())
+def test_only_exit_code_zero_is_success(code: int | None, signal: int | None, timed_out: bool) -> None:
+    success = code == 0 and signal is None and not timed_out
+    assert states.exit_state(code, signal, timed_out) is (FINISHED if success else FAILED)
