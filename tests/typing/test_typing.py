@@ -1,0 +1,22 @@
+"""mypy --strict agrees with what sdk.py says about the types."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def mypy(file: Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mypy", "--strict", "--warn-unused-ignores", "--cache-dir", str(cache)]
+    return subprocess.run([*command, str(file)], cwd=HERE.parents[1], capture_output=True, text=True, check=False)
+
+
+def test_the_sdk_is_typed(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    result = mypy(HERE / "sdk.py", tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,0 +1,165 @@
+"""The signatures of facts 1.4, made with the original SDK: 0.1a5 (text/html) and 0.1a13 (application/json)."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from batchcompute import Client, Credentials, CredentialsError
+from batchcompute.builtins.signing import http_date, sign_request, signature, string_to_sign
+from batchcompute.hooks import AttemptContext, CallContext, RegistrationContext, hookimpl, manager
+from batchcompute.operations import OPERATIONS
+from batchcompute.regions import CLOUD_REGIONS
+from batchcompute.wire import Request, Response
+
+DATE = "Tue, 30 Jun 2015 08:00:00 GMT"
+SECONDS = 1435651200
+NONCE = "00000000-0000-1000-8000-000000000000"
+HTML, JSON = "text/html", "application/json"
+
+# method, target, content type, token, signature
+VECTORS = [
+    ("GET", "/jobs", HTML, "", "ardeLAM3VdYbAOzW0gZxjJsnWMQ="),
+    ("GET", "/jobs", JSON, "", "2zymSd4IQiLP+5hvpqHEpyjY1IM="),
+    ("POST", "/jobs", HTML, "", "W7exzvP1PjYpfaEDZTKSM5pqtIU="),
+    ("POST", "/jobs", JSON, "", "QCFTHev+wgq8Gb2EErTFuPHUd9I="),
+    ("PUT", "/jobs/job-1?Action=Stop", HTML, "", "b+HqARsPGdrvPhT9mbcp+OKAy4w="),
+    ("PUT", "/jobs/job-1?Action=Stop", JSON, "", "7MtaRzktBfenDkJXEGkOcpcvzUQ="),
+    ("PUT", "/jobs/job-1/Priority", HTML, "", "SUAoZ/HynjR7Ddk4FO1RoThC/sA="),
+    ("PUT", "/jobs/job-1/Priority", JSON, "", "IzOqeZ/5iGsBKHlJenvj1+eSUIk="),
+    ("DELETE", "/jobs/job-1", HTML, "", "rSsCF5ZgxEeqgGEt+cQ/SX/nh/4="),
+    ("DELETE", "/jobs/job-1", JSON, "", "7XDubE0Z/s1aC/duvie9bq0xWRg="),
+    ("GET", "/images", HTML, "", "zPaS+3ntcQvEPhpt0wuPY1ext1c="),
+    ("GET", "/images", JSON, "", "uWpfbodpCHqtSxa2Zvyydq0Cq1Y="),
+    ("GET", "/jobs", JSON, "tok", "AiTJxNKvFIDFqanmAww+a1PuDF8="),
+]
+vectors = pytest.mark.parametrize(("method", "target", "content_type", "token", "expected"), VECTORS)
+
+
+def headers_of(content_type: str, token: str) -> dict[str, str]:
+    headers = {
+        "accept": "application/json",
+        "content-type": content_type,
+        "date": DATE,
+        "user-agent": "not signed",
+        "contentmd5": "not signed",
+        "x-acs-access-key-id": "testid",
+        "x-acs-region-id": "cn-qingdao",
+        "x-acs-signature-method": "HMAC-SHA1",
+        "x-acs-signature-nonce": NONCE,
+        "x-acs-signature-version": "1.0",
+        "x-acs-version": "2015-06-30",
+    }
+    return headers | ({"x-acs-security-token": token} if token else {})
+
+
+@vectors
+def test_the_functions(method: str, target: str, content_type: str, token: str, expected: str) -> None:
+    text = string_to_sign(method, target, headers_of(content_type, token))
+    assert signature("testsecret", text) == expected
+
+
+def test_the_text_that_is_signed() -> None:
+    assert string_to_sign("GET", "/jobs", headers_of(HTML, "tok")) == (
+        "GET\napplication/json\n\ntext/html\nTue, 30 Jun 2015 08:00:00 GMT\n"
+        "x-acs-access-key-id:testid\nx-acs-region-id:cn-qingdao\nx-acs-security-token:tok\n"
+        "x-acs-signature-method:HMAC-SHA1\nx-acs-signature-nonce:00000000-0000-1000-8000-000000000000\n"
+        "x-acs-signature-version:1.0\nx-acs-version:2015-06-30\n/jobs"
+    )
+
+
+class _Nonce(bytes):
+    """Random bytes whose hexadecimal form is the nonce of the vectors."""
+
+    def hex(self, *_: object) -> str:  # type: ignore[override]
+        return NONCE
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: SECONDS + 0.9)
+    monkeypatch.setattr(os, "urandom", lambda size: _Nonce(size))
+
+
+def context(method: str, target: str, content_type: str, token: str) -> AttemptContext:
+    region = CLOUD_REGIONS[0]
+    request = Request(method, target, {"accept": "application/json", "content-type": content_type}, b"200")
+    credentials = Credentials("testid", "testsecret", token or None)
+    from batchcompute import Config
+
+    call = CallContext(OPERATIONS["list_jobs"], region, Config(), request)
+    return AttemptContext(call, 1, request, region.endpoint, credentials)
+
+
+@pytest.mark.usefixtures("frozen")
+@vectors
+def test_the_hook(method: str, target: str, content_type: str, token: str, expected: str) -> None:
+    added = sign_request(context(method, target, content_type, token))
+    assert added["authorization"] == f"acs testid:{expected}"
+    assert added["date"] == DATE
+    assert added.get("x-acs-security-token", "") == token
+    assert {name: value for name, value in headers_of(content_type, token).items() if name in added} | {
+        "authorization": f"acs testid:{expected}"
+    } == added
+
+
+def test_the_hook_without_credentials() -> None:
+    ctx = replace(context("GET", "/jobs", JSON, ""), credentials=None)
+    with pytest.raises(CredentialsError, match="no access key for region cn-qingdao"):
+        sign_request(ctx)
+
+
+class _Ear:
+    name = "urllib3"
+
+    def __init__(self) -> None:
+        self.heard: list[Request] = []
+
+    @hookimpl
+    def register_transports(self, ctx: RegistrationContext) -> list[_Ear]:
+        return [self]
+
+    def open(self, settings: object) -> _Ear:
+        return self
+
+    def send(self, request: Request) -> Response:
+        self.heard.append(request)
+        return Response(200, {"request-id": "REQ-1"}, b"{}")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("frozen")
+@pytest.mark.parametrize(
+    ("call", "method", "target"),
+    [
+        (lambda client: client.list_jobs(), "GET", "/jobs"),
+        (lambda client: client.stop_job("job-1"), "PUT", "/jobs/job-1?Action=Stop"),
+        (lambda client: client.update_job_priority("job-1", 200), "PUT", "/jobs/job-1/Priority"),
+        (lambda client: client.delete_job("job-1"), "DELETE", "/jobs/job-1"),
+        (lambda client: client.list_images(), "GET", "/images"),
+    ],
+)
+@pytest.mark.parametrize("token", ["", "tok"])
+def test_a_whole_call(monkeypatch: pytest.MonkeyPatch, call: object, method: str, target: str, token: str) -> None:
+    monkeypatch.setattr(manager, "installed_plugins", lambda: ())
+    ear = _Ear()
+    with Client("cn-qingdao", "testid", "testsecret", security_token=token, plugins=[ear]) as client:
+        call(client)  # type: ignore[operator]
+    known: Mapping[tuple[str, str, str, str], str] = {(m, t, kind, tok): sig for m, t, kind, tok, sig in VECTORS}
+    expected = known.get((method, target, JSON, token)) or signature(
+        "testsecret", string_to_sign(method, target, headers_of(JSON, token))
+    )
+    assert ear.heard[0].headers["authorization"] == f"acs testid:{expected}"
+
+
+def test_dates_do_not_depend_on_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "strftime", lambda *_: "周二, 30 六月 2015 08:00:00 GMT")
+    assert http_date(SECONDS) == DATE
+    assert http_date(0) == "Thu, 01 Jan 1970 00:00:00 GMT"
+    assert http_date(951782399) == "Mon, 28 Feb 2000 23:59:59 GMT"
