@@ -268,6 +268,8 @@ def job_id_of(job: JobLike) -> str:
         )
     if not job_id.strip():
         raise ValueError("the job id is empty")
+    if job_id in (".", ".."):  # not encoded, and resolved by whatever is on the way: another path
+        raise ValueError(f"{job_id!r} is not a job id")
     return job_id
 
 

@@ -152,7 +152,7 @@ class CheckedDict(dict[str, V]):
     def read(cls: type[D], value: object, warn: bool) -> D:
         """A new dict from a mapping."""
         if not isinstance(value, Mapping):
-            raise expected("a dict", value)
+            raise PropertyTypeError(f"expected a dict, got {type(value).__name__}")  # may hold secrets
         made = cls()
         for key, item in value.items():
             made.put(key, item, warn)

@@ -160,12 +160,12 @@ class Record:
             field = self._names.get(name)
             if field is None:
                 if name in self._old_names:
-                    field = self._fields[self._canonical(name)]
+                    field = self._fields[self._canonical(name) if warn else self._old_names[name]]
                 else:
                     if warn:
                         self._drop(name)
                     continue
-            if is_empty(value):
+            if is_empty(value) and not isinstance(value, Record):
                 values[field.key] = None
                 continue
             try:
