@@ -194,7 +194,7 @@ class Client:
         the failing instance's stderr, where the region can give them. Raises WaitTimeoutError; the job then goes on.
         """
         check_timeout(timeout)
-        return waiting.wait(self, job_id_of(job), timeout, on_change, check)
+        return waiting.wait(self, job_id_of(job), timeout, on_change, check, self._pipeline.clock)
 
     def read_log(self, job: JobLike, task_name: str, instance_id: int = 0, stream: str = "stderr") -> bytes | None:
         """What an instance wrote to `stream`, stdout or stderr; None where the region has no logs to give.

@@ -60,6 +60,8 @@ class Pipeline:
         self._transports: dict[str, Transport] = {}
         self._providers: dict[str, CredentialProvider] | None = None
         self._lock = threading.Lock()
+        self.clock = hooks.clock()
+        """What deadlines are measured with."""
         self.clock_offset = 0.0
         """Seconds that the service's clock is ahead of ours; set once, when the service has refused our Date."""
 
@@ -79,9 +81,9 @@ class Pipeline:
             headers = {**headers, "contentmd5": md5(body, usedforsecurity=False).hexdigest()}
         if operation.mutating and self._region.idempotent_tokens:
             headers = {**headers, IDEMPOTENCY_HEADER: token or os.urandom(16).hex()}
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else self.clock.monotonic() + timeout
         request = Request(operation.method, target, headers, body)
-        return CallContext(operation, self._region, self._config, request, self._credentials, deadline)
+        return CallContext(operation, self._region, self._config, request, self._credentials, deadline, self.clock)
 
     def call(
         self,
@@ -252,7 +254,7 @@ def _left(call: CallContext) -> float | None:
     """Seconds that the call has left."""
     if call.deadline is None:
         return None
-    left = call.deadline - time.monotonic()
+    left = call.deadline - call.clock.monotonic()
     if left <= 0:
         raise RequestTimeoutError(f"{call.operation.name} did not end in time")
     return left

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .errors import JobFailedError, JobStoppedError, WaitTimeoutError
+from .hooks import Clock
 from .responses import Job, JobResponse
 
 if TYPE_CHECKING:
@@ -20,10 +20,15 @@ LOG_BYTES = 4000
 
 
 def wait(
-    client: Client, job_id: str, timeout: float | None, on_change: Callable[[Job], object] | None, check: bool
+    client: Client,
+    job_id: str,
+    timeout: float | None,
+    on_change: Callable[[Job], object] | None,
+    check: bool,
+    clock: Clock,
 ) -> JobResponse:
     """See Client.wait."""
-    ends = None if timeout is None else time.monotonic() + timeout
+    ends = None if timeout is None else clock.monotonic() + timeout
     interval = FIRST_INTERVAL
     seen: Job | None = None
     while True:
@@ -37,10 +42,10 @@ def wait(
             if check:
                 _raise_unless_finished(client, job)
             return job
-        if ends is not None and time.monotonic() >= ends:
+        if ends is not None and clock.monotonic() >= ends:
             raise WaitTimeoutError(f"{job_id} is still {job.State} after {timeout} seconds; it goes on", job)
-        pause = interval if ends is None else min(interval, max(0.0, ends - time.monotonic()))
-        time.sleep(pause)
+        pause = interval if ends is None else min(interval, max(0.0, ends - clock.monotonic()))
+        clock.sleep(pause)
         interval = min(interval * GROWTH, LONGEST_INTERVAL)
 
 

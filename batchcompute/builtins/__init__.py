@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import credentials, decoding, endpoints, retry, signing, timestamps, tracing, transport, validation
+from . import clock, credentials, decoding, endpoints, retry, signing, timestamps, tracing, transport, validation
 
 BUILTINS: dict[str, object] = {
     "endpoints": endpoints,
@@ -14,4 +14,5 @@ BUILTINS: dict[str, object] = {
     "decoding": decoding,
     "timestamps": timestamps,
     "validation": validation,
+    "clock": clock,
 }

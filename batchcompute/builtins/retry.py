@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,8 @@ def retry_policy(ctx: CallContext) -> RetryPolicy:
     from tenacity import Retrying, retry_if_exception
 
     config = ctx.config.retry
-    ends = time.monotonic() + config.deadline
+    clock = ctx.clock
+    ends = clock.monotonic() + config.deadline
     if ctx.deadline is not None:
         ends = min(ends, ctx.deadline)
 
@@ -33,11 +33,12 @@ def retry_policy(ctx: CallContext) -> RetryPolicy:
         return max(jitter, asked or 0.0)
 
     def stop(state: RetryCallState) -> bool:
-        return state.attempt_number >= config.attempts or time.monotonic() + state.upcoming_sleep >= ends
+        return state.attempt_number >= config.attempts or clock.monotonic() + state.upcoming_sleep >= ends
 
     return Retrying(
         retry=retry_if_exception(partial(may_repeat, repeatable=ctx.repeatable)),
         stop=stop,
         wait=wait,
+        sleep=clock.sleep,
         reraise=True,
     )

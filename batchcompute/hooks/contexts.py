@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..config import Config
 from ..credentials import Credentials
@@ -15,6 +16,14 @@ from ..wire import IDEMPOTENCY_HEADER, Endpoint, Request, Response
 
 if TYPE_CHECKING:
     from ..errors import BatchComputeError
+
+
+class Clock(Protocol):
+    """What deadlines are measured with, and how one waits; both in seconds. The module `time` is one."""
+
+    def monotonic(self) -> float: ...
+
+    def sleep(self, seconds: float, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,7 @@ class CallContext:
     """One call of the Client.
 
     `request` is what will be sent, before endpoint, credentials and signature; `credentials` are the ones given to the
-    Client, None when none were; `deadline` is the `time.monotonic()` second at which the call must end, None for no limit.
+    Client, None when none were; `deadline` is the second of `clock` at which the call must end, None for no limit.
     """
 
     operation: Operation
@@ -38,6 +47,7 @@ class CallContext:
     request: Request
     credentials: Credentials | None = None
     deadline: float | None = None
+    clock: Clock = time
 
     @property
     def idempotency_token(self) -> str | None:

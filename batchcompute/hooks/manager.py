@@ -20,6 +20,7 @@ from .contexts import (
     AttemptContext,
     CallContext,
     CallResult,
+    Clock,
     LogContext,
     RegistrationContext,
     ResponseContext,
@@ -187,6 +188,13 @@ class Hooks:
         return list(found.values())
 
     # --- decisions
+
+    def clock(self) -> Clock:
+        """What deadlines are measured with."""
+        answer = self._manager.hook.clock(ctx=RegistrationContext(self.config))
+        if answer is None:
+            raise _unusable("clock", answer, "a Clock")
+        return cast(Clock, answer)
 
     def resolve_endpoint(self, ctx: CallContext) -> Endpoint:
         """Where a request goes."""

@@ -19,6 +19,7 @@ from .contexts import (
     AttemptContext,
     CallContext,
     CallResult,
+    Clock,
     LogContext,
     RegistrationContext,
     ResponseContext,
@@ -115,6 +116,11 @@ def register_commands(ctx: RegistrationContext) -> Iterable[click.Command]:  # t
 
 
 # --- decisions: the first answer that is not None is used; None declines --------------------------------------------
+
+
+@hookspec(firstresult=True)
+def clock(ctx: RegistrationContext) -> Clock | None:
+    """What deadlines are measured with, and how one waits between attempts and polls; once per Client."""
 
 
 @hookspec(firstresult=True)
