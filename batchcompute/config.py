@@ -1,4 +1,7 @@
-"""Settings as frozen values; nothing is read from files or the environment here (see `configuration`)."""
+"""Settings as frozen values; nothing is read from files or the environment here (see `configuration`).
+
+Each checks its values when it is made, also by hand. Raises ConfigError.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .errors import ConfigError
+from .schema import Checked
+
+_SECONDS = {"min": 0.001, "max": 1_000_000}  # what a socket can be told
+_WAIT = {"min": 0}
+_PROXY = {"url": True}
+_PART = {"setting": False}
+
 
 @dataclass(frozen=True, slots=True)
-class RetryConfig:
+class RetryConfig(Checked):
     """How failed calls are repeated. `attempts` counts the first one too; times are seconds.
 
     The wait before attempt n+1 is random in [0, min(max_wait, base_wait * 2**(n-1))] (full jitter), or longer when the
     service asked for it. No attempt is begun after `deadline`.
     """
 
-    attempts: int = 4
-    deadline: float = 60.0
-    base_wait: float = 0.2
-    max_wait: float = 10.0
+    attempts: int = field(default=4, metadata={"min": 1, "max": 1000})
+    deadline: float = field(default=60.0, metadata=_WAIT)
+    base_wait: float = field(default=0.2, metadata=_WAIT)
+    max_wait: float = field(default=10.0, metadata=_WAIT)
 
 
 @dataclass(frozen=True, slots=True)
-class TransportConfig:
+class TransportConfig(Checked):
     """How connections are made.
 
     `name` picks a registered transport, None leaves it to the region. Timeouts are seconds; `pool_size` is the connections
@@ -31,28 +42,28 @@ class TransportConfig:
     """
 
     name: str | None = None
-    connect_timeout: float = 10.0
-    read_timeout: float = 60.0
-    pool_size: int = 10
+    connect_timeout: float = field(default=10.0, metadata=_SECONDS)
+    read_timeout: float = field(default=60.0, metadata=_SECONDS)
+    pool_size: int = field(default=10, metadata={"min": 1, "max": 10_000})
     ca_bundle: str | None = None
-    http_proxy: str | None = field(default=None, repr=False)  # may hold a password
-    https_proxy: str | None = field(default=None, repr=False)
+    http_proxy: str | None = field(default=None, repr=False, metadata=_PROXY)  # may hold a password
+    https_proxy: str | None = field(default=None, repr=False, metadata=_PROXY)
     no_proxy: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class TracingConfig:
+class TracingConfig(Checked):
     """Events of calls and attempts. `level`: off, debug, info or warning; `format`: console or json.
 
     With `off` nothing is set up: events go to the standard logger `batchcompute`, as the program has configured it.
     """
 
-    level: str = "off"
-    format: str = "console"
+    level: str = field(default="off", metadata={"choices": ("off", "debug", "info", "warning")})
+    format: str = field(default="console", metadata={"choices": ("console", "json")})
 
 
 @dataclass(frozen=True, slots=True)
-class CredentialsConfig:
+class CredentialsConfig(Checked):
     """Where credentials come from when none were given: the one `provider`, or the first of `chain` that has some.
 
     `refresh_before` and `refresh_at_latest` are the seconds before expiry at which temporary ones may, and must, be replaced.
@@ -60,12 +71,12 @@ class CredentialsConfig:
 
     provider: str | None = None
     chain: tuple[str, ...] = ("environment", "profile", "alibabacloud-file", "aliyun-cli")
-    refresh_before: float = 900.0
-    refresh_at_latest: float = 60.0
+    refresh_before: float = field(default=900.0, metadata=_WAIT)
+    refresh_at_latest: float = field(default=60.0, metadata=_WAIT)
 
 
 @dataclass(frozen=True, slots=True)
-class PluginConfig:
+class PluginConfig(Checked):
     """Which plugins are used: `block` names those that are not; `strict` turns a broken plugin into an error."""
 
     block: frozenset[str] = frozenset()
@@ -73,23 +84,53 @@ class PluginConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(Checked):
     """Everything a Client can be told besides its arguments, which win over it.
 
-    The access key is that of the profile. `sections` holds what plugins declared, by section and key. `ambient` is True only
+    The access key is that of the profile. `sections` holds what plugins declared: by section, an instance of the declared type
+    (in one made by hand a dict will do, the Client makes it an instance). `ambient` is True only
     when files and the environment were read to make it; a Config made by hand uses nothing of them, credentials included.
     """
 
     endpoint: str | None = None
     profile: str = "default"
-    timeout: float | None = None
+    timeout: float | None = field(default=None, metadata={"min": 0.001})
     access_key_id: str | None = None
     access_key_secret: str | None = field(default=None, repr=False)
     security_token: str | None = field(default=None, repr=False)
-    retry: RetryConfig = field(default_factory=RetryConfig)
-    transport: TransportConfig = field(default_factory=TransportConfig)
-    tracing: TracingConfig = field(default_factory=TracingConfig)
-    credentials: CredentialsConfig = field(default_factory=CredentialsConfig)
-    plugins: PluginConfig = field(default_factory=PluginConfig)
-    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
-    ambient: bool = False
+    retry: RetryConfig = field(default_factory=RetryConfig, metadata=_PART)
+    transport: TransportConfig = field(default_factory=TransportConfig, metadata=_PART)
+    tracing: TracingConfig = field(default_factory=TracingConfig, metadata=_PART)
+    credentials: CredentialsConfig = field(default_factory=CredentialsConfig, metadata=_PART)
+    plugins: PluginConfig = field(default_factory=PluginConfig, metadata=_PART)
+    sections: Mapping[str, Any] = field(default_factory=dict, repr=False, metadata=_PART)
+    ambient: bool = field(default=False, metadata=_PART)
+
+    def __post_init__(self) -> None:
+        Checked.__post_init__(self)
+        for name, kind in SECTIONS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ConfigError(f"Config.{name} must be a {kind.__name__}, not {type(getattr(self, name)).__name__}")
+        if not isinstance(self.sections, Mapping):
+            raise ConfigError(f"Config.sections must be a dict by section, not {type(self.sections).__name__}")
+
+
+SECTIONS: dict[str, type] = {
+    "retry": RetryConfig,
+    "transport": TransportConfig,
+    "tracing": TracingConfig,
+    "credentials": CredentialsConfig,
+    "plugins": PluginConfig,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Settings that a plugin declares: the table `[name]`, with the fields of the frozen dataclass `type` as keys.
+
+    The fields' types and defaults are those of the settings (rules: see `batchcompute.schema`). What was set is the instance of
+    `type` in `Config.sections[name]`. `name` is lower-case letters, digits and underscores.
+    """
+
+    name: str
+    type: type
