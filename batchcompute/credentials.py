@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .errors import ConfigError
+from .errors import ConfigError, CredentialsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +27,44 @@ def explicit(
     access_key_id: str | None, access_key_secret: str | None, security_token: str | None
 ) -> Credentials | None:
     """The credentials given to a Client, None when none were. Raises ConfigError when a part is missing or unusable."""
-    given = {
+    parts = {
         "access_key_id": access_key_id,
         "access_key_secret": access_key_secret,
         "security_token": security_token,
     }
-    if not any(given.values()):
+    if not any(parts.values()):
         return None
-    for name, value in given.items():
-        if not value and name != "security_token":
-            raise ConfigError(f"{name} is missing: an access key has an id and a secret")
-        if value is not None and not isinstance(value, str):
-            raise ConfigError(f"{name} must be a str, not {type(value).__name__}")
-        if value and not (value.isascii() and value.strip().isprintable()):
-            raise ConfigError(f"{name} must be printable ASCII text")  # never show the value
-    if access_key_id is None or access_key_secret is None:  # never: checked above; said for the type checker
-        return None
-    token = security_token.strip() if security_token else None
-    return Credentials(access_key_id.strip(), access_key_secret.strip(), token, source="arguments")
+    wrong = _problem(parts)
+    if wrong:
+        raise ConfigError(wrong)
+    return _made(parts, None, "arguments")
+
+
+def found(source: str, parts: Mapping[str, object], expires: float | None = None) -> Credentials:
+    """The credentials that a provider found at `source`.
+
+    parts: the id, the secret and, where there is one, the token, in this order, by the names that the source gives them.
+    expires: seconds since 1970. Raises CredentialsError, which names the part that is missing or unusable.
+    """
+    wrong = _problem(parts)
+    if wrong:
+        raise CredentialsError(f"{source}: {wrong}")
+    return _made(parts, expires, source)
+
+
+def _problem(parts: Mapping[str, object]) -> str | None:
+    """What is wrong, in words that never hold a value."""
+    for number, (name, value) in enumerate(parts.items()):
+        if not value or (isinstance(value, str) and not value.strip()):
+            if number < 2:
+                return f"{name} is missing: an access key has an id and a secret"
+        elif not isinstance(value, str):
+            return f"{name} must be a str, not {type(value).__name__}"
+        elif not (value.isascii() and value.strip().isprintable()):
+            return f"{name} must be printable ASCII text"
+    return None
+
+
+def _made(parts: Mapping[str, object], expires: float | None, source: str) -> Credentials:
+    key, secret, token = [*(str(value or "").strip() for value in parts.values()), ""][:3]
+    return Credentials(key, secret, token or None, expires, source)

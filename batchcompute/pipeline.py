@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from .ambiguity import ambiguous
+from .builtins.credentials.chain import Chain
 from .builtins.decoding import date_of, error_of, is_clock_error
 from .config import Config
 from .credentials import Credentials
@@ -24,13 +25,14 @@ from .errors import (
     ClientError,
     ClockSkewWarning,
     ConfigError,
+    CredentialsError,
     DecodeError,
     RequestTimeoutError,
     ThrottlingError,
     did_you_mean,
     warn_caller,
 )
-from .hooks import AttemptContext, CallContext, CallResult, CredentialProvider, ResponseContext, Transport
+from .hooks import AttemptContext, CallContext, CallResult, ResponseContext, Transport
 from .hooks.manager import Hooks
 from .operations import Operation, may_be_done
 from .regions import Region
@@ -58,7 +60,7 @@ class Pipeline:
         self._credentials = credentials
         self._humanize = humanize
         self._transports: dict[str, Transport] = {}
-        self._providers: dict[str, CredentialProvider] | None = None
+        self._chain: Chain | None = None
         self._lock = threading.Lock()
         self.clock = hooks.clock()
         """What deadlines are measured with."""
@@ -124,9 +126,13 @@ class Pipeline:
     def attempt(self, call: CallContext, number: int) -> Response:
         """One attempt: resolve, sign, send. Raises what went wrong."""
         hooks = self._hooks
-        timeout = _left(call)
         endpoint = hooks.resolve_endpoint(call)
-        credentials = hooks.resolve_credentials(call) or self._of_region(call.region)
+        missing: CredentialsError | None = None
+        credentials = hooks.resolve_credentials(call)
+        if credentials is None:
+            found = self._found(call.region)
+            credentials, missing = (found, None) if isinstance(found, Credentials) else (None, found)
+        timeout = _left(call)
         template = call.request
         request = Request(template.method, template.target, template.headers, template.body, endpoint, timeout)
         ctx = AttemptContext(call, number, request, endpoint, credentials, clock_offset=self.clock_offset)
@@ -134,7 +140,12 @@ class Pipeline:
         if extra:
             request = replace(request, headers={**request.headers, **extra})
             ctx = replace(ctx, request=request)
-        headers = {**request.headers, **hooks.sign_request(ctx)}
+        try:
+            headers = {**request.headers, **hooks.sign_request(ctx)}
+        except CredentialsError:
+            if missing is not None:  # a signature may do without credentials; this one does not
+                raise missing from None
+            raise
         request = Request(request.method, request.target, headers, request.body, endpoint, timeout)
         ctx = AttemptContext(call, number, request, endpoint, credentials)
         transport = self._transports.get(endpoint.transport) or self._transport(endpoint)
@@ -175,16 +186,14 @@ class Pipeline:
                 ClockSkewWarning,
             )
 
-    def _of_region(self, region: Region) -> Credentials | None:
-        """What the region's own credential provider has, when nobody else had credentials."""
-        name = region.credential_provider
-        if name is None:
-            return None
-        if self._providers is None:
-            self._providers = self._hooks.credential_providers()
-        if name not in self._providers:
-            raise ConfigError(f"there is no credential provider {name!r}{did_you_mean(name, self._providers)}")
-        return self._providers[name].get()
+    def _found(self, region: Region) -> Credentials | CredentialsError:
+        """What the providers have, when nobody gave credentials to the Client; an error when none of them has any."""
+        if self._chain is None:
+            with self._lock:
+                if self._chain is None:
+                    hooks = self._hooks
+                    self._chain = Chain(hooks.credential_providers(), self._config, region, hooks.regions())
+        return self._chain.get()
 
     def _transport(self, endpoint: Endpoint) -> Transport:
         name = endpoint.transport

@@ -1,0 +1,52 @@
+"""The providers that need no file: `environment` and `profile`."""
+
+from __future__ import annotations
+
+import os
+
+from ...config import Config
+from ...credentials import Credentials, found
+from ...errors import CredentialsError
+
+# The second and third are further spellings that the aliyun CLI accepts (facts 4.1). Its last one, a bare ACCESS_KEY_ID, is
+# left out: other services use that name too, and their keys are not to be sent to this one.
+_PREFIXES = ("ALIBABA_CLOUD_", "ALIBABACLOUD_", "ALICLOUD_")
+_PARTS = ("ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN")
+
+
+class Environment:
+    """The provider `environment`: ALIBABA_CLOUD_ACCESS_KEY_ID, _ACCESS_KEY_SECRET and _SECURITY_TOKEN (facts 4.1).
+
+    Spellings are never mixed: the first with an id or a secret counts. Read anew each time.
+    """
+
+    name = "environment"
+
+    def get(self) -> Credentials:
+        """Raises CredentialsError."""
+        for prefix in _PREFIXES:
+            parts = {prefix + part: os.environ.get(prefix + part) for part in _PARTS}
+            if any(value for name, value in parts.items() if "_KEY_" in name):
+                return found("environment variables", parts)
+        raise CredentialsError(f"{_PREFIXES[0]}{_PARTS[0]} is not set")
+
+
+class Profile:
+    """The provider `profile`: the access key of our own configuration's profile."""
+
+    name = "profile"
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def get(self) -> Credentials:
+        """Raises CredentialsError."""
+        config = self._config
+        if not config.access_key_id and not config.access_key_secret:
+            raise CredentialsError(f"profile {config.profile!r} has no access_key_id")
+        parts = {
+            "access_key_id": config.access_key_id,
+            "access_key_secret": config.access_key_secret,
+            "security_token": config.security_token,
+        }
+        return found(f"profile {config.profile!r}", parts)
