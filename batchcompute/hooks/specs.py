@@ -37,7 +37,11 @@ T = TypeVar("T")
 
 
 class CredentialProvider(Protocol):
-    """Where credentials come from, by name. `get` raises CredentialsError when it has none."""
+    """Where credentials come from, by name.
+
+    `get` raises CredentialsError when it has none, saying why, without secrets. One thread at a time calls it for a Client:
+    before every attempt, but when its credentials have `expires` only as they near it. What is slow and has none keeps its own.
+    """
 
     @property
     def name(self) -> str: ...
