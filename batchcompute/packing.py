@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
-import tarfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tarfile
 
 
 def pack(folder: str | os.PathLike[str]) -> bytes:
@@ -14,6 +16,9 @@ def pack(folder: str | os.PathLike[str]) -> bytes:
 
     The same content gives the same bytes. `__pycache__` is left out. Raises NotADirectoryError.
     """
+    import gzip  # both here: a program that packs nothing need not wait for them
+    import tarfile
+
     root = Path(folder)
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is not a folder")
