@@ -14,7 +14,7 @@ from .loopback import server
 
 @contextmanager
 def open_pair(quick: bool) -> Iterator[Pair]:
-    times = 50 if quick else 1_000
+    times = 50 if quick else 100
     with server() as port:
         url = f"http://127.0.0.1:{port}"
         bare = Bare(url, "testid", "testsecret")
@@ -33,5 +33,5 @@ BENCHMARK = Benchmark(
     target=1.0,
     open=open_pair,
     peers={"original SDK": 1.0, "botocore": 3.0, "azure-core": 3.4},
-    rounds=21,
+    rounds=201,
 )

@@ -50,5 +50,5 @@ BENCHMARK = Benchmark(
     target=1.6,
     open=open_pair,
     peers={"eager imports of all four libraries": 1.6, "boto3": 3.4},
-    rounds=21,
+    rounds=31,
 )

@@ -79,6 +79,7 @@ class Hooks:
         self._decode_response = self._first("decode_response")
         self._humanize_timestamp = self._first("humanize_timestamp")
         self._observers = {name: self._calls_of(name) for name in ("before_attempt", "after_attempt", "after_call")}
+        self._observing = {name: self._observing_of(name) for name in self._observers}
 
     # --- loading
 
@@ -133,6 +134,10 @@ class Hooks:
                 (implementation.plugin_name, call if implementation.argnames else partial(_ignore_context, call))
             )
         return found
+
+    def _observing_of(self, hook: str) -> tuple[Callable[[str], bool], ...]:
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        return tuple(getattr(implementation.plugin, "observing", _always) for implementation in implementations)
 
     def _first(self, hook: str) -> Callable[[Any], Any]:
         """What calls a firstresult hook that every request needs.
@@ -257,8 +262,11 @@ class Hooks:
     # --- observers
 
     def observed(self, hook: str) -> bool:
-        """Whether anybody looks: spares the making of a context."""
-        return bool(self._observers[hook])
+        """Whether anybody looks: spares the making of a context.
+
+        A plugin may have a function `observing(hook) -> bool` that says when it does not look.
+        """
+        return any(observing(hook) for observing in self._observing[hook])
 
     def observe(self, hook: str, ctx: AttemptContext | CallResult) -> None:
         """Tell every observer; what one of them raises is logged, never passed on."""
@@ -272,6 +280,10 @@ class Hooks:
 
 # The plugins' headers must not replace these: the signature and the framing depend on them.
 _OWN_HEADERS = frozenset({"accept", "authorization", "content-length", "content-type", "date", "host"})
+
+
+def _always(hook: str) -> bool:
+    return True
 
 
 def _ignore_context(call: Any, ctx: object) -> Any:
