@@ -11,11 +11,10 @@ from typing import Any, cast
 from . import credentials as _credentials
 from . import operations as ops
 from . import waiting
-from .builtins import BUILTINS
 from .config import Config
+from .configuration import hooks_for
 from .errors import ConfigError, ValidationError, did_you_mean, warn_caller
 from .hooks import LogContext, ObjectStore, ValidationContext
-from .hooks.manager import Hooks
 from .pipeline import Pipeline
 from .regions import find_region
 from .resources import JobDescription
@@ -35,6 +34,7 @@ JobLike = str | CreateResponse | Job | GetResponse
 """What names a job: its id, or what create_job, get_job or list_jobs answered."""
 
 _OLD_NAMES = {"human_readabel": "human_readable"}  # misspelt in the reference's example (section 2)
+_ENDPOINTS = "a region such as 'local' or 'cn-qingdao', a domain or a URL"
 _ARGUMENTS = (
     "endpoint",
     "region",
@@ -75,6 +75,7 @@ class Client:
         access_key_id, access_key_secret, security_token: not needed where the region has its own, as `local` does.
         human_readable: show times as `YYYY-MM-DD HH:MM:SS` in local time instead of numbers.
         plugins: plugin objects for this Client only. timeout: seconds, for each call that is not given its own.
+        config: settings; None reads those of files and environment, which may name the endpoint (docs/configuration.md).
         Raises ConfigError.
         """
         for name, value in unknown.items():
@@ -90,14 +91,21 @@ class Client:
         if endpoint is not None and region is not None and endpoint != region:
             raise ConfigError("endpoint and region are two names of one argument: pass one of them")
         where = endpoint if endpoint is not None else region
-        if not isinstance(where, str) or not where.strip():
-            raise ConfigError("endpoint is missing: pass a region such as 'local' or 'cn-qingdao', a domain or a URL")
+        if where is not None and (not isinstance(where, str) or not where.strip()):
+            raise ConfigError(f"endpoint must be {_ENDPOINTS}, not {where!r}")
+        if config is not None and not isinstance(config, Config):
+            raise TypeError(f"config must be a Config, not {type(config).__name__}")
         check_timeout(timeout)
         explicit = _credentials.explicit(access_key_id, access_key_secret, security_token)
-        self._config = config or Config()
-        self._hooks = Hooks(self._config, BUILTINS, plugins)
+        self._hooks = hooks_for(config, plugins)
+        self._config = self._hooks.config
+        where = where or self._config.endpoint
+        if where is None:
+            raise ConfigError(
+                f"endpoint is missing: pass {_ENDPOINTS}, or set endpoint in the configuration or BATCHCOMPUTE_ENDPOINT"
+            )
         self._region = find_region(where, self._hooks.regions())
-        self._timeout = timeout
+        self._timeout = timeout if timeout is not None else self._config.timeout
         humanize = self._hooks.humanize_timestamp if human_readable else None
         self._pipeline = Pipeline(self._hooks, self._region, self._config, explicit, humanize)
 

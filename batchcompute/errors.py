@@ -28,6 +28,7 @@ Wrong types raise the built-in TypeError, as the standard library does.
     UserWarning
     ├── UnknownPropertyWarning            a property that the class does not have was dropped
     ├── PluginWarning                     a plugin was left out
+    ├── ConfigWarning                     a variable that is no setting, or a file with secrets that others can read
     └── ClockSkewWarning                  this machine's clock is off; the service's time is used
 """
 
@@ -272,6 +273,10 @@ class ClockSkewWarning(UserWarning):
 
 class PluginWarning(UserWarning):
     """A plugin was left out."""
+
+
+class ConfigWarning(UserWarning):
+    """An environment variable is no setting, or a file with secrets can be read by others."""
 
 
 def shorten(value: object, limit: int = 80) -> str:

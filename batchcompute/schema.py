@@ -81,7 +81,7 @@ class Key:
             return False
         if "choices" in rules and value not in rules["choices"]:
             return False
-        if rules.get("url") and not _URL.fullmatch(value):
+        if isinstance(value, str) and rules.get("url") and not _URL.fullmatch(value):
             return False
         if self.optional and value == "":
             return False
@@ -126,8 +126,9 @@ class Checked:
     __slots__ = ()
 
     def __post_init__(self) -> None:
-        for item in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+        cls: type = type(self)
+        for item in fields(cls):
             value = getattr(self, item.name)
-            if value is not item.default and item.name in keys_of(type(self)):
-                checked = keys_of(type(self))[item.name].check(f"{type(self).__name__}.{item.name}", value)
+            if value is not item.default and item.name in keys_of(cls):
+                checked = keys_of(cls)[item.name].check(f"{cls.__name__}.{item.name}", value)
                 object.__setattr__(self, item.name, checked)

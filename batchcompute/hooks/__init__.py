@@ -1,5 +1,6 @@
 """What plugins are written against: the marker `hookimpl`, the hooks' contexts and the protocols of their answers."""
 
+from ..config import Section
 from .contexts import (
     AttemptContext,
     CallContext,
@@ -31,6 +32,7 @@ __all__ = [
     "RegistrationContext",
     "ResponseContext",
     "RetryPolicy",
+    "Section",
     "TimestampContext",
     "Transport",
     "TransportFactory",

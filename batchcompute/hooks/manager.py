@@ -10,9 +10,9 @@ from typing import Any, BinaryIO, cast
 
 import pluggy
 
-from ..config import Config
+from ..config import Config, Section
 from ..credentials import Credentials
-from ..errors import PluginError, PluginWarning, Problem, did_you_mean, warn_caller
+from ..errors import ConfigError, PluginError, PluginWarning, Problem, did_you_mean, warn_caller
 from ..regions import Region
 from ..wire import Endpoint
 from . import specs
@@ -51,11 +51,19 @@ class Hooks:
     """The plugins of one Client, and a typed call for each hook.
 
     Order: plugin objects given to the Client, the last one first; then installed plugins by (distribution, name); then the
-    built-in ones. `skipped` tells which plugins were left out and why.
+    built-in ones. `skipped` tells which plugins were left out and why. `decided` is told (hook, plugin, answer) whenever a
+    plugin has answered one of the hooks that every request asks.
     """
 
-    def __init__(self, config: Config, builtins: Mapping[str, object], plugins: Iterable[object] = ()) -> None:
+    def __init__(
+        self,
+        config: Config,
+        builtins: Mapping[str, object],
+        plugins: Iterable[object] = (),
+        decided: Callable[[str, str, object], None] | None = None,
+    ) -> None:
         self.config = config
+        self._decided = decided
         self.skipped: dict[str, str] = {}
         self._manager = pluggy.PluginManager("batchcompute")
         self._manager.add_hookspecs(specs)
@@ -79,6 +87,7 @@ class Hooks:
         self._decode_response = self._first("decode_response")
         self._humanize_timestamp = self._first("humanize_timestamp")
         self._observers = {name: self._calls_of(name) for name in ("before_attempt", "after_attempt", "after_call")}
+        self._check_blocked()
         self._observing = {name: self._observing_of(name) for name in self._observers}
 
     # --- loading
@@ -88,6 +97,15 @@ class Hooks:
             self.skipped[name] = "blocked by configuration"
             return False
         return True
+
+    def _check_blocked(self) -> None:
+        """A blocked name that no plugin has may be for another machine; one that is almost a plugin's is a mistake."""
+        names = {*self.skipped, *(name for name, _ in self.plugins())}
+        known = names | {name.partition(":")[2] for name in names}
+        for name in self.config.plugins.block - known:
+            hint = did_you_mean(name, known)
+            if hint:
+                warn_caller(f"plugins.block names {name!r}, which is no plugin{hint}", PluginWarning)
 
     def _skip(self, name: str, why: str, cause: Exception | None = None) -> None:
         self.skipped[name] = why
@@ -148,6 +166,8 @@ class Hooks:
         caller = getattr(self._manager.hook, hook)
         if any(implementation.wrapper or implementation.hookwrapper for implementation in caller.get_hookimpls()):
             return lambda ctx: caller(ctx=ctx)
+        if self._decided is not None:
+            return partial(_told, hook, self._calls_of(hook), self._decided)
         calls = tuple(call for _, call in self._calls_of(hook))
         if len(calls) == 1:
             return calls[0]
@@ -170,6 +190,29 @@ class Hooks:
         return found
 
     # --- registration
+
+    def settings(self) -> list[Section]:
+        """Every section that plugins declare. Raises PluginError when two declare the same."""
+        found: dict[str, Section] = {}
+        for answer in self._manager.hook.register_settings(ctx=RegistrationContext(self.config)):
+            for section in answer or ():
+                if not isinstance(section, Section):
+                    raise PluginError(f"register_settings: a plugin answered a {type(section).__name__}, no Section")
+                if found.setdefault(section.name, section) is not section:
+                    raise PluginError(f"register_settings: two plugins declare the section {section.name!r}")
+        return list(found.values())
+
+    def configure(self, config: Config) -> None:
+        """Use a Config that has the plugins' sections too. Raises ConfigError when it chooses what nobody offers."""
+        self.config = config
+        chosen = config.transport.name
+        if chosen is not None:
+            names = self.transports()
+            if chosen not in names:
+                raise ConfigError(
+                    f"transport.name: there is no transport {chosen!r}{did_you_mean(chosen, names)}; "
+                    f"transports: {', '.join(names)}"
+                )
 
     def regions(self) -> list[Region]:
         """Every region; of two with one name the one that is asked first."""
@@ -284,6 +327,17 @@ _OWN_HEADERS = frozenset({"accept", "authorization", "content-length", "content-
 
 def _always(hook: str) -> bool:
     return True
+
+
+def _told(
+    hook: str, calls: list[tuple[str, Callable[[Any], Any]]], decided: Callable[[str, str, object], None], ctx: Any
+) -> Any:
+    for name, call in calls:
+        answer = call(ctx)
+        if answer is not None:
+            decided(hook, name, answer)
+            return answer
+    return None
 
 
 def _ignore_context(call: Any, ctx: object) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 import pluggy
 
-from ..config import TransportConfig
+from ..config import Section, TransportConfig
 from ..credentials import Credentials
 from ..errors import Problem
 from ..regions import Region
@@ -112,6 +112,11 @@ def register_credential_providers(ctx: RegistrationContext) -> Iterable[Credenti
 @hookspec
 def register_transports(ctx: RegistrationContext) -> Iterable[TransportFactory]:  # type: ignore[empty-body]
     """Transports that this plugin adds; a Region or the configuration names the one to use."""
+
+
+@hookspec
+def register_settings(ctx: RegistrationContext) -> Iterable[Section]:  # type: ignore[empty-body]
+    """Sections that this plugin adds to the configuration; `ctx.config.sections` is still empty here."""
 
 
 @hookspec
