@@ -172,7 +172,7 @@ def test_list_responses() -> None:
         assert "job-4" not in twin
         assert jobs[2] in twin
         assert type(twin[0]) is Job
-    assert jobs + jobs[:1] == [*jobs, jobs[0]]  # noqa: RUF005  # the operator is what is tested
+    assert jobs + jobs[:1] == [*jobs, jobs[0]]  # the operator is what is tested
     assert jobs != jobs[:3]
     assert repr(jobs).startswith("[Job(JobId='job-0', State='Init'), ")
 
