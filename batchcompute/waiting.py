@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .errors import JobFailedError, JobStoppedError, WaitTimeoutError
+from .errors import BatchComputeError, JobFailedError, JobStoppedError, WaitTimeoutError
 from .hooks import Clock
 from .responses import Job, JobResponse
 
@@ -53,7 +53,10 @@ def _raise_unless_finished(client: Client, job: JobResponse) -> None:
     if job.State == "Stopped":
         raise JobStoppedError(f"{job.JobId} was stopped", job)
     if job.State == "Failed":
-        where, log = _failing_instance(client, job.JobId)
+        try:
+            where, log = _failing_instance(client, job.JobId)
+        except (BatchComputeError, LookupError, OSError):  # what only explains the failure must not hide it
+            where, log = "", ""
         raise JobFailedError(f"{job.JobId} failed{where}", job, log)
 
 

@@ -42,8 +42,8 @@ class Request:
 
     method: str
     target: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold a token
+    body: bytes = field(default=b"", repr=False)  # may hold environment variables
     endpoint: Endpoint | None = None
     timeout: float | None = None
 
