@@ -54,6 +54,11 @@ _logger = logging.getLogger("batchcompute")
 _logger.addHandler(logging.NullHandler())
 
 
+def observing(hook: str, config: Config) -> bool:
+    """Whether an event of that hook may be wanted: spares the making of contexts that nobody reads."""
+    return hook != "after_attempt" or _wanted(config, logging.DEBUG)
+
+
 @hookimpl(trylast=True)
 def after_attempt(ctx: AttemptContext) -> None:
     """`attempt` at DEBUG."""

@@ -153,7 +153,7 @@ class Hooks:
             )
         return found
 
-    def _observing_of(self, hook: str) -> tuple[Callable[[str], bool], ...]:
+    def _observing_of(self, hook: str) -> tuple[Callable[[str, Config], bool], ...]:
         implementations = getattr(self._manager.hook, hook).get_hookimpls()
         return tuple(getattr(implementation.plugin, "observing", _always) for implementation in implementations)
 
@@ -307,9 +307,12 @@ class Hooks:
     def observed(self, hook: str) -> bool:
         """Whether anybody looks: spares the making of a context.
 
-        A plugin may have a function `observing(hook) -> bool` that says when it does not look.
+        A plugin may have a function `observing(hook, config) -> bool` that says when it does not look.
         """
-        return any(observing(hook) for observing in self._observing[hook])
+        for observing in self._observing[hook]:  # noqa: SIM110  # any() would cost more than the context does
+            if observing(hook, self.config):
+                return True
+        return False
 
     def observe(self, hook: str, ctx: AttemptContext | CallResult) -> None:
         """Tell every observer; what one of them raises is logged, never passed on."""
@@ -325,7 +328,7 @@ class Hooks:
 _OWN_HEADERS = frozenset({"accept", "authorization", "content-length", "content-type", "date", "host"})
 
 
-def _always(hook: str) -> bool:
+def _always(hook: str, config: Config) -> bool:
     return True
 
 
