@@ -14,7 +14,7 @@ from .registry import BENCHMARKS
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit code: 0, or 1 when a target was missed."""
+    """The exit code: 0, or 1 when a target was missed; always 0 for the quick form, whose few rounds prove nothing."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Ratios of CPU time, all on this machine."
     )
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{'':<22} floor: {BENCHMARKS[name].floor}", flush=True)
     if given.json:
         given.json.write_text(json.dumps([result.as_json() for result in results], indent=2) + "\n")
-    return 0 if all(result.met for result in results) else 1
+    return 0 if given.quick or all(result.met for result in results) else 1
 
 
 if __name__ == "__main__":

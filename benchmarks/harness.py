@@ -27,7 +27,7 @@ class Pair:
 class Benchmark:
     """One measurement. `open` (given: whether to be quick) sets the stage and cleans up after it.
 
-    `target` is the ratio that must not be reached; `peers` are the ratios of others to the same floor, as the project's
+    `target` is the ratio to stay below; `peers` are the ratios of others to the same floor, as the project's
     issue names them: they were measured elsewhere.
     """
 
