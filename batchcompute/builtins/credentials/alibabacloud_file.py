@@ -27,6 +27,10 @@ class AlibabaCloudFile:
 
     def get(self) -> Credentials:
         """Raises CredentialsError."""
+        return _credentials(*self.section())
+
+    def section(self) -> tuple[Mapping[str, str], str]:
+        """The section in use, whatever its type, and where it stands. Raises CredentialsError."""
         named = os.environ.get("ALIBABA_CLOUD_CREDENTIALS_FILE")
         folder = home_file(".alibabacloud")
         paths = [named] if named else [os.path.join(folder, name) for name in ("credentials", "credentials.ini")]
@@ -39,7 +43,7 @@ class AlibabaCloudFile:
                 why.append(str(error))
                 continue
             if profile in sections:
-                return _credentials(sections[profile], f"{path}, profile {profile!r}")
+                return sections[profile], f"{path}, profile {profile!r}"
             why.append(f"{path} has no profile {profile!r}{did_you_mean(profile, sections)}")
         raise CredentialsError("; ".join(why))
 
@@ -52,7 +56,7 @@ def _parse(text: str) -> Sections:
     try:
         parser.read_string(text)
     except configparser.ParsingError as error:  # its message would show the line
-        line = error.errors[0][0] if error.errors else getattr(error, "lineno", "?")
+        line = error.lineno if isinstance(error, configparser.MissingSectionHeaderError) else error.errors[0][0]
         raise CredentialsError(f"line {line} is neither [profile] nor key = value, or has no [profile] above") from None
     except configparser.Error as error:
         raise CredentialsError(f"not an INI file ({type(error).__name__})") from None

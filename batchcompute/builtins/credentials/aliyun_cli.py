@@ -32,14 +32,23 @@ class AliyunCli:
 
     def get(self) -> Credentials:
         """Raises CredentialsError."""
+        return self._credentials(*self.profile())
+
+    def profile(self) -> tuple[Mapping[str, Any], str]:
+        """The profile in use, whatever its mode, and where it stands. Raises CredentialsError."""
         if switched_on(_DISABLED):
             raise CredentialsError(f"it is switched off by {_DISABLED}=true")
-        path = home_file(".aliyun", "config.json")
+        path = self.path
         profiles, current = self._files.read(path)
         name = os.environ.get("ALIBABA_CLOUD_PROFILE") or current
         if name not in profiles:
             raise CredentialsError(f"{path} has no profile {name!r}{did_you_mean(name, profiles)}")
-        return self._credentials(profiles[name], f"{path}, profile {name!r}")
+        return profiles[name], f"{path}, profile {name!r}"
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return home_file(".aliyun", "config.json")
 
     def _credentials(self, profile: Mapping[str, Any], source: str) -> Credentials:
         given = profile.get("mode") or "AK"
