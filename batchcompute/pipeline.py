@@ -196,14 +196,16 @@ class Pipeline:
         return self._chain.get()
 
     def _transport(self, endpoint: Endpoint) -> Transport:
-        name = endpoint.transport
+        key = name = endpoint.transport
+        if endpoint.scheme in ("http", "https"):  # another one, as local's, is known to its own transport only
+            name = self._config.transport.name or name
         with self._lock:
-            if name not in self._transports:
+            if key not in self._transports:
                 factories = self._hooks.transports()
                 if name not in factories:
                     raise ConfigError(f"there is no transport {name!r}{did_you_mean(name, factories)}")
-                self._transports[name] = factories[name].open(self._config.transport)
-            return self._transports[name]
+                self._transports[key] = factories[name].open(self._config.transport)
+            return self._transports[key]
 
     def close(self) -> None:
         """Close the connections. A later call opens new ones."""

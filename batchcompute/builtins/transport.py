@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..config import TransportConfig
-from ..errors import ConnectError, RequestTimeoutError, ResponseLostError, TransportError
+from ..errors import ConfigError, ConnectError, RequestTimeoutError, ResponseLostError, TransportError
 from ..hooks import RegistrationContext, Transport, TransportFactory, hookimpl
 from ..wire import Endpoint, Request, Response
+from .proxies import open_through, proxy_of
 
 if TYPE_CHECKING:
     import urllib3
@@ -37,9 +39,28 @@ def register_transports(ctx: RegistrationContext) -> Iterable[TransportFactory]:
 
 def _open_pool(endpoint: Endpoint, settings: TransportConfig) -> urllib3.HTTPConnectionPool:
     http, https = _pool_classes()
+    if endpoint.scheme == "https" and settings.ca_bundle is not None:
+        settings = replace(settings, ca_bundle=_readable(settings.ca_bundle))
+    proxy = proxy_of(endpoint, settings)
+    if proxy is not None:
+        return open_through(proxy, endpoint, settings)
     if endpoint.scheme == "https":
         return https(endpoint.host, endpoint.port, maxsize=settings.pool_size, ca_certs=settings.ca_bundle)
     return http(endpoint.host, endpoint.port, maxsize=settings.pool_size)
+
+
+def _readable(bundle: str) -> str:
+    """The path of a CA bundle. Raises ConfigError when it is none: later it would look like a broken connection."""
+    import ssl
+
+    path = os.path.expanduser(bundle)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:  # an SSLError is one
+        raise ConfigError(
+            f"transport.ca_bundle must be a PEM file with certificates, not {bundle!r}: {error}"
+        ) from None
+    return path
 
 
 @cache
@@ -142,6 +163,8 @@ def _explained(error: Exception, endpoint: Endpoint) -> Exception:
     from urllib3 import exceptions
 
     where = endpoint.authority
+    if isinstance(error, exceptions.ProxyError):  # raised only until the proxy is connected, so nothing was sent
+        return ConnectError(f"{where} could not be reached through the proxy: {_reason(error)}")
     if isinstance(error, exceptions.NewConnectionError):
         return ConnectError(f"{where} could not be reached: {_reason(error)}")
     if isinstance(error, exceptions.ConnectTimeoutError):
