@@ -1,0 +1,125 @@
+"""Runs the code blocks of one page in order: `python run_page.py < blocks.json`, in an empty working directory.
+
+Python blocks share one namespace, as a reader who types them in would have it; shell blocks are run by bash.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import linecache
+import re
+import subprocess
+import sys
+import tomllib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# Commands that are not run here, and where they are.
+ELSEWHERE = {
+    "make demo": ".ci/run",
+    "make lint test": ".ci/run",
+    "make bench": "benchmarks/, run by hand",
+    "pip install ./ ./plugins/batchcompute-local": "the Makefile installs both, in .ci/run",
+}
+
+
+def print_and_compare(*values: object, **how: Any) -> None:
+    """In place of print: when the line ends in a comment that is what is printed, `...` standing for anything."""
+    print(*values, **how)
+    frame = sys._getframe(1)
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    _, found, comment = line.rstrip().rpartition("  # ")
+    shown = " ".join(" ".join(map(str, values)).split())
+    if found and not re.fullmatch(".*".join(map(re.escape, comment.split("..."))), shown):
+        raise AssertionError(f"{frame.f_code.co_filename}:{frame.f_lineno} prints {shown!r}, not {comment!r}")
+
+
+def run_python(block: dict[str, Any], names: dict[str, Any]) -> None:
+    """Run it as __main__; a traceback shows the lines of the page."""
+    code = "\n" * block["line"] + block["text"]
+    linecache.cache[block["page"]] = (len(code), None, code.splitlines(keepends=True), block["page"])
+    exec(compile(code, block["page"], "exec"), names)
+
+
+def run_shell(block: dict[str, Any]) -> None:
+    """Run the commands; in a console block those are the lines that begin with `$ `."""
+    lines = block["text"].splitlines()
+    if block["language"] == "console":
+        lines = [line[2:] for line in lines if line.startswith("$ ")]
+        assert lines, "a console block without a command; commands begin with `$ `"
+    script = "\n".join(line for line in lines if line.strip() not in ELSEWHERE)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True, stdin=subprocess.DEVNULL)
+
+
+def read_toml(block: dict[str, Any]) -> None:
+    """It must parse; what shows settings must be settings that are taken, by the service or by the Client.
+
+    On docs/configuration.md a block is the user's config.toml, or the project's file if its first line has that name.
+    """
+    text = block["text"]
+    tomllib.loads(text)
+    if block["page"] == "docs/service.md":
+        from batchcompute_local.settings import read_settings
+
+        with _file(Path("service.toml"), text) as file:
+            read_settings(file)
+    elif block["page"] == "docs/configuration.md":
+        from batchcompute import configuration
+
+        of_project = "batchcompute.toml" in text.partition("\n")[0]
+        where = Path("batchcompute.toml" if of_project else configuration.files.user_file())
+        with _file(where, text), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            configuration.load()
+
+
+@contextmanager
+def _file(path: Path, text: str) -> Iterator[Path]:
+    """A file for a while; what the page itself wrote there comes back."""
+    before = path.read_bytes() if path.exists() else None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+    try:
+        yield path
+    finally:
+        path.unlink()
+        if before is not None:
+            path.write_bytes(before)
+
+
+def read_ini(block: dict[str, Any]) -> None:
+    """It must parse."""
+    configparser.ConfigParser(interpolation=None).read_string(block["text"])
+
+
+def main() -> None:
+    """Run all blocks; the first failure ends it."""
+    names: dict[str, Any] = {"__name__": "__main__", "print": print_and_compare}
+    for block in json.load(sys.stdin):
+        print(f"--- {block['page']}:{block['line']} {block['language']}", flush=True)
+        match block["language"]:
+            case "python":
+                run_python(block, names)
+            case "sh" | "console":
+                run_shell(block)
+            case "toml":
+                read_toml(block)
+            case "json":
+                json.loads(block["text"])
+            case "ini":
+                read_ini(block)
+            case "text":
+                pass
+            case language:
+                raise SystemExit(
+                    f"{block['page']}:{block['line']}: blocks in {language or 'no language'!r} are not known"
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""What the pages show is true: every code block runs, every link leads somewhere."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from batchcompute_local import control
+
+import batchcompute
+from batchcompute.hooks import specs
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("README*.md", "CONTRIBUTING.md", "docs/*.md", "plugins/*/README.md")
+    for path in ROOT.glob(pattern)
+)
+_FENCE = re.compile(r"^( *)(`{3,}|~{3,})\s*(\S*)")
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def blocks_of(page: str) -> list[dict[str, Any]]:
+    """The fenced blocks of a page: language, text, and the line of the fence."""
+    found: list[dict[str, Any]] = []
+    fence, inside, block = "", 0, None
+    for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), start=1):
+        match = _FENCE.match(line)
+        if block is None and match:
+            inside, fence = len(match[1]), match[2]
+            block = {"page": page, "language": match[3], "line": number, "lines": []}
+        elif block is not None and line.strip() == fence:
+            found.append(block | {"text": "\n".join(block.pop("lines")) + "\n"})
+            block = None
+        elif block is not None:
+            block["lines"].append(line[min(inside, len(line) - len(line.lstrip())) :])
+    assert block is None, f"{page}: the block of line {block and block['line']} does not end"
+    return found
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path, isolated_environment: None) -> Iterator[dict[str, str]]:
+    """The environment of a page's code: an empty HOME, a data folder of its own; its services are stopped afterwards."""
+    (tmp_path / "cwd").mkdir()
+    yield {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "BATCHCOMPUTE_DATA_DIR": str(tmp_path / "data"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    for lock in tmp_path.rglob("daemon.lock"):
+        control.stop(lock.parent)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_code(page: str, surroundings: dict[str, str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("run_page.py"))],
+        input=json.dumps(blocks_of(page)),
+        cwd=tmp_path / "cwd",
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links(page: str) -> None:
+    """Links into the repository; others are left alone, since tests need no network."""
+    targets = [target.partition("#")[0] for target in _LINK.findall((ROOT / page).read_text(encoding="utf-8"))]
+    missing = [one for one in targets if one and "://" not in one and not (ROOT / page).parent.joinpath(one).exists()]
+    assert missing == []
+
+
+def test_both_readmes_show_the_same() -> None:
+    """README.zh.md is README.md in Chinese: the same blocks, but for words in them, and the same links."""
+    english, chinese = blocks_of("README.md"), blocks_of("README.zh.md")
+    assert [block["language"] for block in english] == [block["language"] for block in chinese]
+    for ours, theirs in zip(english, chinese, strict=True):
+        if ours["language"] != "text":
+            assert _without_comments(ours["text"]) == _without_comments(theirs["text"])
+    links = [
+        {target for target in _LINK.findall((ROOT / page).read_text(encoding="utf-8")) if "README" not in target}
+        for page in ("README.md", "README.zh.md")
+    ]
+    assert links[0] == links[1]
+
+
+def test_the_house_is_as_drawn() -> None:
+    """docs/architecture.md names every hook, each by its right name, and no file that is not there."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    there = {path.name for folder in ("batchcompute", "plugins") for path in (ROOT / folder).rglob("*")}
+    named = set(re.findall(r"`([a-z_./]+(?:\.py|/))`", page))
+    assert {Path(name).name for name in named} <= there
+    hooks = {name for name, spec in vars(specs).items() if hasattr(spec, "batchcompute_spec")}
+    (table,) = re.findall(r"^\| kind \|.*?\n\n", page, flags=re.DOTALL | re.MULTILINE)
+    assert set(re.findall(r"`([a-z_]+)`", table)) == hooks
+
+
+def test_everything_of_the_client_is_told() -> None:
+    """docs/client.md has every public error and warning, every method and every argument of Client."""
+    text = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
+    kinds = [name for name in batchcompute.__all__ if name.endswith(("Error", "Warning"))]
+    methods = [name for name in vars(batchcompute.Client) if not name.startswith("_")]
+    arguments = [name for name in inspect.signature(batchcompute.Client).parameters if name != "unknown"]
+    missing = [name for name in (*kinds, *methods, *arguments) if not re.search(rf"\b{name}\b", text)]
+    assert missing == []
+
+
+def _without_comments(code: str) -> str:
+    return re.sub(r"\s+# .*", "", code)
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        ("```python\n1 / 0\n```\n", "ZeroDivisionError"),
+        ("```python\nx = 1\n```\n```python\nassert x == 2\n```\n", "AssertionError"),
+        ("```python\nprint(1 + 1)  # 3\n```\n", "prints '2', not '3'"),
+        ("```sh\nfalse\ntrue\n```\n", "CalledProcessError"),
+        ("```console\n$ false\n```\n", "CalledProcessError"),
+        ("```console\nfalse\n```\n", "without a command"),
+        ("```toml\na = \n```\n", "TOMLDecodeError"),
+        ("```json\n{\n```\n", "JSONDecodeError"),
+        ("```\nanything\n```\n", "are not known"),
+        ("```perl\n1\n```\n", "are not known"),
+    ],
+)
+def test_a_wrong_block_is_noticed(block: str, words: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(block)
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("run_page.py"))],
+        input=json.dumps(blocks_of(str(page))),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert words in done.stderr
