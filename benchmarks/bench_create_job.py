@@ -15,7 +15,7 @@ from .stub import Stub, client_of
 
 @contextmanager
 def open_pair(quick: bool, from_dict: bool) -> Iterator[Pair]:
-    plain = bodies.description(100 if quick else 1_000)
+    plain = bodies.description(200 if quick else 1_000)
     stub = Stub(b'{"ResourceId":"job-1"}', status=201)
     client = client_of(stub)
     described = plain if from_dict else JobDescription(plain)
