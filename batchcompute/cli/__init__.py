@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 
 import click
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The built-in commands, and those of installed plugins, which are looked for only when they may be wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from ..errors import BatchComputeError
+
+        own = super().list_commands(ctx)
+        try:
+            return sorted({*own, *_of_plugins()})
+        except BatchComputeError as error:  # a help must not fail for a setting
+            click.echo(f"Commands of plugins cannot be shown: {error}", err=True)
+            return own
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or _of_plugins().get(cmd_name)
+
+
+@cache
+def _of_plugins() -> dict[str, click.Command]:
+    from ..configuration import hooks_for
+
+    return hooks_for(None).commands()
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="batchcompute")
 def cli() -> None:
     """Run BatchCompute jobs, on this machine or in a region."""

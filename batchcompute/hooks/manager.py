@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pluggy
 
@@ -28,6 +28,9 @@ from .contexts import (
     ValidationContext,
 )
 from .specs import CredentialProvider, ObjectStore, RetryPolicy, TransportFactory
+
+if TYPE_CHECKING:
+    import click
 
 ENTRY_POINT_GROUP = "batchcompute"
 _log = logging.getLogger("batchcompute.plugins")
@@ -87,8 +90,8 @@ class Hooks:
         self._decode_response = self._first("decode_response")
         self._humanize_timestamp = self._first("humanize_timestamp")
         self._observers = {name: self._calls_of(name) for name in ("before_attempt", "after_attempt", "after_call")}
-        self._check_blocked()
         self._observing = {name: self._observing_of(name) for name in self._observers}
+        self._check_blocked()
 
     # --- loading
 
@@ -118,11 +121,12 @@ class Hooks:
             return
         try:
             registered = self._manager.register(plugin, name)
-        except ValueError as error:
-            self._skip(name, f"is registered twice: {error}")
+        except ValueError:  # pluggy's message would show the reprs of all plugins
+            self._skip(name, "is registered twice, or another has its name")
             return
         except pluggy.PluginValidationError as error:
-            self._manager.unregister(plugin)
+            if self._manager.is_registered(plugin):  # it depends on the version of pluggy
+                self._manager.unregister(plugin)
             self._skip(name, f"has a wrong hook: {error}")
             return
         why = self._wrong(plugin) if registered else None
@@ -226,6 +230,10 @@ class Hooks:
         """Every transport, by name."""
         return {item.name: item for item in self._candidates("register_transports")}
 
+    def commands(self) -> dict[str, click.Command]:
+        """Every command for the command line, by name."""
+        return {item.name: item for item in self._candidates("register_commands")}
+
     def _candidates(self, hook: str) -> list[Any]:
         found: dict[str, Any] = {}
         for answer in getattr(self._manager.hook, hook)(ctx=RegistrationContext(self.config)):
@@ -287,7 +295,10 @@ class Hooks:
 
     def decode_response(self, ctx: ResponseContext) -> Any:
         """The object that a call returns."""
-        return self._decode_response(ctx)
+        answer = self._decode_response(ctx)
+        if answer is None:
+            raise _unusable("decode_response", None, "an object")
+        return answer
 
     def humanize_timestamp(self, seconds: int) -> str | int:
         """A time as text; the number itself when no plugin knows better."""
@@ -325,11 +336,10 @@ class Hooks:
 
 
 # The plugins' headers must not replace these: the signature and the framing depend on them.
-_OWN_HEADERS = frozenset({"accept", "authorization", "content-length", "content-type", "date", "host"})
-
-
-def _always(hook: str, config: Config) -> bool:
-    return True
+_OWN_HEADERS = frozenset({"accept", "authorization", "content-length", "content-type", "date", "host"}) | {
+    *("x-acs-access-key-id", "x-acs-idempotent-token", "x-acs-region-id", "x-acs-security-token", "x-acs-version"),
+    *("x-acs-signature-method", "x-acs-signature-nonce", "x-acs-signature-version"),
+}
 
 
 def _told(
@@ -341,6 +351,10 @@ def _told(
             decided(hook, name, answer)
             return answer
     return None
+
+
+def _always(hook: str, config: Config) -> bool:
+    return True
 
 
 def _ignore_context(call: Any, ctx: object) -> Any:

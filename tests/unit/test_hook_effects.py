@@ -29,6 +29,7 @@ from batchcompute.hooks import (
     CallContext,
     Clock,
     RegistrationContext,
+    Section,
     Transport,
     hookimpl,
 )
@@ -38,6 +39,34 @@ T = TypeVar("T")
 
 
 # --- registration
+
+
+def test_register_settings_lets_every_later_hook_read_them(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class LabSettings:
+        tenant: str = "nobody"
+
+    class Lab:
+        @hookimpl
+        def register_settings(self, ctx: RegistrationContext) -> Iterable[Section]:
+            assert ctx.config.sections != {"lab": LabSettings()}
+            return (Section("lab", LabSettings),)
+
+        @hookimpl
+        def register_regions(self, ctx: RegistrationContext) -> Iterable[Region]:
+            return (Region("lab", f"{ctx.config.sections['lab'].tenant}.example"),)
+
+    def host(**kwargs: Any) -> str:
+        stub.answer({})
+        Client("lab", "testid", "testsecret", plugins=[stub, Lab()], **kwargs).list_jobs()
+        return str(stub.requests[-1].endpoint.host)
+
+    assert host() == "nobody.example"
+    monkeypatch.setenv("BATCHCOMPUTE_LAB_TENANT", "red")
+    assert host() == "red.example"
+    assert host(config=Config(sections={"lab": {"tenant": "blue"}})) == "blue.example"
+    with pytest.raises(ConfigError, match=r"'lab.tenent'.*'tenant'"):
+        host(config=Config(sections={"lab": {"tenent": "blue"}}))
 
 
 def test_register_regions_gives_a_host_an_alias_and_ranges_of_its_own(server: Any, describe: Any) -> None:

@@ -4,14 +4,79 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from batchcompute import ConfigError, Problem, ValidationError
+from batchcompute import cli as cli_module
+from batchcompute.cli import cli
 from batchcompute.client import Client
-from batchcompute.hooks import CallContext, LogContext, ResponseContext, TimestampContext, ValidationContext, hookimpl
+from batchcompute.hooks import (
+    CallContext,
+    LogContext,
+    RegistrationContext,
+    ResponseContext,
+    TimestampContext,
+    ValidationContext,
+    hookimpl,
+    manager,
+)
 from batchcompute.validation import check_job
+
+
+@pytest.fixture
+def fresh_commands() -> Iterator[None]:
+    """They are looked for once per process; here once per test."""
+    cli_module._of_plugins.cache_clear()
+    yield
+    cli_module._of_plugins.cache_clear()
+
+
+def install(monkeypatch: pytest.MonkeyPatch, plugin: object) -> None:
+    """Make it an installed plugin."""
+    point = SimpleNamespace(load=lambda: plugin)
+    monkeypatch.setattr(manager, "installed_plugins", lambda: (("dist:lab", point),))
+
+
+def test_register_commands_adds_to_the_command_line(monkeypatch: pytest.MonkeyPatch, fresh_commands: None) -> None:
+    asked: list[object] = []
+
+    @click.command("lab-where")
+    @click.argument("floor")
+    def where(floor: str) -> None:
+        """Show where the lab is."""
+        click.echo(f"floor {floor}")
+
+    @click.command("demo")
+    def impostor() -> None:
+        """Show something else."""
+
+    class Lab:
+        @hookimpl
+        def register_commands(self, ctx: RegistrationContext) -> Iterable[click.Command]:
+            asked.append(ctx.config)
+            return (where, impostor)
+
+    install(monkeypatch, Lab())
+    assert "Count the primes" in CliRunner().invoke(cli, ["demo", "--help"]).output, "a built-in name cannot be taken"
+    assert asked == [], "a built-in command needs no plugins"
+    done = CliRunner().invoke(cli, ["lab-where", "3"])
+    assert (done.exit_code, done.output) == (0, "floor 3\n")
+    assert "Show where the lab is." in CliRunner().invoke(cli, ["--help"]).output
+    assert len(asked) == 1
+
+
+def test_a_wrong_setting_leaves_help_useful(monkeypatch: pytest.MonkeyPatch, fresh_commands: None) -> None:
+    monkeypatch.setenv("BATCHCOMPUTE_RETRY_ATTEMPTS", "many")
+    done = CliRunner().invoke(cli, ["--help"])
+    assert done.exit_code == 0
+    assert "Count the primes" in done.stdout
+    assert "BATCHCOMPUTE_RETRY_ATTEMPTS" in done.stderr
 
 
 def test_validate_description_takes_the_place_of_the_built_in_check(stub: Any, describe: Any) -> None:
