@@ -1,0 +1,131 @@
+"""Objects and logs of a session: what is read is recorded as GET and HEAD of `oss://` and `log://` URIs.
+
+What is put or deleted is not recorded: in replay it happens in memory, and is seen by later reads.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Callable, Iterable
+from typing import BinaryIO, Protocol
+from urllib.parse import quote
+
+from ..hooks import LogContext, ObjectStore
+from ..wire import Response
+from .cassette import Answer
+from .tape import Tape
+
+
+class _Keep(Protocol):
+    def __call__(self, method: str, target: str, answer: Answer, /) -> None: ...
+
+
+def _found(data: bytes = b"") -> Response:
+    return Response(200, {}, data)
+
+
+_MISSING = Response(404, {}, b"")
+
+
+def _listing(prefix: str) -> str:
+    return f"{prefix}?list"
+
+
+class RecordedObjects:
+    """An ObjectStore whose reads are recorded."""
+
+    def __init__(self, inner: ObjectStore, keep: _Keep) -> None:
+        self._inner = inner
+        self._keep = keep
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def put(self, uri: str, data: bytes | BinaryIO) -> None:
+        self._inner.put(uri, data)
+
+    def open(self, uri: str) -> BinaryIO:
+        try:
+            with self._inner.open(uri) as file:
+                data = file.read()
+        except FileNotFoundError:
+            self._keep("GET", uri, _MISSING)
+            raise
+        self._keep("GET", uri, _found(data))
+        return io.BytesIO(data)
+
+    def exists(self, uri: str) -> bool:
+        there = self._inner.exists(uri)
+        self._keep("HEAD", uri, _found() if there else _MISSING)
+        return there
+
+    def list(self, prefix: str) -> Iterable[tuple[str, int]]:
+        found = list(self._inner.list(prefix))
+        self._keep("GET", _listing(prefix), _found(json.dumps(found).encode("ascii")))
+        return found
+
+    def delete(self, uri: str) -> None:
+        self._inner.delete(uri)
+
+
+class ReplayedObjects:
+    """An ObjectStore in memory, over what was read when the session was recorded. Thread-safe."""
+
+    def __init__(self, tape: Callable[[], Tape]) -> None:
+        self._tape = tape
+        self._written: dict[str, bytes | None] = {}
+        self._lock = threading.Lock()
+
+    def put(self, uri: str, data: bytes | BinaryIO) -> None:
+        content = data if isinstance(data, bytes) else data.read()
+        with self._lock:
+            self._written[uri] = content
+
+    def open(self, uri: str) -> BinaryIO:
+        content = self._written[uri] if uri in self._written else _body_of(self._tape(), uri)
+        if content is None:
+            raise FileNotFoundError(f"there is no object {uri}")
+        return io.BytesIO(content)
+
+    def exists(self, uri: str) -> bool:
+        if uri in self._written:
+            return self._written[uri] is not None
+        answer, _ = self._tape().play("HEAD", uri)
+        return isinstance(answer, Response) and answer.status == 200
+
+    def list(self, prefix: str) -> Iterable[tuple[str, int]]:
+        return [(uri, size) for uri, size in json.loads(_body_of(self._tape(), _listing(prefix)) or b"[]")]
+
+    def delete(self, uri: str) -> None:
+        with self._lock:
+            self._written[uri] = None
+
+
+def log_uri(ctx: LogContext) -> str:
+    """The URI that a log is recorded under."""
+    parts = (ctx.job_id, ctx.task_name, str(ctx.instance_id), ctx.stream)
+    return "log://" + "/".join(quote(part, safe="") for part in parts)
+
+
+def recorded_log(log: BinaryIO | None, uri: str, keep: _Keep) -> BinaryIO | None:
+    """The log, read and recorded."""
+    if log is None:
+        keep("GET", uri, _MISSING)
+        return None
+    with log:
+        data = log.read()
+    keep("GET", uri, _found(data))
+    return io.BytesIO(data)
+
+
+def replayed_log(tape: Tape, uri: str) -> BinaryIO | None:
+    """The recorded log, None where the region had none. Raises UnrecordedRequestError."""
+    data = _body_of(tape, uri)
+    return None if data is None else io.BytesIO(data)
+
+
+def _body_of(tape: Tape, uri: str) -> bytes | None:
+    answer, _ = tape.play("GET", uri)
+    return answer.body if isinstance(answer, Response) and answer.status == 200 else None
