@@ -47,10 +47,42 @@ def demo(endpoint: str) -> None:
     run(endpoint)
 
 
+@cli.group()
+def config() -> None:
+    """The settings that a Client finds."""
+
+
+@config.command("show")
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def config_show(style: str) -> None:
+    """Print every setting with the file and line, or the variable, that it comes from. Secrets are hidden."""
+    from .settings import show
+
+    show(style)
+
+
+@cli.group()
+def plugin() -> None:
+    """What extends the SDK here."""
+
+
+@plugin.command("list")
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def plugin_list(style: str) -> None:
+    """Print every plugin with its distribution, version and hooks, in the order in which they are asked; and what was
+    skipped, and why."""
+    from .plugins import show
+
+    show(style)
+
+
 def main() -> None:
-    """The entry point: errors are one sentence, without a traceback."""
+    """The entry point: errors and warnings are one sentence, without a traceback."""
+    import warnings
+
     from ..errors import BatchComputeError
 
+    warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
     try:
         cli()
     except BatchComputeError as error:

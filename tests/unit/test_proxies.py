@@ -65,7 +65,7 @@ def test_a_proxy_that_is_not_there_means_nothing_was_sent(scheme: str) -> None:
         proxy = f"http://u:{CANARY}@127.0.0.1:{unused.getsockname()[1]}"
         with (
             client(f"{scheme}://batch.example", http_proxy=proxy, https_proxy=proxy) as one,
-            pytest.raises(ConnectError, match="batch.example could not be reached through the proxy") as caught,
+            pytest.raises(ConnectError, match=r"batch\.example could not be reached through the proxy") as caught,
         ):
             one.list_jobs()
     assert CANARY not in str(caught.value)
