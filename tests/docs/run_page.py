@@ -22,8 +22,8 @@ from typing import Any
 ELSEWHERE = {
     "make demo": ".ci/run",
     "make lint test": ".ci/run",
-    "make bench": "benchmarks/, run by hand",
     "pip install ./ ./plugins/batchcompute-local": "the Makefile installs both, in .ci/run",
+    "pip install ./plugins/batchcompute-alibabacloud": "the Makefile installs it, in .ci/run",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import os
@@ -81,6 +82,14 @@ def test_links(page: str) -> None:
     targets = [target.partition("#")[0] for target in _LINK.findall((ROOT / page).read_text(encoding="utf-8"))]
     missing = [one for one in targets if one and "://" not in one and not (ROOT / page).parent.joinpath(one).exists()]
     assert missing == []
+
+
+def test_commands_that_are_run_elsewhere() -> None:
+    """The list has only what a page still shows."""
+    source = Path(__file__).with_name("run_page.py").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^ELSEWHERE = (\{.*?^\})", source, flags=re.DOTALL | re.MULTILINE)
+    shown = {line.strip() for page in PAGES for block in blocks_of(page) for line in block["text"].splitlines()}
+    assert set(ast.literal_eval(listed)) <= shown
 
 
 def test_both_readmes_show_the_same() -> None:
