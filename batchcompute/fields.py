@@ -124,9 +124,11 @@ class Nested(Field[W, "W | Mapping[str, Any] | str"]):
 
 def build(cls: type[W], value: object, warn: bool) -> W:
     """A new object of `cls` from whatever it can be made from."""
-    if isinstance(value, Mapping) and not warn:
+    if warn:
+        return cls(cast(Any, value))
+    if isinstance(value, Mapping):
         return cls.from_wire(value)
-    return cls(cast(Any, value))
+    raise PropertyTypeError(f"expected an object, got {type(value).__name__}")  # on the wire nothing else will do
 
 
 class CheckedDict(dict[str, V]):
