@@ -18,7 +18,7 @@ PROJECT_FILE = "batchcompute.toml"
 PROFILES = "profiles"
 TRUSTED = "trusted_projects"
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
-_TABLE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
+_TABLE = re.compile(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]{1,2}\s*(?:#.*)?$")
 
 # What a project may set that the user does not trust, besides [retry] and [tracing]: nothing that says where requests go.
 _ANY_PROJECT = frozenset(

@@ -1,0 +1,238 @@
+"""Sections that plugins declare, which plugins are used, and which of several candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from batchcompute import (
+    Client,
+    Config,
+    ConfigError,
+    ConfigWarning,
+    PluginConfig,
+    PluginError,
+    PluginWarning,
+    TransportConfig,
+    configuration,
+)
+from batchcompute.configuration import hooks_for, load
+from batchcompute.hooks import RegistrationContext, Section, hookimpl
+
+
+@dataclass(frozen=True)
+class Corp:
+    tenant: str = "none"
+    limit: int = field(default=3, metadata={"min": 1, "max": 9})
+    password: str | None = field(default=None, repr=False)
+    zones: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.tenant == "forbidden":
+            raise ValueError("tenant is forbidden")
+
+
+class Plugin:
+    name = "corp"
+
+    def __init__(self, *sections: Any) -> None:
+        self.sections = sections or (Section("corp", Corp),)
+
+    @hookimpl
+    def register_settings(self, ctx: RegistrationContext) -> Iterable[Section]:
+        return self.sections
+
+
+def corp(*plugins: object) -> Any:
+    return load().hooks(plugins or [Plugin()]).config.sections["corp"]
+
+
+def test_register_settings_gives_a_plugin_its_section(place: Any) -> None:
+    assert corp() == Corp()
+    place.user('[corp]\ntenant = "a"\nlimit = 1\n[profiles.default.corp]\nlimit = 2\n')
+    place.set(BATCHCOMPUTE_CORP_ZONES="x,y")
+    assert corp() == Corp("a", 2, None, ("x", "y"))
+    place.set(BATCHCOMPUTE_CORP_LIMIT="4")
+    assert corp().limit == 4
+
+
+def test_the_hooks_see_the_section(place: Any, stub: Any) -> None:
+    class Headers(Plugin):
+        @hookimpl
+        def request_headers(self, ctx: Any) -> dict[str, str]:
+            return {"x-tenant": ctx.call.config.sections["corp"].tenant}
+
+    place.set(BATCHCOMPUTE_CORP_TENANT="a")
+    stub.answer(b"{}")
+    stub.client(plugins=(Headers(),)).list_jobs()
+    assert stub.requests[0].headers["x-tenant"] == "a"
+
+
+def test_a_section_has_sources_and_secrets_too(place: Any) -> None:
+    place.user('[corp]\npassword = "zq9"\n')
+    ambient = load()
+    ambient.hooks([Plugin()])
+    shown = {item.name: (item.shown, item.source) for item in ambient.settings() if item.name.startswith("corp.")}
+    assert shown == {
+        "corp.tenant": ("none", "default"),
+        "corp.limit": (3, "default"),
+        "corp.password": ("***", f"{place.user_path}, line 2"),
+        "corp.zones": ((), "default"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[corp]\nlimt = 3", "line 2: there is no setting 'corp.limt'; did you mean 'limit'?"),
+        ("[corp]\nlimit = 10", "line 2: corp.limit must be a whole number from 1 to 9, not 10"),
+        ("[crop]\nlimit = 1", "line 2: there is no section [crop]; did you mean 'corp'?"),
+        ('[corp]\ntenant = "forbidden"', "[corp]: tenant is forbidden"),
+    ],
+)
+def test_mistakes_in_a_section(text: str, message: str, place: Any) -> None:
+    place.user(text)
+    with pytest.raises(ConfigError) as caught:
+        corp()
+    assert message in str(caught.value)
+
+
+def test_a_section_made_by_hand(place: Any) -> None:
+    def sections(given: Any) -> Any:
+        return hooks_for(Config(sections=given), [Plugin()]).config.sections["corp"]
+
+    assert sections({}) == Corp()
+    assert sections({"corp": {"tenant": "a", "zones": ["x"]}}) == Corp("a", zones=("x",))
+    own = Corp("b")
+    assert sections({"corp": own}) is own
+    for given, message in (
+        ({"crop": {}}, r"no plugin declares 'crop'; did you mean 'corp'\?; declared: corp"),
+        ({"corp": {"limt": 1}}, r"there is no setting 'corp\.limt'; did you mean 'limit'\?"),
+        ({"corp": {"limit": 0}}, r"corp\.limit must be a whole number from 1 to 9, not 0"),
+        ({"corp": 3}, "'corp' must be a Corp or a dict, not int"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            sections(given)
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ([Section("retry", Corp)], "'retry' is taken"),
+        ([Section("endpoint", Corp)], "'endpoint' is taken"),
+        ([Section("Corp", Corp)], "no name of lower-case letters"),
+        ([Section("corp", dict)], "must be a frozen dataclass"),
+        ([Section("corp", dataclass(type("Loose", (), {})))], "must be a frozen dataclass"),
+        ([Section("corp", Corp), Section("corp", Corp)], "two plugins declare the section 'corp'"),
+        (["corp"], "a plugin answered a str, no Section"),
+        ([Section("corp", dataclass(frozen=True)(type("T", (), {"__annotations__": {"a": int}})))], "needs a default"),
+        (
+            [Section("data", dataclass(frozen=True)(type("T", (), {"__annotations__": {"dir": str}, "dir": ""})))],
+            "the variable BATCHCOMPUTE_DATA_DIR is taken",
+        ),
+    ],
+)
+def test_a_declaration_that_cannot_be_used(sections: list[Any], message: str, place: Any) -> None:
+    with pytest.raises(PluginError, match=message):
+        corp(Plugin(*sections))
+
+
+def test_a_plugin_may_declare_nothing(place: Any) -> None:
+    class Silent:
+        @hookimpl
+        def register_settings(self, ctx: RegistrationContext) -> None:
+            return None
+
+    assert load().hooks([Silent()]).config.sections == {}
+
+
+def test_a_section_of_a_plugin_that_is_blocked_only_warns(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "_warned", set())
+    place.user('[corp]\ntenant = "a"\n')
+    place.set(BATCHCOMPUTE_PLUGINS="-corp")
+    with pytest.warns(ConfigWarning, match=r"there is no section \[corp\].*; a plugin that was left out may know it"):
+        hooks = load().hooks([Plugin()])
+    assert hooks.config.sections == {}
+    config = Config(plugins=PluginConfig(frozenset({"corp"})), sections={"corp": {"tenant": "a"}})
+    assert hooks_for(config, [Plugin()]).config.sections == {"corp": {"tenant": "a"}}
+
+
+class TestWhichPlugins:
+    """plugins.block and BATCHCOMPUTE_PLUGINS."""
+
+    def test_the_variable_adds_and_takes_back(self, place: Any) -> None:
+        place.user('[plugins]\nblock = ["a", "b"]\n')
+        place.set(BATCHCOMPUTE_PLUGINS=" -c ,b, ")
+        assert load().config.plugins.block == {"a", "c"}
+        assert place.shown()["plugins.block"] == ({"a", "c"}, "BATCHCOMPUTE_PLUGINS")
+        place.set(BATCHCOMPUTE_PLUGINS_BLOCK="x")
+        assert load().config.plugins.block == {"x", "c"}
+
+    @pytest.mark.parametrize("variable", ["BATCHCOMPUTE_PLUGINS", "BATCHCOMPUTE_PLUGINS_BLOCK"])
+    def test_a_blocked_plugin_is_skipped(self, variable: str, place: Any) -> None:
+        place.set(**{variable: "-corp" if variable.endswith("PLUGINS") else "corp"})
+        hooks = load().hooks([Plugin()])
+        assert hooks.skipped == {"corp": "blocked by configuration"}
+        assert "corp" not in dict(hooks.plugins())
+
+    def test_a_name_that_is_almost_a_plugins_warns(self, place: Any) -> None:
+        place.set(BATCHCOMPUTE_PLUGINS="-tracng,-something-of-another-machine")
+        with pytest.warns(PluginWarning, match="plugins.block names 'tracng', .* did you mean 'tracing'") as told:
+            load().hooks()
+        assert len(told) == 1
+
+    def test_strict_makes_a_broken_plugin_an_error(self, place: Any) -> None:
+        place.set(BATCHCOMPUTE_PLUGINS_STRICT="on")
+        with pytest.raises(PluginError, match="has no hooks"):
+            load().hooks([object()])
+
+
+class Carrier:
+    """A transport with another name than the stub's."""
+
+    name = "carrier"
+
+    def __init__(self, stub: Any) -> None:
+        self.stub = stub
+
+    @hookimpl
+    def register_transports(self, ctx: RegistrationContext) -> list[Any]:
+        return [self]
+
+    def open(self, settings: TransportConfig) -> Any:
+        self.stub.opened.append(settings)
+        return self.stub
+
+
+class TestWhichTransport:
+    """transport.name."""
+
+    def test_it_wins_over_the_regions(self, place: Any, stub: Any) -> None:
+        place.set(BATCHCOMPUTE_TRANSPORT_NAME="carrier")
+        stub.answer(b"{}")
+        Client("cn-qingdao", "id", "secret", plugins=[Carrier(stub)]).list_jobs()
+        assert [settings.name for settings in stub.opened] == ["carrier"]
+
+    def test_one_that_nobody_offers_is_told_at_once(self, place: Any, stub: Any) -> None:
+        place.set(BATCHCOMPUTE_TRANSPORT_NAME="carier")
+        with pytest.raises(
+            ConfigError, match=r"no transport 'carier'; did you mean 'carrier'\?; transports: carrier, ur"
+        ):
+            Client("cn-qingdao", "id", "secret", plugins=[Carrier(stub)])
+
+    def test_another_scheme_keeps_its_own(self, place: Any, stub: Any) -> None:
+        from batchcompute import Region
+
+        class Socket:
+            @hookimpl
+            def register_regions(self, ctx: RegistrationContext) -> list[Region]:
+                return [Region("sock", "sock", scheme="unix", port=0)]
+
+        place.set(BATCHCOMPUTE_TRANSPORT_NAME="carrier")
+        stub.answer(b"{}")
+        with Client("sock", "id", "secret", plugins=[Socket(), stub, Carrier(None)]) as client:
+            client.list_jobs()
+        assert len(stub.requests) == 1
