@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 
 from ..credentials import Credentials
 from ..errors import ConfigError, TransportError
-from ..wire import Response
+from ..wire import IDEMPOTENCY_HEADER, Response
 from .cassette import Exchange
 
 REQUEST_HEADERS = frozenset({"accept", "content-type", "x-acs-version"})
@@ -28,15 +28,13 @@ _HARMLESS = REQUEST_HEADERS | {
     "accept-encoding",
     "connection",
     "content-length",
-    "content-md5",
-    "contentmd5",
-    "date",
     "user-agent",
     "x-acs-region-id",
     "x-acs-signature-method",
     "x-acs-signature-version",
 }
-_FRESH = frozenset({"authorization", "x-acs-idempotent-token", "x-acs-signature-nonce"})  # another one each time
+# Another one each time: looked for in the answer to the same request only.
+_FRESH = frozenset({"authorization", "content-md5", "contentmd5", "date", IDEMPOTENCY_HEADER, "x-acs-signature-nonce"})
 _ACCOUNTS = frozenset({"accountid", "ownerid"})
 _SECRETS = frozenset(
     {"accesskey", "accesskeyid", "accesskeysecret", "authorization", "password", "secret", "securitytoken", "token"}

@@ -1,0 +1,81 @@
+"""A region of our own for recording, a scripted server, and a guard for replay: no socket connects."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchcompute import Client
+from batchcompute.testing.contracts.loopback import Loopback
+
+MARKER = "batchcompute_cassette"
+
+
+def _refuse(*args: object, **kwargs: object) -> Any:
+    raise AssertionError("replay has opened a connection")
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex", "sendto"):
+            patch.setattr(socket.socket, name, _refuse)
+        patch.setattr(socket, "getaddrinfo", _refuse)
+        yield
+
+
+@pytest.fixture
+def offline() -> Callable[[], AbstractContextManager[None]]:
+    """`with offline():` no socket connects."""
+    return _offline
+
+
+@pytest.fixture(autouse=True)
+def guarded(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A marked test that replays is offline."""
+    replays = request.config.getoption("--batchcompute-record") == "replay"
+    if replays and request.node.get_closest_marker(MARKER):
+        with _offline():
+            yield
+    else:
+        yield
+
+
+@pytest.fixture
+def local_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The data folder of a local region of our own; its daemon, if one was started, ends with the test."""
+    control = pytest.importorskip("batchcompute_local.control")
+    folder = tmp_path / "region"
+    monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(folder))
+    yield folder
+    if folder.exists():
+        control.stop(folder)
+
+
+@pytest.fixture
+def server() -> Iterator[Loopback]:
+    """A scripted HTTP server."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        made = Loopback(listening)
+        made.url = "http://{}:{}".format(*listening.getsockname())  # type: ignore[attr-defined]
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def connect(server: Any) -> Iterator[Callable[..., Client]]:
+    """A Client of the scripted server, closed with the test: `connect(plugins=[...])`."""
+    made: list[Client] = []
+
+    def client(**kwargs: Any) -> Client:
+        made.append(Client(server.url, "testid-1", "canary-secret-3f9b", **kwargs))
+        return made[-1]
+
+    yield client
+    for one in made:
+        one.close()

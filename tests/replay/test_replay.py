@@ -1,0 +1,401 @@
+"""use_cassette: modes, order, errors, waiting, threads."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchcompute import (
+    BatchComputeError,
+    Client,
+    Config,
+    ConfigError,
+    ConnectError,
+    RequestTimeoutError,
+    ResponseLostError,
+    RetryConfig,
+    ServerError,
+    WaitTimeoutError,
+)
+from batchcompute.testing import StubTransport, UnrecordedRequestError, replay
+from batchcompute.testing.cassette import Exchange, read_cassette, write_cassette
+from batchcompute.testing.contracts.loopback import Seen, answer
+from batchcompute.testing.scrubbing import Scrubber
+from batchcompute.testing.tape import Tape
+from batchcompute.wire import Response
+
+QUICK = Config(retry=RetryConfig(base_wait=0.001, max_wait=0.002))
+
+
+def describe(**more: Any) -> dict[str, Any]:
+    task = {"PackageUri": "oss://b/w.tar.gz", "ProgramName": "w.py", "ImageId": "img-1", "Timeout": 60, **more}
+    return {"JobName": "x", "Priority": 1, "TaskDag": {"TaskDescMap": {"Work": task}, "Dependencies": {}}}
+
+
+def state(word: str) -> dict[str, Any]:
+    return {"ResourceId": "job-1", "State": word, "OwnerId": 77}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cassettes" / "session.yaml"
+
+
+@pytest.fixture
+def stub() -> StubTransport:
+    return StubTransport()
+
+
+@pytest.fixture
+def record(path: Path, stub: StubTransport) -> Callable[[Callable[[Client], object]], object]:
+    """Record what a function does with a Client of the stub."""
+
+    def run(session: Callable[[Client], object], **kwargs: Any) -> object:
+        with replay.use_cassette(path, "record", **kwargs) as plugin:
+            client = Client("cn-qingdao", "testid-1", "canary-secret-3f9b", plugins=[stub, plugin], config=QUICK)
+            return session(client)
+
+    return run
+
+
+@pytest.fixture
+def play(path: Path, offline: Any) -> Callable[[Callable[[Client], object]], object]:
+    """Replay it, offline and without a key."""
+
+    def run(session: Callable[[Client], object], **kwargs: Any) -> object:
+        with offline(), replay.use_cassette(path, "replay") as plugin:
+            return session(Client("cn-qingdao", plugins=[plugin], **kwargs))
+
+    return run
+
+
+# --- modes
+
+
+def test_once_records_and_then_replays(path: Path, stub: StubTransport, offline: Any) -> None:
+    stub.answer({})
+    for _ in range(3):
+        with replay.use_cassette(path) as plugin:
+            assert list(Client("cn-qingdao", "id", "secret", plugins=[stub, plugin]).list_jobs()) == []
+    assert len(stub.requests) == 1
+
+
+def test_record_replaces_the_file(path: Path, stub: StubTransport, record: Any) -> None:
+    stub.answer({})
+    record(lambda client: client.list_jobs())
+    stub.answer({})
+    record(lambda client: client.list_images())
+    assert [exchange.target for exchange in read_cassette(path)] == ["/images"]
+
+
+def test_a_session_that_raises_is_not_kept(path: Path, stub: StubTransport, record: Any) -> None:
+    stub.answer({})
+    record(lambda client: client.list_jobs())
+    before = path.read_bytes()
+    stub.answer({})
+
+    def broken(client: Client) -> None:
+        client.list_images()
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        record(broken)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_session_without_requests_leaves_no_file(path: Path, record: Any) -> None:
+    record(lambda client: None)
+    assert not path.exists()
+
+
+def test_a_missing_cassette_is_named_at_the_first_request(path: Path, play: Any) -> None:
+    play(lambda client: None)
+    with pytest.raises(UnrecordedRequestError, match=r"no cassette .*session\.yaml: record"):
+        play(lambda client: client.list_jobs())
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "interactions: [1]", "- request: {}\n  response: {}\n"])
+def test_a_file_that_is_no_cassette_is_named(path: Path, play: Any, text: str) -> None:
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"session\.yaml is not a cassette"):
+        play(lambda client: client.list_jobs())
+
+
+def test_wrong_arguments(path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'replay'"), replay.use_cassette(path, "repaly"):  # type: ignore[arg-type]
+        pass
+    with pytest.raises(ConfigError, match="list of values"), replay.use_cassette(path, scrub="secret"):
+        pass
+    with pytest.raises(ConfigError, match="not empty"), replay.use_cassette(path, scrub=[""]):
+        pass
+
+
+# --- order
+
+
+def test_polls_are_replayed_in_order_and_the_last_answer_stays(stub: StubTransport, record: Any, play: Any) -> None:
+    def poll(client: Client) -> list[str]:
+        return [client.get_job("job-1").State for _ in range(4)]
+
+    for word in ("Waiting", "Running", "Running", "Terminated"):
+        stub.answer(state(word))
+    assert record(poll) == ["Waiting", "Running", "Running", "Finished"]
+    assert play(lambda client: poll(client) + poll(client)) == [
+        "Waiting",
+        "Running",
+        "Running",
+        "Finished",
+        *["Finished"] * 4,
+    ]
+
+
+def test_a_change_is_never_replayed_twice(stub: StubTransport, record: Any, play: Any) -> None:
+    def create(client: Client) -> str:
+        return client.create_job(describe()).JobId
+
+    stub.answer({"ResourceId": "job-1"}, 201)
+    stub.answer({"ResourceId": "job-2"}, 201)
+    record(lambda client: [create(client), create(client)])
+
+    def again(client: Client) -> None:
+        assert [create(client), create(client)] == ["job-1", "job-2"]
+        with pytest.raises(UnrecordedRequestError, match="POST /jobs was recorded 2 times, and is asked for once more"):
+            create(client)
+
+    play(again)
+
+
+@pytest.mark.parametrize("call", ["stop_job", "start_job", "delete_job"])
+def test_every_change_is_used_up(stub: StubTransport, record: Any, play: Any, call: str) -> None:
+    stub.answer()
+    record(lambda client: getattr(client, call)("job-1"))
+
+    def twice(client: Client) -> None:
+        getattr(client, call)("job-1")
+        with pytest.raises(UnrecordedRequestError, match="recorded once"):
+            getattr(client, call)("job-1")
+
+    play(twice)
+
+
+# --- what was not recorded
+
+
+def test_the_nearest_recorded_request_is_named(stub: StubTransport, record: Any, play: Any) -> None:
+    stub.always = Response(200, {}, b'{"ResourceId": "job-1", "State": "Running"}')
+    record(lambda client: [client.get_job("job-1"), client.list_tasks("job-77")])
+
+    def ask(client: Client) -> None:
+        with pytest.raises(UnrecordedRequestError) as caught:
+            client.get_job("job-2")
+        assert caught.value.nearest == "GET /jobs/job-1"
+        assert "nearest that was is GET /jobs/job-1" in str(caught.value)
+        with pytest.raises(UnrecordedRequestError, match="nearest that was is GET"):
+            client.list_images()
+
+    play(ask)
+
+
+def test_the_place_where_a_body_differs_is_named(stub: StubTransport, record: Any, play: Any) -> None:
+    stub.answer({"ResourceId": "job-1"}, 201)
+    record(lambda client: client.create_job(describe(InstanceCount=2, EnvironmentVariables={"A": "canary-value-77"})))
+    with pytest.raises(UnrecordedRequestError, match=r"differs at TaskDag\.TaskDescMap\.Work\.InstanceCount") as caught:
+        play(lambda client: client.create_job(describe(InstanceCount=3, EnvironmentVariables={"A": "canary-value-78"})))
+    assert "canary" not in str(caught.value)
+
+
+def test_an_unrecorded_request_is_not_retried(stub: StubTransport, record: Any, play: Any) -> None:
+    stub.answer({})
+    record(lambda client: client.list_jobs())
+    with pytest.raises(UnrecordedRequestError) as caught:
+        play(lambda client: client.list_images())
+    assert not getattr(caught.value, "__notes__", [])  # a repeated call says how often
+    assert isinstance(caught.value, BatchComputeError)
+
+
+# --- errors
+
+
+@pytest.mark.parametrize("kind", [ConnectError, ResponseLostError, RequestTimeoutError])
+def test_connection_errors_are_recorded_as_such(stub: StubTransport, record: Any, play: Any, kind: Any) -> None:
+    def fail(client: Client) -> object:
+        with pytest.raises(kind, match="gone") as caught:
+            client.list_jobs()
+        return caught.value.sent
+
+    for _ in range(4):
+        stub.fail(kind("the service is gone"))
+    assert record(fail) == play(fail)
+
+
+def test_retries_are_replayed_without_waiting(stub: StubTransport, record: Any, play: Any) -> None:
+    stub.fail(ConnectError("not yet"))
+    stub.answer({"Code": "Busy", "Message": "later"}, 503, {"Retry-After": "0"})
+    stub.answer({})
+    assert list(record(lambda client: client.list_jobs())) == []
+    assert len(stub.requests) == 3
+    began = time.monotonic()
+    slow = Config(retry=RetryConfig(base_wait=1000, max_wait=1000, deadline=10_000))
+    assert list(play(lambda client: client.list_jobs(), config=slow)) == []
+    assert time.monotonic() - began < 5
+
+
+def test_a_long_retry_after_takes_no_time(stub: StubTransport, path: Path, play: Any) -> None:
+    busy = Response(503, {"retry-after": "300"}, b'{"Code":"Busy","Message":"later"}')
+    write_cassette(path, [Exchange("GET", "/jobs", busy), Exchange("GET", "/jobs", Response(200, {}, b"{}"))])
+    began = time.monotonic()
+    play(lambda client: client.list_jobs(), config=Config(retry=RetryConfig(deadline=1000)))
+    assert time.monotonic() - began < 5
+    # as in the recorded session, the policy gives up when the wait would end too late
+    with pytest.raises(ServerError, match="later"):
+        play(lambda client: client.list_jobs(), config=Config(retry=RetryConfig(deadline=10)))
+
+
+# --- waiting
+
+
+def test_waiting_takes_no_time(stub: StubTransport, path: Path, play: Any) -> None:
+    words = ["Waiting"] * 50 + ["Running"] * 200 + ["Terminated"]
+    write_cassette(
+        path, [Exchange("GET", "/jobs/job-1", Response(200, {}, json.dumps(state(word)).encode())) for word in words]
+    )
+    began = time.monotonic()
+    assert play(lambda client: client.wait("job-1").State) == "Finished"
+    assert time.monotonic() - began < 10  # it took the recorded session more than ten minutes
+
+
+def test_a_wait_that_timed_out_times_out_again(path: Path, play: Any) -> None:
+    write_cassette(path, [Exchange("GET", "/jobs/job-1", Response(200, {}, json.dumps(state("Running")).encode()))])
+    began = time.monotonic()
+    with pytest.raises(WaitTimeoutError, match="after 600 seconds"):
+        play(lambda client: client.wait("job-1", timeout=600))
+    assert time.monotonic() - began < 10
+
+
+def test_a_wait_for_what_was_never_recorded_ends(path: Path, play: Any) -> None:
+    write_cassette(path, [Exchange("GET", "/jobs/job-1", Response(200, {}, json.dumps(state("Running")).encode()))])
+    with pytest.raises(UnrecordedRequestError, match="come to an end"):
+        play(lambda client: client.wait("job-1"))
+
+
+# --- threads
+
+
+def test_eight_threads_and_two_hundred_requests(path: Path, server: Any, connect: Any, offline: Any) -> None:
+    counts = dict.fromkeys(range(8), 0)
+    lock = threading.Lock()
+
+    def script(seen: Seen) -> bytes:
+        number = int(seen.target.rpartition("-")[2])
+        with lock:
+            counts[number] += 1
+            word = "Terminated" if counts[number] == 25 else "Running"
+            return answer(
+                json.dumps({"ResourceId": f"job-{number}", "State": word, "Priority": counts[number]}).encode()
+            )
+
+    def session(client: Client) -> list[list[int]]:
+        seen: list[list[int]] = [[] for _ in range(8)]
+        failed: list[Exception] = []
+
+        def work(number: int) -> None:
+            try:
+                for _ in range(25):
+                    seen[number].append(client.get_job(f"job-{number}").Priority)
+            except Exception as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        return seen
+
+    server.script = script
+    with replay.use_cassette(path, "record") as plugin:
+        recorded = session(connect(plugins=[plugin]))
+    assert len(read_cassette(path)) == len(server.seen) == 200
+    server.close()
+    with offline(), replay.use_cassette(path, "replay") as plugin:
+        assert session(Client(server.url, plugins=[plugin])) == recorded == [list(range(1, 26))] * 8
+    assert len(server.seen) == 200
+
+
+def test_two_threads_wait_each_on_its_own_clock(path: Path, play: Any) -> None:
+    """What one thread sleeps is not taken off another one's timeout."""
+
+    def polls(job: str, count: int) -> list[Exchange]:
+        words = ["Running"] * count + ["Terminated"]
+        return [Exchange("GET", f"/jobs/{job}", Response(200, {}, json.dumps(state(word)).encode())) for word in words]
+
+    write_cassette(path, polls("job-a", 100) + polls("job-b", 5))
+    ends: dict[str, str] = {}
+
+    def session(client: Client) -> None:
+        other = threading.Thread(target=lambda: ends.update(a=client.wait("job-a").State))
+        other.start()
+        other.join()
+        ends["b"] = client.wait("job-b", timeout=30).State
+
+    play(session)
+    assert ends == {"a": "Finished", "b": "Finished"}
+
+
+# --- cost
+
+
+def test_the_cost_of_a_request_does_not_grow_with_the_cassette(path: Path) -> None:
+    def cost(size: int) -> float:
+        body = json.dumps(describe()).encode()
+        exchanges = [Exchange("GET", f"/jobs/job-{n}", Response(200, {}, b"{}")) for n in range(size)]
+        exchanges += [
+            Exchange("POST", "/jobs", Response(201, {}, b"{}"), body.replace(b'"x"', b'"x-%d"' % n))
+            for n in range(size)
+        ]
+        tape = Tape(exchanges, Scrubber(), path)
+        best = float("inf")
+        for turn in range(5):
+            began = time.perf_counter()
+            for n in range(turn * 20, turn * 20 + 20):
+                tape.play("GET", f"/jobs/job-{size - 1 - n}")
+                tape.play("POST", "/jobs", body.replace(b'"x"', b'"x-%d"' % (size - 1 - n)))
+            best = min(best, time.perf_counter() - began)
+        return best
+
+    small, large = cost(100), cost(10_000)
+    assert large < small * 10  # a search would make it a hundred times as much
+
+
+# --- beside other plugins
+
+
+def test_configuration_cannot_pick_a_transport_around_it(
+    path: Path, stub: StubTransport, record: Any, play: Any
+) -> None:
+    from batchcompute import TransportConfig
+
+    stub.answer({})
+    record(lambda client: client.list_jobs())
+    play(lambda client: client.list_jobs(), config=Config(transport=TransportConfig(name="urllib3")))
+
+
+def test_importing_batchcompute_imports_nothing_of_this(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, batchcompute; batchcompute.Client('cn-qingdao', 'a', 'b'); "
+        "print([m for m in sys.modules if m.split('.')[0] in ('vcr', 'yaml', 'pytest') or m.startswith('batchcompute.testing')])"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
