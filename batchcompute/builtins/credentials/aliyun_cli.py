@@ -10,7 +10,6 @@ from typing import Any
 from ...credentials import Credentials, found
 from ...errors import CredentialsError, did_you_mean, shorten
 from .files import NEEDS_PLUGIN, Watched, home_file, switched_on
-from .process import run
 
 _DISABLED = "ALIBABA_CLOUD_CLI_PROFILE_DISABLED"
 _MODES = ("AK", "StsToken", "External")
@@ -77,6 +76,8 @@ class AliyunCli:
         lasting = self._lasting
         if lasting is not None and lasting[0] == command:
             return lasting[1]
+        from .process import run
+
         credentials = run(command, f"{source}, process_command")
         self._lasting = (command, credentials) if credentials.expires is None else None
         return credentials

@@ -18,6 +18,7 @@ from batchcompute_alibabacloud.plugin import AlibabaCloud, Settings
 from batchcompute_alibabacloud.sources import Sources
 
 from batchcompute import Client, Config, ConfigError, Credentials, CredentialsConfig, CredentialsError
+from batchcompute.testing.contracts import CredentialProviderContract
 
 CANARY = "zq9-canary"
 SECRET = f"{CANARY}#secret"
@@ -37,6 +38,16 @@ def why(provider: AlibabaCloud) -> str:
         assert CANARY not in repr(error)
         error = error.__cause__ or error.__context__
     return str(caught.value)
+
+
+class TestContract(CredentialProviderContract):
+    @pytest.fixture
+    def provider(self, desk: Any) -> AlibabaCloud:
+        return provider(type="credentials_uri", credentials_uri=desk.uri)
+
+    @pytest.fixture
+    def empty_provider(self) -> AlibabaCloud:
+        return provider()
 
 
 def test_static_settings() -> None:
