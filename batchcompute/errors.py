@@ -295,7 +295,7 @@ def nearest(name: object, known: Iterable[str]) -> str:
     import difflib  # only when something went wrong: it costs a start-up millisecond
 
     by_folded = {item.casefold(): item for item in known}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
     return by_folded[close[0]] if close else ""
 
 

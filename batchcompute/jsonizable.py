@@ -175,7 +175,8 @@ class Record:
         return values
 
     def _assign(self, field: AnyField, value: object) -> None:
-        raise AttributeError(f"{type(self).__name__}.{field.name} cannot be set: {type(self).__name__} is read-only")
+        kind = type(self).__name__.removesuffix("Response")
+        raise AttributeError(f"{kind}.{field.name} cannot be set: a {kind} is read-only")
 
     def _canonical(self, old: str) -> str:
         new = self._old_names[old]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .errors import BatchComputeError, JobFailedError, JobStoppedError, WaitTimeoutError
+from .errors import BatchComputeError, JobFailedError, JobStoppedError, RequestTimeoutError, WaitTimeoutError
 from .hooks import Clock
 from .responses import Job, JobResponse
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FIRST_INTERVAL = 0.05
 LONGEST_INTERVAL = 5.0
 GROWTH = 1.3
+SHORTEST_LOOK = 0.5  # the last look is a real one
 LOG_LINES = 20
 LOG_BYTES = 4000
 
@@ -32,7 +33,13 @@ def wait(
     interval = FIRST_INTERVAL
     seen: Job | None = None
     while True:
-        job = client.get_job(job_id)
+        left = None if ends is None else max(ends - clock.monotonic(), SHORTEST_LOOK)
+        try:
+            job = client.get_job(job_id, timeout=left)
+        except RequestTimeoutError:
+            if ends is None or seen is None or clock.monotonic() < ends:
+                raise
+            raise _still(seen, timeout) from None
         if job != seen:
             interval = min(interval, 1.0) if seen is not None else interval  # something happens: look more often
             seen = job
@@ -43,10 +50,14 @@ def wait(
                 _raise_unless_finished(client, job)
             return job
         if ends is not None and clock.monotonic() >= ends:
-            raise WaitTimeoutError(f"{job_id} is still {job.State} after {timeout} seconds; it goes on", job)
+            raise _still(job, timeout)
         pause = interval if ends is None else min(interval, max(0.0, ends - clock.monotonic()))
         clock.sleep(pause)
         interval = min(interval * GROWTH, LONGEST_INTERVAL)
+
+
+def _still(job: Job, timeout: float | None) -> WaitTimeoutError:
+    return WaitTimeoutError(f"{job.JobId} is still {job.State} after {timeout} seconds; it goes on", job)
 
 
 def _raise_unless_finished(client: Client, job: JobResponse) -> None:

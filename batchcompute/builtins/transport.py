@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
@@ -18,6 +19,7 @@ from .proxies import open_through, proxy_of
 if TYPE_CHECKING:
     import urllib3
 
+_CHUNK = 1 << 16
 Pool = Callable[[Endpoint], "urllib3.HTTPConnectionPool"]
 
 
@@ -124,8 +126,9 @@ class PooledTransport:
         if request.timeout is not None:
             settings = self._settings
             timeout = type(timeout)(
-                connect=min(settings.connect_timeout, request.timeout), read=min(settings.read_timeout, request.timeout)
+                total=request.timeout, connect=settings.connect_timeout, read=settings.read_timeout
             )
+        started = time.monotonic()
         try:
             answer = pool.urlopen(
                 request.method,
@@ -136,16 +139,18 @@ class PooledTransport:
                 redirect=False,
                 assert_same_host=False,
                 timeout=timeout,
+                preload_content=request.timeout is None,
             )
+            data = answer.data if request.timeout is None else _read_until(answer, started + request.timeout)
         except Exception as error:
             raise _explained(error, endpoint) from error
         headers = {name.lower(): value for name, value in answer.headers.iteritems()}
-        return Response(answer.status, headers, answer.data)
+        return Response(answer.status, headers, data)
 
     def _pool(self, endpoint: Endpoint) -> urllib3.HTTPConnectionPool:
+        if self._process != os.getpid():  # a forked child shares neither its parent's sockets nor a lock held there
+            self._pools, self._lock, self._process = {}, threading.Lock(), os.getpid()
         with self._lock:
-            if self._process != os.getpid():  # a forked child must not share its parent's sockets
-                self._pools, self._process = {}, os.getpid()
             if endpoint not in self._pools:
                 self._pools[endpoint] = self._open_pool(endpoint)
             return self._pools[endpoint]
@@ -156,6 +161,21 @@ class PooledTransport:
             for pool in self._pools.values():
                 pool.close()
             self._pools = {}
+
+
+def _read_until(answer: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """The body, in time: urllib3's timeout is for each receive, so a server that dribbles would outlast it."""
+    parts = []
+    try:
+        while part := answer.read1(_CHUNK):
+            parts.append(part)
+            if time.monotonic() > deadline:
+                raise TimeoutError
+    except BaseException:
+        answer.close()
+        raise
+    answer.release_conn()
+    return b"".join(parts)
 
 
 def _explained(error: Exception, endpoint: Endpoint) -> Exception:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from batchcompute.errors import BatchComputeError, ConfigError
+
 
 class ServiceError(Exception):
     """An answer other than success: HTTP `status`, error `code` and a `message` for people."""
@@ -13,11 +15,11 @@ class ServiceError(Exception):
         self.message = message
 
 
-class DaemonError(RuntimeError):
+class DaemonError(BatchComputeError, RuntimeError):
     """The daemon could not be started, or does not answer."""
 
 
-class SettingsError(ValueError):
+class SettingsError(ConfigError):
     """service.toml cannot be used; the message names the file and the key."""
 
 
