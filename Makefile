@@ -9,13 +9,18 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 EDITABLE := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-install lint bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/batchcompute demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto
+
+# What users do on a fresh machine, by the README of the third-party example; needs the package index. `make test` runs the
+# same example from the checkout.
+test-install:
+	$(PYTHON) tests/install/run.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

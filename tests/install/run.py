@@ -1,0 +1,210 @@
+"""`make test-install`: what a user does on a fresh machine, in a temporary folder with an empty HOME.
+
+1. The SDK alone, from its wheel: `Client("local")` names what is missing.
+2. The commands of examples/third-party/README.md, as they stand there, in one shell; the demo job must count 1229 primes.
+3. Nothing is left: no process; and no secret was in the process list while it ran.
+
+Needs the package index, for the dependencies and the build back end.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "examples/third-party/README.md"
+_SECONDS = 900
+
+
+def commands(page: str) -> str:
+    """The `sh` blocks of a page, in order."""
+    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+
+
+def environment(home: Path) -> dict[str, str]:
+    """An empty HOME; nothing of the caller but what pip needs to find packages."""
+    kept = {name: text for name, text in os.environ.items() if name in ("PATH", "LANG", "TERM") or _is_network(name)}
+    return kept | {
+        "HOME": str(home),
+        "BATCHCOMPUTE_DATA_DIR": str(home / "data"),
+        "BATCHCOMPUTE_LAB_PORT": str(_free_port()),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_CACHE_DIR": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _is_network(name: str) -> bool:
+    return name.startswith(("PIP_", "SSL_", "REQUESTS_")) or name.lower().endswith("_proxy")
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def shell(script: str, surroundings: dict[str, str], cwd: Path) -> str:
+    """What the commands print; they must succeed."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=cwd,
+        env=surroundings,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+    print(done.stdout, flush=True)
+    if done.returncode:
+        raise SystemExit(f"these commands failed:\n{script}")
+    return done.stdout
+
+
+def check(condition: object, what: str) -> None:
+    """End with `what` unless it is so."""
+    if not condition:
+        raise SystemExit(f"FAILED: {what}")
+    print(f"ok: {what}", flush=True)
+
+
+def copy_of_checkout(target: Path) -> Path:
+    """What git knows, and what it would add: building must neither see nor leave anything in the checkout."""
+    names = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+    return target
+
+
+def processes(words: str) -> dict[int, str]:
+    """The command lines that contain `words`, by process id; our own apart."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if words in line and int(folder.name) != os.getpid():
+            found[int(folder.name)] = line.strip()
+    return found
+
+
+def sdk_alone(checkout: Path, home: Path) -> None:
+    """Without [local] the error says how to get it."""
+    script = """
+python3 -m venv ~/alone
+~/alone/bin/pip install --quiet ./
+~/alone/bin/python -c '
+from batchcompute import Client, ConfigError
+try:
+    Client("local")
+except ConfigError as error:
+    print("told:", error)
+'
+~/alone/bin/batchcompute demo || echo "status $?"
+"""
+    shown = shell(script, environment(home), checkout)
+    check(
+        shown.count("pip install 'batchcompute[local]'") == 2,
+        "the SDK alone names the install command for region local",
+    )
+    check("status 1" in shown and "Traceback" not in shown, "the command line says it in a sentence")
+
+
+def example(checkout: Path, home: Path) -> None:
+    """By the README's own commands; a pause of the shell in between lets us look at what runs."""
+    surroundings = environment(home)
+    script = commands(README.read_text(encoding="utf-8"))
+    check("batchcompute demo -e lab" in script and 'kill "$gateway"' in script, "the README has the commands")
+    before, end = script.split('kill "$gateway"')
+    look = f"{sys.executable} {Path(__file__)} --look"
+    try:
+        shown = shell(f'{before}\n{look}\nkill "$gateway"{end}', surroundings, checkout)
+        check("Primes below 10000: 1229" in shown, "the demo job counted 1229 primes through the gateway")
+        check("no secret in any command line" in shown, "no secret was in the list of processes")
+        check(secret_of(home) not in shown, "no secret was printed")
+    finally:
+        stop = "from pathlib import Path; import sys; from batchcompute_local import control; control.stop(Path(sys.argv[1]))"
+        python = home / "lab/bin/python"
+        if python.exists():
+            subprocess.run([python, "-c", stop, home / "data"], env=surroundings, check=True)
+
+
+def secret_of(home: Path) -> str:
+    """The secret of the service's account."""
+    match = re.search(r'"access_key_secret": *"(\w+)"', (home / "data/credentials.json").read_text())
+    if match is None:
+        raise SystemExit("the service has made no account")
+    return match[1]
+
+
+def look() -> None:
+    """While the gateway and the service run: are they there, and does any command line or environment show the secret?"""
+    home = Path(os.environ["HOME"])
+    secret = secret_of(home)
+    mine = processes(str(home))
+    if not mine or not any("daemon" in line for line in mine.values()):
+        raise SystemExit(f"the service does not run: {mine}")
+    shown = processes(secret)
+    environments = [pid for pid in mine if secret.encode() in environ_of(pid)]
+    if shown or environments:
+        raise SystemExit(f"the secret is shown by processes {sorted(shown)} or in the environment of {environments}")
+    keys = home / ".local/share/batchcompute-lab/keyring.cfg"
+    if keys.exists() and keys.stat().st_mode & 0o077:
+        raise SystemExit("others can read the keyring file")
+    print("no secret in any command line")
+
+
+def environ_of(pid: int) -> bytes:
+    """The environment that a process was started with; nothing when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def nothing_is_left(home: Path) -> None:
+    """No process of the folder; those that were told to end may take a moment."""
+    ends = time.monotonic() + 20
+    while processes(str(home)) and time.monotonic() < ends:
+        time.sleep(0.1)
+    left = processes(str(home))
+    check(not left, f"no process is left{': ' + str(left) if left else ''}")
+
+
+def main() -> None:
+    """All of it."""
+    if sys.argv[1:] == ["--look"]:
+        look()
+        return
+    with tempfile.TemporaryDirectory(prefix="batchcompute-install-") as folder:
+        home = Path(folder) / "home"
+        home.mkdir()
+        checkout = copy_of_checkout(Path(folder) / "checkout")
+        sdk_alone(checkout, home)
+        try:
+            example(checkout, home)
+        finally:
+            nothing_is_left(home)
+    print("test-install passed")
+
+
+if __name__ == "__main__":
+    main()
