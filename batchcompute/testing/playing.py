@@ -67,7 +67,7 @@ class Player:
         """A dummy key, so that no provider is asked."""
         return _CREDENTIALS
 
-    @hookimpl(wrapper=True)
+    @hookimpl(wrapper=True, tryfirst=True)
     def register_transports(
         self, ctx: RegistrationContext
     ) -> Generator[None, list[Iterable[TransportFactory]], list[Iterable[TransportFactory]]]:

@@ -36,7 +36,7 @@ class Recorder:
         self._exchanges: list[Exchange] = []
         self._lock = threading.Lock()
 
-    @hookimpl(wrapper=True)
+    @hookimpl(wrapper=True, tryfirst=True)
     def register_transports(self, ctx: RegistrationContext) -> Generator[None, list[Factories], list[Factories]]:
         """Every transport, with us around it."""
         answers = yield
@@ -51,13 +51,13 @@ class Recorder:
             self._scrubber.learn_host(ctx.endpoint.host)
             self._scrubber.learn_headers(ctx.request.headers)
 
-    @hookimpl(wrapper=True)
+    @hookimpl(wrapper=True, tryfirst=True)
     def object_store(self, ctx: CallContext) -> Generator[None, ObjectStore | None, ObjectStore | None]:
         """The region's store; what is read from it is recorded."""
         store = yield
         return store if store is None or isinstance(store, RecordedObjects) else RecordedObjects(store, self.keep)
 
-    @hookimpl(wrapper=True)
+    @hookimpl(wrapper=True, tryfirst=True)
     def fetch_log(self, ctx: LogContext) -> Generator[None, BinaryIO | None, BinaryIO | None]:
         """The region's log, recorded."""
         log = yield
