@@ -8,120 +8,165 @@ with Client("local") as client:
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from .client import Client
-from .config import Config, CredentialsConfig, PluginConfig, RetryConfig, TracingConfig, TransportConfig
-from .credentials import Credentials
-from .errors import (
-    AmbiguousResultError,
-    BatchComputeError,
-    ClientError,
-    ClockSkewWarning,
-    ConfigError,
-    ConfigWarning,
-    ConnectError,
-    CredentialsError,
-    DecodeError,
-    FieldError,
-    JobFailedError,
-    JobStoppedError,
-    JsonError,
-    NotFoundError,
-    PluginError,
-    PluginWarning,
-    Problem,
-    RequestTimeoutError,
-    ResponseLostError,
-    ServerError,
-    StateConflictError,
-    ThrottlingError,
-    TransportError,
-    UnknownPropertyWarning,
-    ValidationError,
-    WaitError,
-    WaitTimeoutError,
-    warn_caller,
-)
-from .packing import pack
-from .regions import CN_HANGZHOU, CN_QINGDAO, CN_SHENZHEN, Range, Ranges, Region
-from .resources import JobDescription, ResourceDescription, TaskDag, TaskDescription
-from .responses import (
-    ActionResponse,
-    CreateResponse,
-    GetResponse,
-    Image,
-    Instance,
-    Job,
-    ListResponse,
-    Task,
-)
+if TYPE_CHECKING:
+    from .client import Client as Client
+    from .config import (
+        Config as Config,
+        CredentialsConfig as CredentialsConfig,
+        PluginConfig as PluginConfig,
+        RetryConfig as RetryConfig,
+        TracingConfig as TracingConfig,
+        TransportConfig as TransportConfig,
+    )
+    from .credentials import Credentials as Credentials
+    from .errors import (
+        AmbiguousResultError as AmbiguousResultError,
+        BatchComputeError as BatchComputeError,
+        ClientError as ClientError,
+        ClockSkewWarning as ClockSkewWarning,
+        ConfigError as ConfigError,
+        ConfigWarning as ConfigWarning,
+        ConnectError as ConnectError,
+        CredentialsError as CredentialsError,
+        DecodeError as DecodeError,
+        FieldError as FieldError,
+        JobFailedError as JobFailedError,
+        JobStoppedError as JobStoppedError,
+        JsonError as JsonError,
+        NotFoundError as NotFoundError,
+        PluginError as PluginError,
+        PluginWarning as PluginWarning,
+        Problem as Problem,
+        RequestTimeoutError as RequestTimeoutError,
+        ResponseLostError as ResponseLostError,
+        ServerError as ServerError,
+        StateConflictError as StateConflictError,
+        ThrottlingError as ThrottlingError,
+        TransportError as TransportError,
+        UnknownPropertyWarning as UnknownPropertyWarning,
+        ValidationError as ValidationError,
+        WaitError as WaitError,
+        WaitTimeoutError as WaitTimeoutError,
+    )
+    from .packing import pack as pack
+    from .regions import (
+        CN_HANGZHOU as CN_HANGZHOU,
+        CN_QINGDAO as CN_QINGDAO,
+        CN_SHENZHEN as CN_SHENZHEN,
+        Range as Range,
+        Ranges as Ranges,
+        Region as Region,
+    )
+    from .resources import (
+        JobDescription as JobDescription,
+        ResourceDescription as ResourceDescription,
+        TaskDag as TaskDag,
+        TaskDescription as TaskDescription,
+    )
+    from .responses import (
+        ActionResponse as ActionResponse,
+        CreateResponse as CreateResponse,
+        GetResponse as GetResponse,
+        Image as Image,
+        Instance as Instance,
+        Job as Job,
+        ListResponse as ListResponse,
+        Task as Task,
+    )
 
 __version__ = "3.0.0"
 
-__all__ = [
-    "CN_HANGZHOU",
-    "CN_QINGDAO",
-    "CN_SHENZHEN",
-    "ActionResponse",
-    "AmbiguousResultError",
-    "BatchComputeError",
-    "Client",
-    "ClientError",
-    "ClockSkewWarning",
-    "Config",
-    "ConfigError",
-    "ConfigWarning",
-    "ConnectError",
-    "CreateResponse",
-    "Credentials",
-    "CredentialsConfig",
-    "CredentialsError",
-    "DecodeError",
-    "FieldError",
-    "GetResponse",
-    "Image",
-    "Instance",
-    "Job",
-    "JobDescription",
-    "JobFailedError",
-    "JobStoppedError",
-    "JsonError",
-    "ListResponse",
-    "NotFoundError",
-    "PluginConfig",
-    "PluginError",
-    "PluginWarning",
-    "Problem",
-    "Range",
-    "Ranges",
-    "Region",
-    "RequestTimeoutError",
-    "ResourceDescription",
-    "ResponseLostError",
-    "RetryConfig",
-    "ServerError",
-    "StateConflictError",
-    "Task",
-    "TaskDag",
-    "TaskDescription",
-    "ThrottlingError",
-    "TracingConfig",
-    "TransportConfig",
-    "TransportError",
-    "UnknownPropertyWarning",
-    "ValidationError",
-    "WaitError",
-    "WaitTimeoutError",
-    "pack",
-]
+# Names by module. They are imported when they are first asked for: the command line, pytest and the service import this
+# package long before, or without, making a Client.
+_HOMES = {
+    "client": ("Client",),
+    "config": (
+        "Config",
+        "CredentialsConfig",
+        "PluginConfig",
+        "RetryConfig",
+        "TracingConfig",
+        "TransportConfig",
+    ),
+    "credentials": ("Credentials",),
+    "errors": (
+        "AmbiguousResultError",
+        "BatchComputeError",
+        "ClientError",
+        "ClockSkewWarning",
+        "ConfigError",
+        "ConfigWarning",
+        "ConnectError",
+        "CredentialsError",
+        "DecodeError",
+        "FieldError",
+        "JobFailedError",
+        "JobStoppedError",
+        "JsonError",
+        "NotFoundError",
+        "PluginError",
+        "PluginWarning",
+        "Problem",
+        "RequestTimeoutError",
+        "ResponseLostError",
+        "ServerError",
+        "StateConflictError",
+        "ThrottlingError",
+        "TransportError",
+        "UnknownPropertyWarning",
+        "ValidationError",
+        "WaitError",
+        "WaitTimeoutError",
+    ),
+    "packing": ("pack",),
+    "regions": (
+        "CN_HANGZHOU",
+        "CN_QINGDAO",
+        "CN_SHENZHEN",
+        "Range",
+        "Ranges",
+        "Region",
+    ),
+    "resources": (
+        "JobDescription",
+        "ResourceDescription",
+        "TaskDag",
+        "TaskDescription",
+    ),
+    "responses": (
+        "ActionResponse",
+        "CreateResponse",
+        "GetResponse",
+        "Image",
+        "Instance",
+        "Job",
+        "ListResponse",
+        "Task",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME_OF)
 
 # Names that the reference's examples use by mistake (section 2.1, (1)).
-_OLD_NAMES: dict[str, Any] = {"Jobdescription": JobDescription, "Taskdescription": TaskDescription}
+_OLD_NAMES = {"Jobdescription": "JobDescription", "Taskdescription": "TaskDescription"}
 
 
 def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        value = globals()[name] = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+        return value
     if name in _OLD_NAMES:
-        warn_caller(f"batchcompute.{name} is called {_OLD_NAMES[name].__name__}", DeprecationWarning)
-        return _OLD_NAMES[name]
+        from .errors import warn_caller
+
+        warn_caller(f"batchcompute.{name} is called {_OLD_NAMES[name]}", DeprecationWarning)
+        return __getattr__(_OLD_NAMES[name])
+    if name in _HOMES:  # `batchcompute.errors` after `import batchcompute`
+        return import_module(f".{name}", __name__)
     raise AttributeError(f"module 'batchcompute' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
