@@ -74,11 +74,15 @@ def resolve_endpoint(ctx: CallContext) -> Endpoint | None:
 
 @hookimpl
 def resolve_credentials(ctx: CallContext) -> Credentials | None:
-    """The service's own account where a script brings a key of another place: only its endpoint has to change."""
-    if ctx.region.credential_provider != NAME or ctx.credentials is None:
+    """The service's own account, whatever key a script or the configuration has for other places.
+
+    So only a script's endpoint has to change. An explicit key that the service knows is used as it is.
+    """
+    if ctx.region.credential_provider != NAME:
         return None
     account = _Account().get()
-    return ctx.credentials if ctx.credentials.access_key_id == account.access_key_id else account
+    explicit = ctx.credentials
+    return explicit if explicit is not None and explicit.access_key_id == account.access_key_id else account
 
 
 @hookimpl
