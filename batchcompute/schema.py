@@ -20,7 +20,7 @@ from .errors import ConfigError, did_you_mean, shorten
 
 _WORDS = {bool: "true or false", str: "text", int: "a whole number", float: "a number", tuple: "a list of text"}
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]+/?")
+_URL = r"[A-Za-z][A-Za-z0-9+.-]*://[^/]+/?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Key:
             return False
         if "choices" in rules and value not in rules["choices"]:
             return False
-        if isinstance(value, str) and rules.get("url") and not _URL.fullmatch(value):
+        if isinstance(value, str) and rules.get("url") and not re.fullmatch(_URL, value):
             return False
         if self.optional and value == "":
             return False

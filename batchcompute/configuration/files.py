@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import SECTIONS, Config
@@ -17,8 +16,9 @@ from .entries import Entry
 PROJECT_FILE = "batchcompute.toml"
 PROFILES = "profiles"
 TRUSTED = "trusted_projects"
-_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
-_TABLE = re.compile(r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]{1,2}\s*(?:#.*)?$")
+# Not compiled here: only where there is a file.
+_KEY = r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
+_TABLE = r"\s*\[{1,2}\s*([^\[\]]+?)\s*\]{1,2}\s*(?:#.*)?$"
 
 # What a project may set that the user does not trust, besides [retry] and [tracing]: nothing that says where requests go.
 _ANY_PROJECT = frozenset(
@@ -44,14 +44,19 @@ def user_file() -> str:
     return os.path.join(platformdirs.user_config_dir("batchcompute", appauthor=False), "config.toml")
 
 
-@dataclass(frozen=True, slots=True)
 class File:
     """A file that was read. `lines` has the number of the line on which a key or table stands, by its path."""
 
-    path: str
-    data: Mapping[str, Any] = field(repr=False)
-    lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
-    mode: int = 0
+    __slots__ = ("data", "lines", "mode", "path")
+
+    def __init__(self, path: str, data: Mapping[str, Any], lines: Mapping[tuple[str, ...], int], mode: int = 0) -> None:
+        self.path = path
+        self.data = data
+        self.lines = lines
+        self.mode = mode
+
+    def __repr__(self) -> str:  # without what stands in it
+        return f"File({self.path!r})"
 
     def source(self, *path: str) -> str:
         """`FILE, line N` of a key; of the table around it where the key is not found."""
@@ -169,11 +174,11 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
     found: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
-        if header := _TABLE.match(line):
+        if header := re.match(_TABLE, line):
             table = _path(header[1])
             for end in range(1, len(table) + 1):
                 found.setdefault(table[:end], number)
-        elif key := _KEY.match(line):
+        elif key := re.match(_KEY, line):
             path = table + _path(key[1])
             for end in range(len(table) + 1, len(path) + 1):
                 found.setdefault(path[:end], number)

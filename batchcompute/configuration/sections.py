@@ -13,7 +13,7 @@ from ..schema import keys_of
 from .environment import PLUGINS, RESERVED, variables
 
 T = TypeVar("T")
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = r"[a-z][a-z0-9_]*"
 
 
 def types_of(declared: Iterable[Section]) -> dict[str, type]:
@@ -23,7 +23,7 @@ def types_of(declared: Iterable[Section]) -> dict[str, type]:
     for section in declared:
         name, kind = section.name, section.type
         reserved = {*SECTIONS, *types, *keys_of(Config), "profiles", "trusted_projects"}
-        if not _NAME.fullmatch(name) or name in reserved:
+        if not re.fullmatch(_NAME, name) or name in reserved:
             raise PluginError(f"register_settings: {name!r} is taken, or no name of lower-case letters, digits and '_'")
         if not (isinstance(kind, type) and is_dataclass(kind) and kind.__dataclass_params__.frozen):  # type: ignore[attr-defined]
             raise PluginError(f"register_settings: the type of section {name!r} must be a frozen dataclass")

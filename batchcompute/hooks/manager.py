@@ -103,6 +103,8 @@ class Hooks:
 
     def _check_blocked(self) -> None:
         """A blocked name that no plugin has may be for another machine; one that is almost a plugin's is a mistake."""
+        if not self.config.plugins.block:
+            return
         names = {*self.skipped, *(name for name, _ in self.plugins())}
         known = names | {name.partition(":")[2] for name in names}
         for name in self.config.plugins.block - known:
