@@ -18,6 +18,19 @@ class TestRoa(SignerContract):
         return signing.sign_request(ctx)
 
 
+class TestBearer(SignerContract):
+    """Somebody else's: a fixed token that needs no access key."""
+
+    needs_credentials = False
+    covers_request = False
+
+    def sign(self, ctx: AttemptContext) -> Mapping[str, str] | None:
+        return {"authorization": "Bearer platform-token"}
+
+    def verify(self, method: str, target: str, headers: Mapping[str, str], credentials: Credentials) -> bool:
+        return headers["authorization"] == "Bearer platform-token"
+
+
 VECTORS = [
     ("GET", "/jobs", "2zymSd4IQiLP+5hvpqHEpyjY1IM="),
     ("POST", "/jobs", "QCFTHev+wgq8Gb2EErTFuPHUd9I="),
@@ -45,3 +58,18 @@ def test_the_check_agrees_with_the_vectors(method: str, target: str, signature: 
     key = Credentials("testid", "testsecret")
     assert signature_is_right(method, target, headers, key)
     assert not signature_is_right(method, target + "x", headers, key)
+
+
+def test_a_signer_that_breaks_the_contract_is_found() -> None:
+    """The contract can fail: no nonce, no token, a wrong signature."""
+
+    class Stale(SignerContract):
+        def sign(self, ctx: AttemptContext) -> Mapping[str, str] | None:
+            return {"authorization": "acs testid:c2FtZQ=="}
+
+    with pytest.raises(AssertionError, match="signed alike"):
+        Stale().test_each_attempt_is_fresh()
+    with pytest.raises(AssertionError, match="token is not sent"):
+        Stale().test_a_token_is_sent_and_signed()
+    with pytest.raises(AssertionError):
+        Stale().test_every_operation_is_signed_rightly("list_jobs")
