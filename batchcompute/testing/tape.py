@@ -103,8 +103,8 @@ class Tape:
         for left_out, found in route.items():
             for answers in found.values():
                 place = _difference(parsed(answers.example.body), data, left_out)
-                where = ".".join(map(str, place)) or "its whole"
-                why = f"was recorded with another body; it differs at {where}"
+                where = f"at {'.'.join(map(str, place))}" if place else "as a whole"
+                why = f"was recorded with another body; it differs {where}"
                 return self._unrecorded(method, target, why, f"{method} {target}")
         wanted = f"{method} {target}"
         if not self._routes:
