@@ -8,6 +8,7 @@ nobody has to know a secret to replay a session.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Hashable, Iterable
 from pathlib import Path
@@ -59,9 +60,13 @@ class Tape:
         self._lock = threading.Lock()
         # method and target -> places left out of the comparison -> what is left of the body -> answers
         self._routes: dict[tuple[str, str], dict[frozenset[Place], dict[Hashable, _Answers]]] = {}
+        self._scrubbed_targets: dict[tuple[str, str], re.Pattern[str]] = {}
         for exchange in exchanges:
             body = parsed(exchange.body)
             left_out = frozenset(_scrubbed(body))
+            if PLACEHOLDER.search(exchange.target):
+                known = ".+?".join(map(re.escape, PLACEHOLDER.split(exchange.target)))
+                self._scrubbed_targets[exchange.method, exchange.target] = re.compile(known)
             route = self._routes.setdefault((exchange.method, exchange.target), {}).setdefault(left_out, {})
             key = _comparable(body, left_out)
             if key not in route:
@@ -71,7 +76,7 @@ class Tape:
     def play(self, method: str, target: str, body: bytes = b"") -> tuple[Answer, bool]:
         """The next recorded answer, and whether it was not played before. Raises UnrecordedRequestError."""
         target = self._scrubber.target(target)
-        route = self._routes.get((method, target), {})
+        route = self._routes.get((method, target)) or self._routes.get(self._like(method, target), {})
         data = self._known_hidden(parsed(body)) if route else None
         used_up = 0
         for left_out, found in route.items():
@@ -87,9 +92,12 @@ class Tape:
             raise self._unrecorded(method, target, f"was recorded {times}, and is asked for once more", "")
         raise self._unlike(method, target, data, route)
 
-    def targets(self, method: str, prefix: str) -> list[str]:
-        """Recorded targets of a method that begin like this."""
-        return [target for known, target in self._routes if known == method and target.startswith(prefix)]
+    def _like(self, method: str, target: str) -> tuple[str, str]:
+        """The recorded request whose target is this one but for what was scrubbed."""
+        for route, pattern in self._scrubbed_targets.items():
+            if route[0] == method and pattern.fullmatch(target):
+                return route
+        return method, target
 
     def _known_hidden(self, data: Any) -> Any:
         if isinstance(data, bytes):

@@ -135,6 +135,14 @@ def test_bodies_that_are_no_json(body: bytes) -> None:
     assert scrubbed.answer.body == body.replace(b"canary-secret-9", b"<scrubbed:value-1>")
 
 
+def test_a_key_that_comes_twice_hides_nothing() -> None:
+    body = b'{"A": "canary-secret-9", "A": "x"}'
+    (scrubbed,) = Scrubber(["canary-secret-9"]).clean([Exchange("GET", "/jobs", Response(200, {}, body))])
+    assert _body(scrubbed) == {"A": "x"}
+    assert isinstance(scrubbed.answer, Response)
+    assert b"canary" not in scrubbed.answer.body
+
+
 def test_binary_objects_survive_the_file(tmp_path: Path) -> None:
     from batchcompute.testing.cassette import write_cassette
 

@@ -61,6 +61,19 @@ def test_what_was_hidden_need_not_be_known(body: dict[str, Any]) -> None:
     assert played(recorded, other) == "job-1"
 
 
+def test_what_was_hidden_in_a_target_need_not_be_known() -> None:
+    reads = [
+        Exchange("GET", f"oss://logs-{ACCOUNT}/{name}", Response(200, {}, name.encode()))
+        for name in ("first", "second")
+    ]
+    recorded = tape(post({}, 1, ACCOUNT), *reads)
+    answer, _ = recorded.play("GET", f"oss://logs-{ACCOUNT}/second")
+    assert isinstance(answer, Response)
+    assert answer.body == b"second"
+    with pytest.raises(UnrecordedRequestError, match=r"nearest that was is GET oss://logs-9990000000000001/"):
+        recorded.play("GET", f"oss://logs-{ACCOUNT}/third")
+
+
 def test_names_of_environment_variables_count() -> None:
     recorded = tape(post({"EnvironmentVariables": {"A": "1"}}))
     with pytest.raises(UnrecordedRequestError, match="differs at EnvironmentVariables"):
