@@ -1,0 +1,331 @@
+"""Random sequences of all operations, against a model of facts 2.3 to 2.6 that shares no code with the service.
+
+The model is told what the user asks and how programs end; it never schedules. What the service starts is checked: it
+must be the first of what may start, and something must be started while there is room.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from batchcompute_local.errors import ServiceError
+from batchcompute_local.executors.base import Exited, Lost, Recovered, Started
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+W, R, F, X, S = 1, 2, 3, 4, 5
+WORDS = {W: "Waiting", R: "Running", F: "Terminated", X: "Failed", S: "Stopped"}
+ALLOWED = {"stop": (W, R), "start": (S, X), "priority": (S, X), "delete": (S, X, F)}
+STEPS = count()
+
+
+@dataclass
+class Model:
+    """One job as the documents tell it: `states[task][instance]`."""
+
+    owner: int
+    priority: int
+    before: list[set[int]]
+    states: list[list[int]]
+    attempts: list[list[int]]
+    total: int = 0
+    begun: bool = False
+    over: int = 0
+    tasks_begun: set[int] = field(default_factory=set)
+
+    @property
+    def state(self) -> int:
+        everything = {state for task in self.states for state in task}
+        return self.over or (F if everything == {F} else R if self.begun else W)
+
+    def task_state(self, n: int) -> int:
+        found = set(self.states[n])
+        if found == {F} or X in found:
+            return X if X in found else F
+        if self.over:
+            return S if self.over == S or found != {W} else W
+        return R if n in self.tasks_begun else W
+
+    def may_start(self) -> Iterator[tuple[int, int]]:
+        if not self.over:
+            for n, states in enumerate(self.states):
+                if all(set(self.states[b]) == {F} for b in self.before[n]):
+                    yield from ((n, k) for k, state in enumerate(states) if state == W)
+
+    def started(self, n: int, k: int) -> None:
+        self.states[n][k] = R
+        self.attempts[n][k] += 1
+        self.begun = True
+        self.tasks_begun.add(n)
+
+    def ended(self, n: int, k: int, good: bool) -> None:
+        self.states[n][k] = F if good else X
+        self.total += 2 if good else 0
+        if not good:
+            self.over = X
+            self._all({R: S})
+
+    def stop(self) -> None:
+        self.over = S
+        self._all({W: S, R: S})
+
+    def start(self) -> None:
+        self.over, self.begun = 0, False
+        self.tasks_begun.clear()
+        self._all({X: W, S: W})
+
+    def _all(self, change: dict[int, int]) -> None:
+        self.states = [[change.get(state, state) for state in task] for task in self.states]
+
+
+def expected_view(job: Model) -> dict[str, Any]:
+    """What GET /jobs/{id} has to say about states."""
+    parts = [state for task in job.states for state in task]
+    tasks = [job.task_state(n) for n in range(len(job.states))]
+    view: dict[str, Any] = {"State": WORDS[job.state], "Priority": job.priority, "TotalTime": job.total}
+    for state, word in {W: "Waiting", R: "Running", F: "Finished", X: "Failed", S: "Stopped"}.items():
+        view |= {f"Num{word}Instance": parts.count(state), f"Num{word}Task": tasks.count(state)}
+    return view | {"NumTotalInstance": len(parts), "NumTotalTask": len(tasks), "OwnerId": job.owner}
+
+
+def new_model(owner: int, priority: int, sizes: list[int], edges: set[tuple[int, int]]) -> Model:
+    before = [{a for a, b in edges if b == n} for n in range(len(sizes))]
+    return Model(owner, priority, before, [[W] * size for size in sizes], [[0] * size for size in sizes])
+
+
+def tasks_of(sizes: list[int], edges: set[tuple[int, int]], **more: Any) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Tasks and dependencies of a description."""
+    follow = {f"t{a}": sorted({f"t{b}" for x, b in edges if x == a}) for a, _ in edges}
+    return {f"t{n}": {"InstanceCount": size} | more for n, size in enumerate(sizes)}, follow
+
+
+graphs = st.lists(st.integers(1, 3), min_size=1, max_size=4).flatmap(
+    lambda sizes: st.tuples(
+        st.just(sizes),
+        st.sets(st.sampled_from([(a, b) for b in range(len(sizes)) for a in range(b)] or [(0, 0)]), max_size=4).map(
+            lambda edges: {(a, b) for a, b in edges if a != b}
+        ),
+    )
+)
+picks = st.integers(0, 1 << 16)
+ends = st.sampled_from([{"code": 0}] * 4 + [{"code": 3}, {"signal": 9}, {"code": 0, "timed_out": True}, {}])
+
+
+class Machine(RuleBasedStateMachine):
+    """The service over a real store and an executor in our hands."""
+
+    make_world: ClassVar[Callable[[], Any]]
+    describe: ClassVar[Callable[..., bytes]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = type(self).make_world()
+        self.time = count(1000)
+        self.world.engine.clock = lambda: float(next(self.time))
+        self.jobs: dict[str, Model] = {}
+        self.gone: list[str] = []
+        self.live: dict[str, None] = {}
+
+    def teardown(self) -> None:
+        self.world.engine.store.close()
+
+    # -- what users ask
+
+    @rule(owner=st.sampled_from([1, 1, 1, 2]), priority=st.integers(0, 3), graph=graphs)
+    def create(self, owner: int, priority: int, graph: Any) -> None:
+        body = type(self).describe(*tasks_of(*graph), Priority=priority)
+        self.jobs[self.world.create(body, owner)] = new_model(owner, priority, *graph)
+
+    @rule(pick=picks, action=st.sampled_from(sorted(ALLOWED)), other=st.integers(0, 9), value=st.integers(0, 3))
+    def act(self, pick: int, action: str, other: int, value: int) -> None:
+        everyone = [*self.jobs, *self.gone[-1:], "job-0"]
+        job_id = everyone[pick % len(everyone)]
+        job = self.jobs.get(job_id)
+        owner = (job.owner if job else 1) + (other == 0)
+        service = self.world.service
+        calls: dict[str, Callable[[], Any]] = {
+            "stop": lambda: service.stop_job(owner, job_id),
+            "start": lambda: service.start_job(owner, job_id),
+            "delete": lambda: service.delete_job(owner, job_id),
+            "priority": lambda: service.update_job_priority(owner, job_id, str(value).encode()),
+        }
+        answer = self.answer(calls[action])
+        if job is None or job.owner != owner:
+            assert answer == (404, "ResourceNotFound")
+        elif job.state not in ALLOWED[action]:
+            assert answer == (409, "StateConflict")
+        else:
+            assert answer is None
+            self.applied(job_id, action, value)
+
+    def applied(self, job_id: str, action: str, value: int) -> None:
+        job = self.jobs[job_id]
+        if action == "delete":
+            del self.jobs[job_id]
+            self.gone.append(job_id)
+        elif action == "priority":
+            job.priority = value
+        else:
+            (job.stop if action == "stop" else job.start)()
+
+    def answer(self, call: Callable[[], Any]) -> tuple[int, str] | None:
+        try:
+            assert self.world.do(call) is None
+        except ServiceError as error:
+            return error.status, error.code
+        return None
+
+    # -- what programs and machines do
+
+    @precondition(lambda self: self.live)
+    @rule(which=st.lists(st.tuples(picks, ends), min_size=1, max_size=4), stale=st.booleans())
+    def end(self, which: list[tuple[int, dict[str, Any]]], stale: bool) -> None:
+        for pick, how in which:
+            if self.live:
+                attempt = list(self.live)[pick % len(self.live)]
+                self.world.executor.sink(Started(attempt, 100.0, "h"))
+                self.exit(attempt, how)
+        if stale and self.world.executor.acknowledged:  # told twice
+            self.world.executor.sink(Exited(self.world.executor.acknowledged[-1], code=1))
+        self.world.engine.turn()
+
+    def exit(self, attempt: str, how: dict[str, Any]) -> Exited:
+        event = Exited(attempt, started=100.0, ended=102.0, **how)
+        self.world.executor.sink(event)
+        self.over(attempt, how == {"code": 0})
+        return event
+
+    def over(self, attempt: str, good: bool | None) -> None:
+        """The attempt's last process is gone; how it ended is not known if `good` is None."""
+        del self.live[attempt]
+        job_id, n, k, number = (int(x) if x.isdigit() else x for x in attempt.split("."))
+        job = self.jobs.get(job_id)
+        if job is not None and job.states[n][k] == R and job.attempts[n][k] == number:
+            if good is None:
+                job.states[n][k] = W
+            else:
+                job.ended(n, k, good)
+
+    @precondition(lambda self: self.live)
+    @rule(pick=picks)
+    def lose(self, pick: int) -> None:
+        attempt = list(self.live)[pick % len(self.live)]
+        self.world.executor.sink(Lost(attempt))
+        self.over(attempt, None)
+        self.world.engine.turn()
+
+    @rule(fates=st.lists(st.sampled_from(["lives", "lives", "lost", "good", "bad"]), max_size=6))
+    def crash(self, fates: list[str]) -> None:
+        """The daemon is killed; meanwhile some programs end and some vanish with the runner."""
+        told = list(zip(list(self.live), fates, strict=False))
+        events = []
+        for attempt in [attempt for attempt, fate in told if fate == "lost"]:
+            self.over(attempt, None)
+        for attempt, fate in told:
+            if fate in ("good", "bad"):
+                events.append(Exited(attempt, code=int(fate == "bad"), started=100.0, ended=102.0))
+                self.over(attempt, fate == "good")
+        live = frozenset(self.live)
+        self.world.crash(type(self.world.executor)(Recovered(live, tuple(events))))
+        self.world.engine.clock = lambda: float(next(self.time))
+
+    @precondition(lambda self: self.live)
+    @rule(pick=picks, how=ends)
+    def full_disk(self, pick: int, how: dict[str, Any]) -> None:
+        """A turn that cannot be committed did not happen; a report in it is taken up later."""
+        store = self.world.engine.store
+        whole = store.commit
+
+        def full(changes: Any) -> None:
+            store.flush(changes)
+            raise sqlite3.OperationalError("database or disk is full")
+
+        store.commit = full
+        launched = len(self.world.executor.launched)
+        self.exit(list(self.live)[pick % len(self.live)], how)
+        with pytest.raises(ServiceError, match="InternalError"):
+            self.world.create(type(self).describe({"t0": {}}))
+        assert len(self.world.executor.launched) == launched
+        store.commit = whole
+        self.world.engine.turn()
+
+    # -- what must hold after every step
+
+    @invariant()
+    def agrees(self) -> None:
+        next(STEPS)
+        self.check_starts()
+        for owner in (1, 2):
+            listed = self.world.do(lambda owner=owner: self.world.service.list_jobs(owner))
+            assert set(listed) == {job_id for job_id, job in self.jobs.items() if job.owner == owner}
+            for job_id, view in listed.items():
+                tasks = self.world.do(lambda o=owner, j=job_id: self.world.service.list_tasks(o, j))
+                self.compare(self.jobs[job_id], view, tasks)
+
+    def compare(self, job: Model, view: dict[str, Any], tasks: dict[str, Any]) -> None:
+        want = expected_view(job)
+        assert {name: view[name] for name in want} == want
+        assert bool(view["EndTime"]) == (job.state in (S, X, F))
+        assert bool(view["StartTime"]) == job.begun
+        for n, task in enumerate(tasks.values()):
+            seen = [one["State"] for one in task["InstanceStatusVector"]]
+            assert seen == job.states[n]
+            assert task["State"] == job.task_state(n)
+            assert bool(task["EndTime"]) == (task["State"] in (S, X, F))
+            assert task["UnfinishedInstances"] == [k for k, state in enumerate(seen) if state != F]
+            for one in task["InstanceStatusVector"]:
+                assert bool(one["StartTime"]) >= (one["State"] in (R, F, X))
+                assert one["State"] not in (W, R) or not one["EndTime"]
+
+    def check_starts(self) -> None:
+        """Each start was the first that was due, and no attempt of an instance began while another lived."""
+        launches, self.world.executor.launched = self.world.executor.launched, []
+        for launch in launches:
+            assert self.due()[:1] == [(launch.job, launch.task.name, launch.number)]
+            job, n = self.jobs[launch.job], int(launch.task.name[1:])
+            job.started(n, launch.number)
+            assert launch.attempt == f"{launch.job}.{n}.{launch.number}.{job.attempts[n][launch.number]}"
+            self.live[launch.attempt] = None
+        assert len(self.live) >= self.world.slots or not self.due()
+
+    def due(self) -> list[tuple[str, str, int]]:
+        busy = {attempt.rpartition(".")[0] for attempt in self.live}
+        return [
+            (job_id, f"t{n}", k)
+            for job_id, job in sorted(self.jobs.items(), key=lambda each: (-each[1].priority, each[0]))
+            for n, k in job.may_start()
+            if f"{job_id}.{n}.{k}" not in busy
+        ]
+
+
+def test_no_divergence(
+    world: Any, describe: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = count()
+
+    def make_world() -> Any:
+        folder = tmp_path / str(next(numbers))
+        folder.mkdir()
+        return type(world)(folder, slots=2)
+
+    monkeypatch.setattr(Machine, "make_world", staticmethod(make_world), raising=False)
+    monkeypatch.setattr(Machine, "describe", staticmethod(describe), raising=False)
+    monkeypatch.setattr("batchcompute_local.engine._log.exception", lambda *_: None)
+    examples = int(os.environ.get("STATEFUL_EXAMPLES", "60"))
+    before = next(STEPS)
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+    with capsys.disabled():
+        print(f"\n{next(STEPS) - before - 1} steps of {examples} random histories, no divergence from the model")
