@@ -20,7 +20,7 @@ class StubTransport:
     """A plugin that answers in the place of every transport: `Client("local", plugins=[stub])`. Thread-safe.
 
     Answers are given in the order in which they were prepared; `requests` are those that came, signed as they would have been
-    sent. `always` is given when no other is left. No credentials are needed.
+    sent. `always` is given when no other is left. No credentials are needed, unless the configuration names a provider.
     """
 
     name = "batchcompute-stub"
@@ -65,8 +65,10 @@ class StubTransport:
         return [[_Factory(factory.name, self) for answer in answers for factory in answer or ()]]
 
     @hookimpl(tryfirst=True)
-    def resolve_credentials(self, ctx: CallContext) -> Credentials:
-        """The Client's own credentials, or a dummy key."""
+    def resolve_credentials(self, ctx: CallContext) -> Credentials | None:
+        """The Client's own credentials, or a dummy key; declines where the configuration names a provider: it is to be asked."""
+        if ctx.config.credentials.provider is not None:
+            return None
         return ctx.credentials or Credentials("stub", "stub", source="StubTransport")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from batchcompute import Client, Config, ConnectError, NotFoundError, RetryConfig
+from batchcompute import Client, Config, ConnectError, Credentials, CredentialsConfig, NotFoundError, RetryConfig
+from batchcompute.hooks import RegistrationContext, hookimpl
 from batchcompute.testing import StubTransport, UnrecordedRequestError
 from batchcompute.wire import Request, Response
 
@@ -33,3 +34,20 @@ def test_a_function_may_answer_and_requests_are_signed() -> None:
         return Response(200, {}, b"{}")
 
     assert list(Client("cn-qingdao", "my-key", "my-secret", plugins=[StubTransport(answer)]).list_jobs()) == []
+
+
+def test_a_configured_provider_is_asked() -> None:
+    class Vault:
+        name = "vault"
+
+        @hookimpl
+        def register_credential_providers(self, ctx: RegistrationContext) -> list[Vault]:
+            return [self]
+
+        def get(self) -> Credentials:
+            return Credentials("vault-key", "vault-secret", source="the vault")
+
+    stub = StubTransport(Response(200, {}, b"{}"))
+    config = Config(credentials=CredentialsConfig(provider="vault"))
+    Client("cn-qingdao", plugins=[Vault(), stub], config=config).list_jobs()
+    assert stub.requests[0].headers["x-acs-access-key-id"] == "vault-key"
