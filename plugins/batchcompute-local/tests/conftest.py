@@ -66,6 +66,8 @@ def describe(tasks: Mapping[str, Mapping[str, Any]], dependencies: Any = None, *
 class FakeExecutor:
     """Keeps what it is told; the test says how attempts end."""
 
+    look_ahead = 0
+
     def __init__(self, recovered: Recovered | None = None) -> None:
         self.recovered = recovered or Recovered()
         self.launched: list[Launch] = []

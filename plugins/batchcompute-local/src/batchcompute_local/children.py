@@ -1,4 +1,7 @@
-"""The programs the runner started: each in a session of its own, watched until nothing of it is left.
+"""The programs of the runner: each begins when a slot is free, in a session of its own, and is watched until nothing
+of it is left.
+
+An order that waits too long for its slot is given back, so that the service can choose again what comes next.
 
 When the program itself is gone, what it left behind is killed, in its process group or wherever it went (orphans
 come to the runner, a subreaper), and only when all of that is gone the attempt counts as ended.
@@ -13,12 +16,15 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from batchcompute_local import procs
 from batchcompute_local.journal import Record
 
 _POLL_SECONDS = 0.005
+_PATIENCE_SECONDS = 0.25
+"""How long an order waits for a slot before it is given back."""
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
@@ -37,9 +43,11 @@ class _Child:
 
 
 class Children:
-    """Live attempts by id."""
+    """Live attempts by id, and orders for which no slot was free yet, in order."""
 
     def __init__(self) -> None:
+        self._slots = 1
+        self._queue: dict[str, tuple[float, dict[str, Any]]] = {}
         self._all: dict[str, _Child] = {}
         self._by_pid: dict[int, _Child] = {}
         self._ending: list[_Child] = []
@@ -58,11 +66,42 @@ class Children:
         """The `started` records of live attempts."""
         return [child.record for child in self._all.values()]
 
-    def start(self, order: dict[str, Any]) -> Record | None:
+    @property
+    def queued(self) -> bool:
+        """Whether an order waits for a slot."""
+        return bool(self._queue)
+
+    def line_up(self, orders: Iterable[dict[str, Any]], slots: int, now: float) -> None:
+        """Have these begin, in order, no more than `slots` programs being there at once."""
+        self._slots = slots
+        for order in orders:
+            if order["attempt"] not in self._all:
+                self._queue.setdefault(order["attempt"], (now, order))
+
+    def drop_queue(self) -> None:
+        """Forget what has not begun: the daemon that wanted it is gone."""
+        self._queue.clear()
+
+    def begin(self) -> list[Record]:
+        """Spawn what has a slot. Returns the `started` records."""
+        begun = []
+        while self._queue and len(self._all) < self._slots:
+            attempt = next(iter(self._queue))
+            record = self._start(self._queue.pop(attempt)[1])
+            if record is not None:
+                begun.append(record)
+        return begun
+
+    def give_back(self, now: float) -> list[str]:
+        """Take what waited too long off the queue."""
+        overdue = [attempt for attempt, (since, _) in self._queue.items() if now - since >= _PATIENCE_SECONDS]
+        for attempt in overdue:
+            del self._queue[attempt]
+        return overdue
+
+    def _start(self, order: dict[str, Any]) -> Record | None:
         """Spawn a program. Returns its `started` record, or None if it could not be started (it then ends at once)."""
         attempt = order["attempt"]
-        if attempt in self._all:
-            return None
         try:
             pid = _spawn(order)
         except (OSError, ValueError) as error:
@@ -84,11 +123,13 @@ class Children:
         return record
 
     def stop(self, attempts: Iterable[str]) -> None:
-        """End these politely."""
+        """End these politely; those that wait for a slot never begin."""
         for attempt in attempts:
-            child = self._all.get(attempt)
-            if child is not None:
-                self._terminate(child, "stopped")
+            if attempt in self._queue:
+                _, order = self._queue.pop(attempt)
+                self._failed.append(self._exited(attempt, order["cwd"], reason="stopped"))
+            elif attempt in self._all:
+                self._terminate(self._all[attempt], "stopped")
 
     def wait(self, now: float) -> float | None:
         """Seconds until something must be done; None if only a signal can bring something."""
@@ -97,6 +138,7 @@ class Children:
         if self._ending:
             return _POLL_SECONDS
         times = [child.deadline if child.kill_at is None else child.kill_at for child in self._all.values()]
+        times += [since + _PATIENCE_SECONDS for since, _ in islice(self._queue.values(), 1)]
         return max(0.0, min(times) - now) if times else None
 
     def collect(self, now: float) -> list[Record]:

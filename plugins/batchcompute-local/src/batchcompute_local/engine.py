@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 from batchcompute_local import transitions
 from batchcompute_local.errors import ServiceError
-from batchcompute_local.executors.base import Event, Executor, Exited, Launch, Lost, Started
+from batchcompute_local.executors.base import Event, Executor, Exited, Launch, Lost, Returned, Started
 from batchcompute_local.model import Changes, Instance, Job, Task, attempt_id, has_ended, parse_attempt
-from batchcompute_local.scheduler import Scheduler
+from batchcompute_local.scheduler import Pace, Scheduler
 from batchcompute_local.states import RUNNING
 from batchcompute_local.store import Store
 
@@ -54,6 +54,7 @@ class Engine:
         self._live: set[str] = set()
         self._held: dict[str, tuple[Task, int]] = {}
         self._scheduler = Scheduler()
+        self._pace = Pace()
         self._thread: threading.Thread | None = None
         self._closing = False
         self._stale = False
@@ -239,10 +240,13 @@ class Engine:
         self._live.discard(event.attempt)
         if isinstance(event, Exited):
             self._acks.append(event.attempt)
+            self._pace.ended(event.ended - event.started if event.started else 0.0)
+        elif isinstance(event, Returned):
+            self._pace.stalled()
         found = self._instance_of(event.attempt)
         if found is not None:
             job, task, instance = found
-            if isinstance(event, Lost):
+            if isinstance(event, Lost | Returned):
                 transitions.requeue(job, task, instance, self.changes)
             else:
                 stops = transitions.finish(job, task, instance, event, self.clock(), self.changes)
@@ -273,7 +277,8 @@ class Engine:
 
     def _fill_slots(self) -> None:
         now = self.clock()
-        while len(self._live) + len(self._launches) < self._slots:
+        room = self._slots + min(self._executor.look_ahead, self._pace.soon(self._slots))
+        while len(self._live) + len(self._launches) < room:
             picked = self._scheduler.pick()
             if picked is None:
                 return

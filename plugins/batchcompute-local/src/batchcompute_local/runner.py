@@ -3,10 +3,14 @@
 Only a living parent learns how a child ended, so this one does nothing else: spawn, wait, keep an exit record on disk,
 tell the daemon. It is single-threaded and needs the standard library only. It speaks JSON lines on `runner.sock`:
 
-    daemon -> runner   {"op": "start", "attempt", "argv", "cwd", "env", "stdout", "stderr", "timeout", "grace"}
-                       {"op": "stop" | "ack", "attempts": [...]}     {"op": "end"}
-    runner -> daemon   {"event": "hello", "live": [...], "ended": [record, ...]}     {"event": "started", ...}
-                       {"event": "exited", ...record}     {"event": "lost", "attempt"}
+    daemon -> runner   {"op": "start", "slots", "orders": [{"attempt", "argv", "cwd", "env", "stdout", "stderr",
+                        "timeout", "grace"}, ...]}     {"op": "stop" | "ack", "attempts": [...]}     {"op": "end"}
+    runner -> daemon   first {"live": [...], "ended": [record, ...]}, then lists of events:
+                       {"event": "started", ...} {"event": "exited", ...record} {"event": "lost" | "returned", "attempt"}
+
+Orders wait here until one of the slots is free, so that a slot is not empty while the daemon is told and writes down
+what ended: many ends and many orders then share a commit there, and many exit records a write to the disk here.
+Without a daemon nothing begins: the queue is forgotten with the connection.
 """
 
 from __future__ import annotations
@@ -32,6 +36,8 @@ from batchcompute_local.survivors import Survivors
 _SUBREAPER = 36  # prctl(2) PR_SET_CHILD_SUBREAPER
 _RETRY_SECONDS = 1.0
 _COMPACT_BYTES = 4 << 20
+_GROUP_RECORDS = 16
+_GROUP_SECONDS = 0.004
 
 
 class Runner:
@@ -45,7 +51,9 @@ class Runner:
         self._survivors = Survivors(begun, prefix)
         self._children = Children()
         self._unwritten: list[Record] = []
+        self._unwritten_since = 0.0
         self._retry_at = 0.0
+        self._events: list[Record] = []
         self._daemon: socket.socket | None = None
         self._input = bytearray()
         self._output = bytearray()
@@ -77,10 +85,11 @@ class Runner:
                     if mask & selectors.EVENT_READ:
                         self._receive()
             now = time.monotonic()
-            self._unwritten.extend(self._children.collect(now))
+            self._collect(now)
+            self._begin()
             self._record(now)
-            for attempt in self._survivors.collect():
-                self._tell({"event": "lost", "attempt": attempt})
+            for kind, attempts in (("lost", self._survivors.collect()), ("returned", self._children.give_back(now))):
+                self._events.extend({"event": kind, "attempt": attempt} for attempt in attempts)
             self._send()
             if self._daemon is not None or self._children or self._survivors:
                 self._quiet_since = now
@@ -91,14 +100,35 @@ class Runner:
         now = time.monotonic()
         times = [self._children.wait(now), self._survivors.wait()]
         if self._unwritten:
-            times.append(max(0.0, self._retry_at - now))
+            times.append(max(0.0, max(self._unwritten_since + _GROUP_SECONDS, self._retry_at) - now))
         if self._daemon is None and not self._children:
             times.append(max(0.05, self._quiet_since + self._linger - now))
         return min((each for each in times if each is not None), default=None)
 
+    def _collect(self, now: float) -> None:
+        over = self._children.collect(now)
+        if not self._unwritten:
+            self._unwritten_since = now
+        self._unwritten.extend(over)
+
+    def _begin(self) -> None:
+        begun = self._children.begin()
+        if begun:
+            try:
+                self._journal.append(begun, durable=False)
+            except OSError as error:
+                _log(f"starts cannot be recorded: {error}")  # the environment of the program tells as well
+            self._events.extend(begun)
+
     def _record(self, now: float) -> None:
-        """Exit records are on the disk before anybody hears of them; on a full disk they wait for room."""
+        """Exit records are on the disk before anybody hears of them; on a full disk they wait for room.
+
+        While more programs wait for a slot a record may wait for the next ones, for a moment.
+        """
         if not self._unwritten or now < self._retry_at:
+            return
+        early = len(self._unwritten) < _GROUP_RECORDS and now < self._unwritten_since + _GROUP_SECONDS
+        if early and self._children.queued:
             return
         try:
             self._journal.append(self._unwritten, durable=True)
@@ -108,7 +138,7 @@ class Runner:
             return
         for record in self._unwritten:
             self._unacked[record["attempt"]] = record
-            self._tell(record)
+        self._events.extend(self._unwritten)
         self._unwritten = []
 
     # -- the daemon's connection
@@ -120,7 +150,7 @@ class Runner:
         self._daemon = sock
         self._selector.register(sock, selectors.EVENT_READ)
         live = [*self._children.live(), *self._survivors.live(), *(r["attempt"] for r in self._unwritten)]
-        self._tell({"event": "hello", "live": live, "ended": list(self._unacked.values())})
+        self._write({"live": live, "ended": list(self._unacked.values())})
 
     def _hang_up(self) -> None:
         if self._daemon is not None:
@@ -129,14 +159,17 @@ class Runner:
             self._daemon = None
         self._input.clear()
         self._output.clear()
+        self._children.drop_queue()
 
-    def _tell(self, message: Record) -> None:
-        if self._daemon is not None:
-            self._output += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    def _write(self, message: Record | list[Record]) -> None:
+        self._output += json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
     def _send(self) -> None:
+        events, self._events = self._events, []
         if self._daemon is None:
             return
+        if events:
+            self._write(events)
         try:
             while self._output:
                 del self._output[: self._daemon.send(self._output)]
@@ -164,25 +197,16 @@ class Runner:
         self._input += data
         *lines, rest = self._input.split(b"\n")
         self._input = bytearray(rest)
-        begun = []
         for line in lines:
             try:
-                begun.extend(self._obey(json.loads(line)))
+                self._obey(json.loads(line))
             except (ValueError, KeyError, TypeError) as error:
                 _log(f"a message was not understood: {error!r}")
-        if begun:
-            try:
-                self._journal.append(begun, durable=False)
-            except OSError as error:
-                _log(f"starts cannot be recorded: {error}")  # the environment of the program tells as well
-            for record in begun:
-                self._tell(record)
 
-    def _obey(self, message: dict[str, Any]) -> list[Record]:
+    def _obey(self, message: dict[str, Any]) -> None:
         match message["op"]:
             case "start":
-                record = self._children.start(message)
-                return [record] if record is not None else []
+                self._children.line_up(message["orders"], message["slots"], time.monotonic())
             case "stop":
                 self._children.stop(message["attempts"])
             case "ack":
@@ -190,8 +214,8 @@ class Runner:
                     self._unacked.pop(attempt, None)
                 self._compact()
             case "end":
+                self._children.drop_queue()
                 self._ended = not (self._children or self._survivors or self._unacked or self._unwritten)
-        return []
 
     def _compact(self) -> None:
         try:

@@ -9,6 +9,10 @@ from itertools import count
 
 from batchcompute_local.model import Job, Task, has_ended
 
+_AHEAD_SECONDS = 0.05
+_UNKNOWN_SECONDS = 1.0
+_SHORTEST_SECONDS = 0.0005
+
 
 class Scheduler:
     """A heap of jobs that have something to run: O(log n) a decision. Jobs that ended fall out when met."""
@@ -38,3 +42,26 @@ class Scheduler:
             heapq.heappop(self._heap)
             job.queued = False
         return None
+
+
+class Pace:
+    """How soon slots become free, by how long the latest instances ran.
+
+    Short ones are claimed ahead of a free slot, so that many ends and claims share a commit; but only as many as will
+    probably begin within `_AHEAD_SECONDS`, so that a new job of a higher priority hardly waits.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = _UNKNOWN_SECONDS
+
+    def ended(self, seconds: float) -> None:
+        """An instance ended that ran for `seconds`."""
+        self._seconds += (max(_SHORTEST_SECONDS, seconds) - self._seconds) / 4
+
+    def stalled(self) -> None:
+        """What was claimed ahead did not begin in time."""
+        self._seconds = max(self._seconds, _UNKNOWN_SECONDS)
+
+    def soon(self, slots: int) -> int:
+        """How many instances will probably begin soon, besides those that run now."""
+        return int(slots * _AHEAD_SECONDS / self._seconds)

@@ -8,18 +8,24 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batchcompute_local.executors.base import Launch
-from batchcompute_local.packages import PackageError, Packages, copy_tree
+from batchcompute_local.packages import Package, PackageError, Packages
 from batchcompute_local.paths import Layout
+from batchcompute_local.plan import TaskSpec
 from batchcompute_local.procs import ATTEMPT_VARIABLE
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore, UriError
 
 INHERITED = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "TMPDIR")
 """What programs inherit from the daemon, besides LC_*. Nothing else: no keys, no tokens of whoever started it."""
+
+
+_CWD = "\0"
+"""Stands for the working folder in a command line; nothing else in one can look like it."""
+_NUMBERED = ("ALI_DIKU_INSTANCE_ID", "BATCH_COMPUTE_DAG_INSTANCE_ID")
 
 
 class PreparationError(Exception):
@@ -35,6 +41,21 @@ class Prepared:
     environment: Mapping[str, str] = field(repr=False)
     stdout: Path
     stderr: Path
+    package: Package
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What the instances of a task share, worked out once as long as the package stays the same."""
+
+    task: TaskSpec
+    package: Package
+    folder: str
+    argv: list[str]
+    environment: Mapping[str, str] = field(repr=False)
+    numbered: tuple[str, ...]
+    stdout: str
+    stderr: str
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
@@ -61,32 +82,59 @@ class Workspaces:
         self._packages = Packages(layout.packages, settings)
         self._base = {"PATH": os.defpath, **inherited(os.environ), "PYTHONUNBUFFERED": "1"}
         self._base.setdefault("USER", getpass.getuser())
+        self._latest: _Common | None = None
 
     def logs(self, launch: Launch) -> tuple[Path, Path]:
         """The files of stdout and stderr, their folders made. Raises PreparationError."""
         return self._log(launch, "stdout", launch.task.stdout), self._log(launch, "stderr", launch.task.stderr)
 
+    def is_quick(self, task: TaskSpec) -> bool:
+        """Whether an instance of `task` is prepared in no time: its package is small and at hand."""
+        return self._packages.at_hand(task.package_uri) is not None
+
     def prepare(self, launch: Launch) -> Prepared:
         """Make the folder of an instance. Raises PreparationError."""
-        task = launch.task
-        stdout, stderr = self.logs(launch)
-        environment = self._environment(launch)
         try:
-            package = self._packages.unpacked(self._store.path(task.package_uri), task.package_uri)
-            cwd = self._layout.instance(launch.job, task.name, launch.number)
-            if cwd.exists():
-                shutil.rmtree(cwd)
-            cwd.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            copy_tree(package, cwd)
-            argv = self._command(task.program_type, task.program_name, cwd, environment)
-            argv += shlex.split(task.program_arguments)
+            common = self._common_to_task(launch)
+            cwd = f"{common.folder}/{launch.number}"
+            _make_folder(common.package, cwd)
         except (PackageError, UriError) as problem:
             raise PreparationError(str(problem)) from None
-        except ValueError as error:
-            raise PreparationError(f"ProgramArguments cannot be split into words: {error}") from None
         except OSError as error:
             raise PreparationError(f"the working folder cannot be made: {error}") from None
-        return Prepared(argv, cwd, environment, stdout, stderr)
+        number = str(launch.number)
+        return Prepared(
+            argv=[word.replace(_CWD, cwd) for word in common.argv],
+            cwd=Path(cwd),
+            environment={
+                **common.environment,
+                **dict.fromkeys(common.numbered, number),
+                ATTEMPT_VARIABLE: launch.attempt,
+            },
+            stdout=Path(common.stdout + number),
+            stderr=Path(common.stderr + number),
+            package=common.package,
+        )
+
+    def _common_to_task(self, launch: Launch) -> _Common:
+        """What the instances of the launch's task share. Raises PreparationError, PackageError, UriError, OSError."""
+        task, uri, latest = launch.task, launch.task.package_uri, self._latest
+        package = self._packages.at_hand(uri) or self._packages.get(self._store.path(uri), uri)
+        folder = str(self._layout.instance(launch.job, task.name, 0).parent)
+        if latest is not None and latest.task is task and latest.folder == folder and latest.package is package:
+            return latest
+        environment = self._environment(launch)
+        argv = self._command(task.program_type, task.program_name, package.folder, environment)
+        try:
+            argv += shlex.split(task.program_arguments)
+        except ValueError as error:
+            raise PreparationError(f"ProgramArguments cannot be split into words: {error}") from None
+        # looked at for the longest of their names
+        last = max(task.instance_count - 1, launch.number)
+        stdout, stderr = (str(path).removesuffix(str(last)) for path in self.logs(replace(launch, number=last)))
+        numbered = tuple(name for name in _NUMBERED if name not in task.environment)
+        self._latest = made = _Common(task, package, folder, argv, environment, numbered, stdout, stderr)
+        return made
 
     def tidy(self, wanted: Callable[[str], bool]) -> None:
         """Remove what jobs left that are not `wanted`, and packages of earlier boots."""
@@ -109,18 +157,15 @@ class Workspaces:
             raise PreparationError(f"{stream} cannot be written: {error}") from None
         return path
 
-    def _command(self, kind: str, name: str, cwd: Path, environment: Mapping[str, str]) -> list[str]:
+    def _command(self, kind: str, name: str, package: Path, environment: Mapping[str, str]) -> list[str]:
         if kind == "java" and not name.endswith(".jar"):
-            return [
-                self._interpreter(kind, environment),
-                "-cp",
-                str(cwd),
-                name.removesuffix(".class").replace("/", "."),
-            ]
-        program = cwd / name
-        if not name or not str(program.resolve()).startswith(f"{cwd.resolve()}{os.sep}") or not program.is_file():
+            main = name.removesuffix(".class").replace("/", ".")
+            return [self._interpreter(kind, environment), "-cp", _CWD, main]
+        program = package / name
+        inside = str(program.resolve()).startswith(f"{package.resolve()}{os.sep}")
+        if not name or not inside or not program.is_file():
             raise PreparationError(f"the package has no program {name!r}")
-        return [self._interpreter(kind, environment), *(("-jar",) if kind == "java" else ()), str(program)]
+        return [self._interpreter(kind, environment), *(("-jar",) if kind == "java" else ()), f"{_CWD}/{name}"]
 
     def _interpreter(self, kind: str, environment: Mapping[str, str]) -> str:
         wanted = self._settings.programs.get(kind) or {"python": sys.executable}.get(kind, kind)
@@ -130,21 +175,33 @@ class Workspaces:
         return os.path.abspath(found)
 
     def _environment(self, launch: Launch) -> dict[str, str]:
-        """Both generations of variables (facts 2.8); the user's win, but for the mark of the attempt."""
-        task, number, host = launch.task, str(launch.number), "local"
+        """Both generations of variables (facts 2.8), but for those that differ from instance to instance.
+
+        The user's win, but for the mark of the attempt.
+        """
+        task, host = launch.task, "local"
         return {
             **self._base,
             "ALI_DIKU_JOB_ID": launch.job,
             "ALI_DIKU_TASK_ID": task.name,
-            "ALI_DIKU_INSTANCE_ID": number,
             "ALI_DIKU_OSS_HOST": host,
             "INSTANCE_COUNT": str(task.instance_count),
             "BATCH_COMPUTE_DAG_JOB_ID": launch.job,
             "BATCH_COMPUTE_DAG_TASK_ID": task.name,
-            "BATCH_COMPUTE_DAG_INSTANCE_ID": number,
             "BATCH_COMPUTE_OSS_HOST": host,
             "BATCH_COMPUTE_REGION": "local",
             "BATCHCOMPUTE_OSS_ROOT": str(self._layout.oss),
             **task.environment,
-            ATTEMPT_VARIABLE: launch.attempt,
         }
+
+
+def _make_folder(package: Package, cwd: str) -> None:
+    """A folder `cwd` with the content of `package`, whatever an earlier attempt left there. Raises OSError."""
+    try:
+        package.copy_to(cwd)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(cwd), mode=0o700, exist_ok=True)
+        package.copy_to(cwd)
+    except FileExistsError:
+        shutil.rmtree(cwd)
+        package.copy_to(cwd)

@@ -1,8 +1,8 @@
 """The executor protocol: what runs instances. Made for engines on other machines as well as for this one.
 
 An executor gets many launches at once and reports through one sink, which may be called from any thread. Every
-attempt it was given ends in exactly one final event, `Exited` or `Lost`, and only once nothing of the attempt runs
-any more: the service starts the next attempt of that instance on the strength of it.
+attempt it was given ends in exactly one final event, `Exited`, `Lost` or `Returned`, and only once nothing of the
+attempt runs any more: the service starts the next attempt of that instance on the strength of it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,14 @@ class Lost:
     attempt: str
 
 
-Event = Started | Exited | Lost
+@dataclass(frozen=True)
+class Returned:
+    """An attempt was given back before it began, since its place was not free in time: run the instance again."""
+
+    attempt: str
+
+
+Event = Started | Exited | Lost | Returned
 Sink = Callable[[Event], None]
 
 
@@ -72,6 +79,10 @@ class Recovered:
 
 class Executor(Protocol):
     """No method but `open` waits for a program; none is called from two threads at once."""
+
+    look_ahead: int
+    """How many attempts more than can run at once it takes, to begin them in order. It holds an attempt back for a
+    moment only, then it returns it; 0 if it begins everything it gets."""
 
     def open(self, sink: Sink) -> Recovered:
         """Begin; find out what earlier attempts did. Events of live attempts go to `sink`. Raises OSError."""

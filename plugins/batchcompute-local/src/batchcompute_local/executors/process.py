@@ -1,30 +1,37 @@
-"""The executor of this machine: prepares working folders in threads and has the runner start the programs."""
+"""The executor of this machine: prepares working folders and has the runner start the programs.
+
+One thread prepares what is quickly prepared, in order and a batch at a time; what takes long, such as unpacking, is
+done by others, so that nobody waits behind it.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import queue
 import shutil
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from batchcompute_local import unixsocket
-from batchcompute_local.executors.base import Exited, Launch, Lost, Recovered, Sink, Started
+from batchcompute_local.executors.base import Exited, Launch, Lost, Recovered, Returned, Sink, Started
 from batchcompute_local.paths import Layout
 from batchcompute_local.settings import Settings
-from batchcompute_local.workspace import PreparationError, Workspaces
+from batchcompute_local.workspace import PreparationError, Prepared, Workspaces
 
 _log = logging.getLogger(__name__)
 _HELLO_SECONDS = 20.0
-_PREPARERS = 4
+_SLOW_PREPARERS = 4
+_LOOK_AHEAD = 32
 _SOURCES = Path(__file__).resolve().parents[2]
 # -I -S: neither the user's environment nor site-packages have a say in the process everything depends on
 _BOOT = (
@@ -35,18 +42,21 @@ _BOOT = (
 class ProcessExecutor:
     """One per daemon. `prefix` is what the ids of all its jobs begin with; `is_job` tells which of them still exist."""
 
+    look_ahead = _LOOK_AHEAD
+
     def __init__(self, layout: Layout, settings: Settings, prefix: str, is_job: Callable[[str], bool]) -> None:
         self._layout = layout
         self._settings = settings
         self._prefix = prefix
         self._is_job = is_job
         self._workspaces = Workspaces(layout, settings)
-        self._pool = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
+        self._pool = ThreadPoolExecutor(_SLOW_PREPARERS, thread_name_prefix="prepare-slowly")
+        self._work: queue.SimpleQueue[Sequence[Launch] | Callable[[], None] | None] = queue.SimpleQueue()
         self._lock = threading.RLock()
         self._preparing: set[str] = set()
         self._unwanted: set[str] = set()
-        self._sent: set[str] = set()
-        self._leftovers: dict[str, str] = {}
+        self._sent: dict[str, Prepared | None] = {}
+        self._leftovers: dict[str, Callable[[], None]] = {}
         self._closing = False
         self._sink: Sink
         self._socket: socket.socket
@@ -58,16 +68,16 @@ class ProcessExecutor:
         self._sink = sink
         self._workspaces.tidy(self._is_job)
         recovered = self._join()
-        self._sent = set(recovered.live)
+        self._sent = dict.fromkeys(recovered.live)
         threading.Thread(target=self._listen, name="runner", daemon=True).start()
+        threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
         return recovered
 
     def start(self, launches: Sequence[Launch]) -> None:
         """See Executor."""
         with self._lock:
             self._preparing.update(launch.attempt for launch in launches)
-        for launch in launches:
-            self._pool.submit(self._launch, launch)
+        self._work.put(launches)
 
     def stop(self, attempts: Sequence[str]) -> None:
         """See Executor."""
@@ -79,9 +89,9 @@ class ProcessExecutor:
         """See Executor."""
         with self._lock:
             self._send({"op": "ack", "attempts": list(attempts)})
-            folders = [self._leftovers.pop(each) for each in attempts if each in self._leftovers]
-        if folders:
-            self._pool.submit(_remove, folders)
+            removals = [self._leftovers.pop(each) for each in attempts if each in self._leftovers]
+        for remove in removals:
+            self._work.put(remove)
 
     def forget(self, job: str) -> None:
         """See Executor."""
@@ -94,46 +104,76 @@ class ProcessExecutor:
             self._send({"op": "end"})
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
+        self._work.put(None)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._stream.close()
         self._socket.close()
 
     # -- preparing
 
-    def _launch(self, launch: Launch) -> None:
-        reason, order = "", None
-        try:
-            prepared = self._workspaces.prepare(launch)
-            order = {
-                "op": "start",
-                "attempt": launch.attempt,
-                "argv": prepared.argv,
-                "cwd": str(prepared.cwd),
-                "env": dict(prepared.environment),
-                "stdout": str(prepared.stdout),
-                "stderr": str(prepared.stderr),
-                "timeout": launch.task.timeout,
-                "grace": self._settings.grace_seconds,
-            }
-        except PreparationError as problem:
-            reason = str(problem)
-        except Exception as error:
-            _log.exception("%s could not be prepared", launch.attempt)
-            reason = f"the service could not prepare it: {type(error).__name__}"
+    def _prepare(self) -> None:
+        while True:
+            work = self._work.get()
+            if work is None:
+                return
+            if callable(work):
+                work()
+                continue
+            quick = []
+            for launch in work:
+                if self._workspaces.is_quick(launch.task):
+                    quick.append(launch)
+                else:
+                    self._submit(self._launch, (launch,))
+            self._launch(quick)
+
+    def _submit(self, run: Callable[..., None], *arguments: Any) -> None:
+        with suppress(RuntimeError):  # closed meanwhile; the next daemon does it
+            self._pool.submit(run, *arguments)
+
+    def _launch(self, launches: Sequence[Launch]) -> None:
+        outcomes = [(launch, self._prepared(launch)) for launch in launches]
+        orders, failures = [], []
         with self._lock:
-            self._preparing.discard(launch.attempt)
+            self._preparing.difference_update(launch.attempt for launch in launches)
             if self._closing:
                 return  # claimed but not started: the next daemon runs it again
-            stopped = launch.attempt in self._unwanted
-            self._unwanted.discard(launch.attempt)
-            if order is not None and not stopped:
-                self._sent.add(launch.attempt)
-                self._send(order)
-                return
-        if not stopped:
-            self._explain(launch, reason)
-        now = time.time()
-        self._sink(Exited(launch.attempt, reason=reason or "stopped", ended=now, host=socket.gethostname()))
+            for launch, outcome in outcomes:
+                stopped = launch.attempt in self._unwanted
+                self._unwanted.discard(launch.attempt)
+                if isinstance(outcome, Prepared) and not stopped:
+                    self._sent[launch.attempt] = outcome
+                    orders.append(self._order(launch, outcome))
+                else:
+                    failures.append((launch, "stopped" if stopped else str(outcome)))
+            if orders:
+                self._send({"op": "start", "slots": self._settings.slots, "orders": orders})
+        for launch, reason in failures:
+            if reason != "stopped":
+                self._explain(launch, reason)
+            self._sink(Exited(launch.attempt, reason=reason, ended=time.time(), host=socket.gethostname()))
+
+    def _prepared(self, launch: Launch) -> Prepared | str:
+        """What the runner needs, or why the instance cannot be run."""
+        try:
+            return self._workspaces.prepare(launch)
+        except PreparationError as problem:
+            return str(problem)
+        except Exception as error:
+            _log.exception("%s could not be prepared", launch.attempt)
+            return f"the service could not prepare it: {type(error).__name__}"
+
+    def _order(self, launch: Launch, prepared: Prepared) -> dict[str, Any]:
+        return {
+            "attempt": launch.attempt,
+            "argv": prepared.argv,
+            "cwd": str(prepared.cwd),
+            "env": prepared.environment,
+            "stdout": str(prepared.stdout),
+            "stderr": str(prepared.stderr),
+            "timeout": launch.task.timeout,
+            "grace": self._settings.grace_seconds,
+        }
 
     def _explain(self, launch: Launch, reason: str) -> None:
         _log.info("%s failed before it began: %s", launch.attempt, reason)
@@ -156,7 +196,8 @@ class ProcessExecutor:
         while True:
             try:
                 for line in self._stream:
-                    self._hear(json.loads(line))
+                    for event in json.loads(line):
+                        self._hear(event)
             except (OSError, ValueError) as error:
                 if not self._closing:
                     _log.warning("the connection to the runner broke: %s", error)
@@ -177,8 +218,8 @@ class ProcessExecutor:
                 _log.exception("no runner could be started")
                 time.sleep(1.0)
         ended = {event.attempt for event in recovered.ended}
-        lost = self._sent - recovered.live - ended
-        self._sent = set(recovered.live)
+        lost = self._sent.keys() - recovered.live - ended
+        self._sent = {attempt: self._sent.get(attempt) for attempt in recovered.live}
         for event in recovered.ended:
             self._sink(event)
         for attempt in lost:
@@ -191,14 +232,18 @@ class ProcessExecutor:
                 self._sink(Started(attempt, message["time"], message["host"]))
             case "exited":
                 with self._lock:
-                    self._sent.discard(attempt)
+                    prepared = self._sent.pop(attempt, None)
                     if message["code"] == 0 and not message["timed_out"]:
-                        self._leftovers[attempt] = message["cwd"]
+                        self._leftovers[attempt] = partial(self._remove, message["cwd"], prepared)
                 self._sink(_exited(message))
-            case "lost":
+            case "lost" | "returned" as kind:
                 with self._lock:
-                    self._sent.discard(attempt)
-                self._sink(Lost(attempt))
+                    self._sent.pop(attempt, None)
+                self._sink(Lost(attempt) if kind == "lost" else Returned(attempt))
+
+    def _remove(self, cwd: str, prepared: Prepared | None) -> None:
+        if prepared is None or not prepared.package.remove_from(cwd):
+            self._submit(partial(shutil.rmtree, cwd, ignore_errors=True))
 
     def _join(self) -> Recovered:
         """Connect to the runner, started if need be. Raises OSError."""
@@ -257,8 +302,3 @@ def _exited(record: dict[str, Any]) -> Exited:
         ended=record["ended"],
         host=record["host"],
     )
-
-
-def _remove(folders: Iterable[str]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
