@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from .errors import ConfigError, Problem, did_you_mean
@@ -122,8 +122,8 @@ def _from_url(text: str, known: dict[str, Region]) -> Region:
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ConfigError(f"endpoint {text!r}: only scheme, host and port are used, the rest has no meaning here")
     base = known.get(host)
-    if base is not None:
-        return Region(base.name, host, parts.scheme, port, ranges=base.ranges)
+    if base is not None and base.scheme in ("http", "https") and base.port in (None, port):  # its port is all it has
+        return replace(base, host=host, scheme=parts.scheme, port=port)
     labels = host.split(".")
     official = len(labels) == 4 and labels[0] == "batchcompute" and labels[2:] == ["aliyuncs", "com"]
     return Region(labels[1] if official else "custom", host, parts.scheme, port)
