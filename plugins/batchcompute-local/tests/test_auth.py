@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import stat
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local.auth import (
-    Account,
-    Authenticator,
-    OneAccount,
-    check_body,
-    ensure_credentials,
-    sign,
-    strings_to_sign,
-)
+from batchcompute_local.accounts import Account
+from batchcompute_local.auth import Authenticator, check_body, sign, strings_to_sign
 from batchcompute_local.errors import ServiceError
 
 NOW = datetime(2015, 6, 30, 8, tzinfo=UTC).timestamp()
@@ -45,6 +36,16 @@ def _headers(signature: str, content_type: str = "application/json", **more: str
         "x-acs-signature-nonce": "00000000-0000-1000-8000-000000000000",
         "authorization": f"acs testid:{signature}",
     } | {name.replace("_", "-"): value for name, value in more.items()}
+
+
+class OneAccount:
+    """Knows a single account."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def lookup(self, access_key_id: str) -> Account | None:
+        return self._account if access_key_id == self._account.access_key_id else None
 
 
 def _authenticator(clock: Any = lambda: NOW, **account: Any) -> Authenticator:
@@ -132,12 +133,14 @@ def test_the_body_under_a_digest() -> None:
         check_body([("contentmd5", "!!")], b"200")
 
 
-def test_credentials_are_made_once_and_kept_private(tmp_path: Path) -> None:
-    path = tmp_path / "credentials.json"
-    account = ensure_credentials(path)
-    assert ensure_credentials(path) == account
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert account.access_key_secret not in repr(account)
-    path.write_text("[]")
-    with pytest.raises(ValueError, match="not a credentials file"):
-        ensure_credentials(path)
+def test_a_date_that_was_not_signed_does_not_count() -> None:
+    headers = _headers("", x_acs_date="Tue, 30 Jun 2015 08:00:00 GMT")
+    text = list(strings_to_sign("GET", "/jobs", headers))[1]
+    headers["authorization"] = f"acs testid:{sign('testsecret', text)}"
+    later = _authenticator(lambda: NOW + 5000)
+    headers["date"] = "Tue, 30 Jun 2015 09:23:00 GMT"  # whoever replays it can write what they like
+    assert _code(headers, later) == "InvalidTimeStamp.Expired"
+
+
+def test_too_many_headers() -> None:
+    assert _code([*_headers(GOOD).items(), *((f"h{n}", "") for n in range(100))]) == "InvalidParameter"

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from batchcompute_local import idempotency
 from batchcompute_local.auth import VERSION, Authenticator, check_body
+from batchcompute_local.bodies import Body
 from batchcompute_local.descriptions import read_description
 from batchcompute_local.engine import Engine
 from batchcompute_local.errors import ServiceError
@@ -57,27 +58,25 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever it is."""
-        request_id = secrets.token_hex(12).upper()
+        request_id = new_request_id()
+        request = Request(scope, receive)
+        sent = Body(request, self._settings.request_seconds)
         try:
-            status, body = await self._answer(Request(scope, receive))
+            status, body = await self._answer(request, sent)
         except ServiceError as error:
-            status, body = error.status, _error_body(error, request_id)
+            status, body = error.status, error_body(error, request_id)
         except ClientDisconnect:
             return
         except Exception:
             _log.exception("request %s failed", request_id)
             internal = ServiceError(500, "InternalError", "The request could not be processed.")
-            status, body = 500, _error_body(internal, request_id)
-        headers = {
-            "request-id": request_id,
-            "x-acs-request-id": request_id,
-            "x-acs-version": VERSION,
-            "Date": formatdate(usegmt=True),
-            "Content-Type": "application/json",
-        }
+            status, body = 500, error_body(internal, request_id)
+        headers = answer_headers(request_id)
+        if not await sent.discard():
+            headers["Connection"] = "close"  # nobody reads what may still come
         await Response(body, status, headers)(scope, receive, send)
 
-    async def _answer(self, request: Request) -> tuple[int, bytes]:
+    async def _answer(self, request: Request, sent: Body) -> tuple[int, bytes]:
         scope = request.scope
         raw_path = scope["raw_path"].decode("latin-1")
         query = scope["query_string"].decode("latin-1")
@@ -87,7 +86,7 @@ class Front:
         self.last_request = time.monotonic()
         target = raw_path + ("?" + query if query else "")
         account = self._authenticator.check(request.method, target, headers)
-        body = await self._body(request)
+        body = await sent.read(self._settings.max_body_bytes)
         check_body(headers, body)
         self.last_request = time.monotonic()
         creates = raw_path == "/jobs" and request.method == "POST"
@@ -103,15 +102,6 @@ class Front:
             run = partial(idempotency.once, self._engine, account.owner, token, digest, run)
         result = await asyncio.wrap_future(self._engine.submit(run))
         return 201 if creates else 200, b"" if result is None else await _offload(result)
-
-    async def _body(self, request: Request) -> bytes:
-        limit = self._settings.max_body_bytes
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise ServiceError(403, "InvalidHttpBody", f"The body is larger than {limit} bytes.")
-        return bytes(body)
 
     async def _creation(self, body: bytes) -> Operation:
         read = partial(read_description, body, self._settings)
@@ -166,5 +156,22 @@ def _dump(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def _error_body(error: ServiceError, request_id: str) -> bytes:
+def new_request_id() -> str:
+    """24 hex digits."""
+    return secrets.token_hex(12).upper()
+
+
+def answer_headers(request_id: str) -> dict[str, str]:
+    """What every answer carries: the request's id by both names (facts 1.5)."""
+    return {
+        "request-id": request_id,
+        "x-acs-request-id": request_id,
+        "x-acs-version": VERSION,
+        "Date": formatdate(usegmt=True),
+        "Content-Type": "application/json",
+    }
+
+
+def error_body(error: ServiceError, request_id: str) -> bytes:
+    """The body of an error: `Code` and, as the service of early 2015 had it, `ErrorCode` (facts 1.5)."""
     return _dump({"Code": error.code, "ErrorCode": error.code, "Message": error.message, "RequestId": request_id})

@@ -1,77 +1,23 @@
-"""Who asks? The signature of API 2015-06-30 (facts 1.3, 1.4, 2.11), the Date window, the nonces."""
+"""Who asks? The signature of API 2015-06-30 (facts 1.3, 1.4, 2.11) and the Date window."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hashlib
-import heapq
 import hmac
-import json
-import os
-import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import Protocol
 from urllib.parse import unquote
 
+from batchcompute_local.accounts import Account, Accounts
 from batchcompute_local.errors import ServiceError
+from batchcompute_local.nonces import Nonces
 
 WINDOW_SECONDS = 15 * 60
 VERSION = "2015-06-30"
-_LOCAL_OWNER = 1000
-
-
-@dataclass(frozen=True)
-class Account:
-    """One who may use the service. `owner` is the OwnerId on the wire."""
-
-    owner: int
-    access_key_id: str
-    access_key_secret: str = field(repr=False)
-    enabled: bool = True
-
-
-class Accounts(Protocol):
-    """Where accounts are looked up."""
-
-    def lookup(self, access_key_id: str) -> Account | None:
-        """The account of that key; None if there is none."""
-
-
-class OneAccount:
-    """The account that the daemon made for the user of this data folder."""
-
-    def __init__(self, account: Account) -> None:
-        self._account = account
-
-    def lookup(self, access_key_id: str) -> Account | None:
-        """See Accounts."""
-        return self._account if access_key_id == self._account.access_key_id else None
-
-
-def ensure_credentials(path: Path) -> Account:
-    """The account in the file at `path`, made and written with mode 0600 if there is none. Raises OSError, ValueError."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        values = {"access_key_id": f"LOCAL{secrets.token_hex(10).upper()}", "access_key_secret": secrets.token_hex(20)}
-        part = path.with_suffix(".part")
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(values, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    if not isinstance(values, dict) or not all(isinstance(values.get(key), str) for key in _KEYS):
-        raise ValueError(f"{path} is not a credentials file")
-    return Account(_LOCAL_OWNER, *(values[key] for key in _KEYS))
-
-
-_KEYS = ("access_key_id", "access_key_secret")
+MOST_HEADERS = 100
 
 
 def sign(secret: str, text: str) -> str:
@@ -97,11 +43,12 @@ def strings_to_sign(method: str, target: str, headers: Mapping[str, str]) -> Ite
 class Authenticator:
     """Decides whether a request comes from an account. Not thread-safe: one event loop uses it."""
 
-    def __init__(self, accounts: Accounts, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, accounts: Accounts, clock: Callable[[], float] = time.time, nonces: Nonces | None = None
+    ) -> None:
         self._accounts = accounts
         self._clock = clock
-        self._nonces: set[tuple[str, str]] = set()
-        self._expiry: list[tuple[float, tuple[str, str]]] = []
+        self._nonces = nonces or Nonces()
 
     def check(self, method: str, target: str, headers: Iterable[tuple[str, str]]) -> Account:
         """The account that signed the request, `target` being as sent. Raises ServiceError with the gateway's codes."""
@@ -122,12 +69,13 @@ class Authenticator:
             raise ServiceError(
                 400, "SignatureDoesNotMatch", "The signature we calculated does not match the one you provided."
             )
-        self._check_time(known)
-        self._use_nonce(key, known.get("x-acs-signature-nonce", ""))
+        sent = self._check_time(known)
+        self._use_nonce(key, known.get("x-acs-signature-nonce", ""), sent)
         return account
 
-    def _check_time(self, headers: Mapping[str, str]) -> None:
-        text = headers.get("date") or headers.get("x-acs-date")
+    def _check_time(self, headers: Mapping[str, str]) -> float:
+        # x-acs-date first: where it is sent, Date may not be in what was signed
+        text = headers.get("x-acs-date") or headers.get("date")
         if not text:
             raise ServiceError(400, "MissingDate", "Date is mandatory for this action.")
         try:
@@ -136,18 +84,22 @@ class Authenticator:
             raise ServiceError(400, "InvalidTimeStamp.Format", "Specified date is not well formatted.") from None
         if abs(self._clock() - sent) > WINDOW_SECONDS:
             raise ServiceError(400, "InvalidTimeStamp.Expired", "Specified date is more than 15 minutes off.")
+        if sent < self._nonces.floor:
+            raise ServiceError(
+                400, "InvalidTimeStamp.Expired", "Specified date is from before the service's machine was started."
+            )
+        return sent
 
-    def _use_nonce(self, key: str, nonce: str) -> None:
+    def _use_nonce(self, key: str, nonce: str, sent: float) -> None:
         if not nonce:
             raise ServiceError(400, "MissingSignatureNonce", "x-acs-signature-nonce is mandatory for this action.")
-        now = self._clock()
-        while self._expiry and self._expiry[0][0] < now:
-            self._nonces.discard(heapq.heappop(self._expiry)[1])
-        if (key, nonce) in self._nonces:
+        if self._nonces.full:
+            raise ServiceError(
+                400, "Throttling.User", "Too many requests in a quarter of an hour; send it again later."
+            )
+        # its Date is signed, so the request is of no use to anybody once that has left the window
+        if not self._nonces.use(key, nonce, sent + WINDOW_SECONDS, self._clock()):
             raise ServiceError(400, "SignatureNonceUsed", "Specified signature nonce was used already.")
-        self._nonces.add((key, nonce))
-        # a Date may lie ahead of us by the window, and then stays good for another one
-        heapq.heappush(self._expiry, (now + 2 * WINDOW_SECONDS, (key, nonce)))
 
 
 def check_body(headers: Iterable[tuple[str, str]], body: bytes) -> None:
@@ -169,7 +121,9 @@ def _same_digest(value: str, digest: bytes) -> bool:
 
 def _single(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     known: dict[str, str] = {}
-    for name, value in headers:
+    for count, (name, value) in enumerate(headers, start=1):
+        if count > MOST_HEADERS:
+            raise ServiceError(400, "InvalidParameter", f"At most {MOST_HEADERS} headers are allowed.")
         signed = name.startswith("x-acs-") or name in _SIGNED
         if signed and name in known:
             raise ServiceError(400, "InvalidParameter", f"Header {name[:60]} was sent more than once.")

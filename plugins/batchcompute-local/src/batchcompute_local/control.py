@@ -50,7 +50,7 @@ def status(data_dir: Path) -> dict[str, Any] | None:
 
 
 def ensure_running(data_dir: Path) -> None:
-    """Have a daemon of this version listen; one of another version that is idle is replaced, a busy one is kept.
+    """Have a daemon of this version listen; one of another version is replaced if it is idle and has no port.
 
     Raises DaemonError with the end of the daemon's log if it does not start, OSError if the folder cannot be made.
     """
@@ -58,7 +58,7 @@ def ensure_running(data_dir: Path) -> None:
     if _serves(status(data_dir)):
         return
     layout.create()
-    with _locked(layout.start_lock):
+    with locked(layout.start_lock):
         found = status(data_dir)
         if _serves(found):
             return
@@ -76,7 +76,7 @@ def stop(data_dir: Path) -> bool:
     with suppress(ProcessLookupError):
         os.kill(int(found["pid"]), signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
-    while _is_locked(layout.lock):
+    while is_locked(layout.lock):
         if time.monotonic() > deadline:
             raise DaemonError(f"the daemon (pid {found['pid']}) does not end; see {layout.log}")
         time.sleep(0.01)
@@ -84,22 +84,23 @@ def stop(data_dir: Path) -> bool:
 
 
 def _serves(found: dict[str, Any] | None) -> bool:
-    return found is not None and (found.get("version") == __version__ or not found.get("idle"))
+    if found is None:
+        return False
+    # one with a port was started by somebody who wants just that one
+    return found.get("version") == __version__ or not found.get("idle") or bool(found.get("url"))
 
 
 def _start(layout: Layout) -> None:
     ready, told = os.pipe()
-    environment = {k: v for k, v in os.environ.items() if k in _INHERITED or k.startswith(("LC_", "XDG_"))}
-    interpreter = _interpreter(layout)
-    module = ["-P", "-B", "-m", "batchcompute_local.daemon"]
-    arguments = [interpreter, *module, "--data-dir", str(layout.root), "--detach", "--ready-fd", "3"]
+    arguments = [*command(layout), "--detach", "--ready-fd", "3"]
+    interpreter = arguments[0]
     log_start = layout.log.stat().st_size if layout.log.exists() else 0
     try:
         # the daemon forks at once and its parent ends, so the caller is left without a child to wait for
         pid = os.posix_spawn(
             interpreter,
             arguments,
-            environment,
+            environment(),
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, told, 3),
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -125,6 +126,17 @@ def _start(layout: Layout) -> None:
             os.close(told)
 
 
+def command(layout: Layout) -> list[str]:
+    """The command line of a daemon for that folder, without how it is to be started. Raises DaemonError."""
+    # -P: the caller's cwd has no say in what is imported; -B: nothing is written outside of the folder
+    return [_interpreter(layout), "-P", "-B", "-m", "batchcompute_local.daemon", "--data-dir", str(layout.root)]
+
+
+def environment() -> dict[str, str]:
+    """What a daemon inherits of our environment: no keys, no tokens."""
+    return {k: v for k, v in os.environ.items() if k in _INHERITED or k.startswith(("LC_", "XDG_"))}
+
+
 def _interpreter(layout: Layout) -> str:
     if layout.settings.exists():
         from batchcompute_local.settings import read_settings  # tomllib is only wanted for this
@@ -146,7 +158,8 @@ def _log_tail(path: Path, start: int) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file at `path`; waits for whoever has it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -155,7 +168,8 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock file at `path`."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
 """The daemon: `python -P -m batchcompute_local.daemon --data-dir DIR`. It owns the data folder while it runs.
 
-It ends by itself when nothing runs and nobody asks for `idle_seconds`. Ended by a signal it leaves running programs
-to the runner, and the next daemon takes them up again.
+It ends by itself when nothing runs and nobody asks for `idle_seconds`, unless it listens on a port (`batchcompute
+serve`). Ended by a signal it leaves running programs to the runner, and the next daemon takes them up again.
 """
 
 from __future__ import annotations
@@ -17,40 +17,75 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchcompute_local import __version__
+from batchcompute_local.accounts import AccountError
+from batchcompute_local.errors import DaemonError, SettingsError
 from batchcompute_local.paths import Layout, default_data_dir
 
 if TYPE_CHECKING:
     from batchcompute_local.engine import Engine
+    from batchcompute_local.network import Address
     from batchcompute_local.settings import Settings
 
 _log = logging.getLogger("batchcompute_local.daemon")
 _LOCK_SECONDS = 15.0
 _LOG_BYTES = 10 << 20
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until idle or told to end. Returns the exit code; 0 as well if another daemon serves the folder."""
-    parser = argparse.ArgumentParser(prog="batchcompute_local.daemon", description="Run BatchCompute jobs here.")
-    parser.add_argument("--data-dir", type=Path, default=None, help="the data folder")
-    parser.add_argument("--detach", action="store_true", help="go to the background at once")
-    parser.add_argument("--ready-fd", type=int, default=-1, help="write a byte here when requests are answered")
-    options = parser.parse_args(arguments)
+    options = _options(arguments)
     if options.detach and os.fork():
         os._exit(0)
     layout = Layout.at(options.data_dir or default_data_dir())
+    address = _address(options)
     os.chdir("/")
     layout.create()
     _start_log(layout, to_stderr=not options.detach)
     try:
-        lock = _take_lock(layout)
+        lock = _lock_for_port(layout) if address else _take_lock(layout)
         if lock is None:
             _tell(options.ready_fd)
             return 0
-        _serve(layout, options.ready_fd)
+        _serve(layout, options.ready_fd, address)
+    except (DaemonError, SettingsError, AccountError) as error:  # what the user can mend
+        _log.error("the daemon ends: %s", error)
+        return 1
     except Exception:
         _log.exception("the daemon ends")
         return 1
     return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="batchcompute_local.daemon", description="Run BatchCompute jobs here.")
+    parser.add_argument("--data-dir", type=Path, default=None, help="the data folder")
+    parser.add_argument("--detach", action="store_true", help="go to the background at once")
+    parser.add_argument("--ready-fd", type=int, default=-1, help="write a byte here when requests are answered")
+    parser.add_argument("--port", type=int, default=None, help="listen on a port as well, and do not end when idle")
+    parser.add_argument("--host", default="127.0.0.1", help="where that port is")
+    parser.add_argument("--certfile", type=Path, default=None, help="its certificate, for TLS")
+    parser.add_argument(
+        "--keyfile", type=Path, default=None, help="the certificate's key, if it is not in the same file"
+    )
+    parser.add_argument("--insecure-bind", action="store_true", help="let other machines in without TLS")
+    return parser.parse_args(arguments)
+
+
+def _address(options: argparse.Namespace) -> Address | None:
+    if options.port is None:
+        return None
+    from batchcompute_local.network import Address
+
+    certificate, key = (path and path.absolute() for path in (options.certfile, options.keyfile))
+    return Address(options.host, options.port, certificate, key, options.insecure_bind)
+
+
+class _OneLine(logging.Formatter):
+    """What others wrote into a message must not look like a line of ours, or move a terminal's cursor."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        return super().formatMessage(record).translate(_CONTROLS)
 
 
 def _start_log(layout: Layout, to_stderr: bool) -> None:
@@ -60,7 +95,9 @@ def _start_log(layout: Layout, to_stderr: bool) -> None:
     handlers: list[logging.Handler] = [logging.FileHandler(layout.log, encoding="utf-8", errors="backslashreplace")]
     if to_stderr:
         handlers.append(logging.StreamHandler())
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=handlers)
+    for handler in handlers:
+        handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=handlers)
 
 
 def _take_lock(layout: Layout) -> int | None:
@@ -75,36 +112,72 @@ def _take_lock(layout: Layout) -> int | None:
             return handle
         except BlockingIOError:
             if status(layout.root) is not None:
+                os.close(handle)
                 return None
             if time.monotonic() > deadline:
                 raise TimeoutError(f"another daemon holds {layout.lock} and does not answer") from None
             time.sleep(0.02)
 
 
-def _serve(layout: Layout, ready: int) -> None:
-    from batchcompute_local.auth import Authenticator, OneAccount, ensure_credentials
+def _lock_for_port(layout: Layout) -> int:
+    """The lock on the folder; an idle daemon without a port is ended for it. Raises DaemonError for any other."""
+    from batchcompute_local import control
+
+    with control.locked(layout.start_lock):  # no client starts another one meanwhile
+        while (lock := _take_lock(layout)) is None:
+            found = control.status(layout.root)
+            if found is None:
+                continue
+            if found.get("url") or not found.get("idle"):
+                state = (
+                    f"listens on {found['url']}" if found.get("url") else f"has {found.get('active_jobs')} active jobs"
+                )
+                raise DaemonError(
+                    f"another service (pid {found.get('pid')}) owns {layout.root} and {state}; end it with "
+                    f"`batchcompute local stop --data-dir {layout.root}`: its running programs go on, and are taken over"
+                )
+            control.stop(layout.root)
+    return lock
+
+
+def _serve(layout: Layout, ready: int, address: Address | None) -> None:
+    from batchcompute_local.accounts import WatchedAccounts, ensure_credentials
     from batchcompute_local.settings import read_settings
 
     settings = read_settings(layout.settings)
-    account = ensure_credentials(layout.credentials)
+    accounts = WatchedAccounts(ensure_credentials(layout.credentials), layout)
+    tls, port = (address.tls(), address.listen()) if address else (None, None)
+    url = address.url(port) if address and port else ""
     layout.oss.mkdir(mode=0o700, exist_ok=True)
     engine = _engine(layout, settings)
     failure: list[BaseException] = []
     # the runner starts and the jobs are read while the server's modules are being imported
     recovery = threading.Thread(target=_recover, args=(engine, failure))
     recovery.start()
+    from batchcompute_local import unixsocket
     from batchcompute_local.app import Front
-    from batchcompute_local.server import serve
+    from batchcompute_local.auth import Authenticator
+    from batchcompute_local.connections import Limits
+    from batchcompute_local.nonces import Nonces
+    from batchcompute_local.server import Listener, serve
 
     recovery.join()
     if failure:
         raise failure[0]
     engine.start()
-    front = Front(engine, Authenticator(OneAccount(account)), settings, lambda: _status(engine))
+    nonces = Nonces(layout.nonces, time.time())
+    authenticator = Authenticator(accounts, nonces=nonces)
+    limits = settings.max_connections, settings.request_seconds
+    front = Front(engine, authenticator, settings, lambda: _status(engine, url))
+    listeners = [Listener(unixsocket.listen(layout.socket), front, Limits(*limits))]
+    if port is not None:
+        listeners.append(Listener(port, Front(engine, authenticator, settings), Limits(*limits), tls))
+    idle_seconds = settings.idle_seconds if address is None else None
     try:
-        serve(front, engine, layout.socket, settings.idle_seconds, lambda: _tell(ready))
+        serve(listeners, engine, layout.socket, idle_seconds, lambda: _announce(ready, url))
     finally:
         engine.close()
+        nonces.close()
     _log.info("ended")
 
 
@@ -125,8 +198,16 @@ def _recover(engine: Engine, failure: list[BaseException]) -> None:
         failure.append(error)
 
 
-def _status(engine: Engine) -> dict[str, Any]:
-    return {"version": __version__, "pid": os.getpid(), "idle": not engine.busy, "active_jobs": len(engine.jobs)}
+def _status(engine: Engine, url: str) -> dict[str, Any]:
+    known = {"version": __version__, "pid": os.getpid(), "idle": not engine.busy, "active_jobs": len(engine.jobs)}
+    return known | {"url": url} if url else known
+
+
+def _announce(ready: int, url: str) -> None:
+    if url:
+        sys.stdout.write(f"Listening on {url}\n")
+        sys.stdout.flush()
+    _tell(ready)
 
 
 def _tell(ready: int) -> None:

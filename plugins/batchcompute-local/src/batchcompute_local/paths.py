@@ -47,6 +47,21 @@ class Layout:
         return self.root / "credentials.json"
 
     @property
+    def accounts(self) -> Path:
+        """The accounts somebody added, mode 0600."""
+        return self.root / "accounts.json"
+
+    @property
+    def accounts_lock(self) -> Path:
+        """Held while accounts are changed."""
+        return self.root / "accounts.lock"
+
+    @property
+    def nonces(self) -> Path:
+        """The nonces of the last minutes."""
+        return self.root / "nonces"
+
+    @property
     def lock(self) -> Path:
         """Held by the daemon for its life."""
         return self.root / "daemon.lock"

@@ -31,6 +31,10 @@ class Settings:
     """Interpreters by ProgramType, e.g. `[programs] python = "/usr/bin/python3"`."""
     max_body_bytes: int = 64 << 20
     """The largest request body."""
+    max_connections: int = 400
+    """Connections at once, of the network and of the data folder's socket each."""
+    request_seconds: float = 60.0
+    """A request must have come, or an answer must go on being taken, within this time."""
     max_tasks: int = 10_000
     """Tasks in one job."""
     max_instances: int = 1_000_000

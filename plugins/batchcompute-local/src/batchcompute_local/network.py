@@ -1,0 +1,69 @@
+"""The port of `batchcompute serve`: where it may be, and its certificate."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from batchcompute_local.errors import DaemonError
+
+
+@dataclass(frozen=True)
+class Address:
+    """What to listen on. Without a certificate it is plain HTTP, and then beyond loopback only if `insecure`."""
+
+    host: str
+    port: int
+    certfile: Path | None = None
+    keyfile: Path | None = None
+    insecure: bool = False
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The server's side of TLS 1.2 and later; None for plain HTTP. Raises DaemonError."""
+        if self.certfile is None:
+            if self.keyfile is not None:
+                raise DaemonError(f"--keyfile {self.keyfile} needs --certfile")
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            # an empty password: better an error than a question that nobody sees
+            context.load_cert_chain(self.certfile, self.keyfile, password=b"")
+        except (OSError, ValueError) as error:
+            names = f"--certfile {self.certfile}" + (f" with --keyfile {self.keyfile}" if self.keyfile else "")
+            raise DaemonError(f"{names} cannot be used: {error}") from None
+        return context
+
+    def listen(self) -> socket.socket:
+        """A listening socket. Raises DaemonError if that must not or cannot be."""
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except (OSError, UnicodeError) as error:
+            raise DaemonError(f"--host {self.host!r} is no address of this machine: {error}") from None
+        if self.certfile is None and not self.insecure and not all(_is_loopback(str(each[4][0])) for each in found):
+            raise DaemonError(
+                f"--host {self.host} can be reached from other machines, and without TLS everything can be read on the way: "
+                "give --certfile and --keyfile, or --insecure-bind if the network is to be trusted"
+            )
+        family, _, _, _, place = min(found, key=lambda each: each[0] != socket.AF_INET)
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(place)
+            sock.listen(128)
+        except OSError as error:
+            sock.close()
+            raise DaemonError(f"cannot listen on {self.host} port {self.port}: {error.strerror}") from None
+        return sock
+
+    def url(self, sock: socket.socket) -> str:
+        """How `sock` is reached: the port that was picked, the host as it was given."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.certfile else 'http'}://{host}:{sock.getsockname()[1]}"
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
