@@ -25,6 +25,8 @@ from batchcompute.regions import Region
 from batchcompute.wire import Endpoint
 
 if TYPE_CHECKING:
+    import click
+
     from batchcompute.config import TransportConfig
     from batchcompute.hooks import Transport
 
@@ -62,6 +64,16 @@ def register_transports(ctx: RegistrationContext) -> Iterable[TransportFactory]:
 def register_credential_providers(ctx: RegistrationContext) -> Iterable[CredentialProvider]:
     """The account that the daemon made."""
     return (_Account(),)
+
+
+@hookimpl
+def register_commands(ctx: RegistrationContext) -> Iterable[click.Command]:
+    """`serve` and `local`. The service needs Linux."""
+    if not sys.platform.startswith("linux"):
+        return ()
+    from batchcompute_local.commands import local, serve
+
+    return (serve, local)
 
 
 @hookimpl
@@ -135,6 +147,13 @@ class _Account:
             control.ensure_running(data_dir)
             key = control.read_credentials(data_dir)
         return Credentials(*key, source=f"the service in {data_dir}")
+
+
+def _is_known(access_key_id: str) -> bool:
+    from batchcompute_local.accounts import Book
+    from batchcompute_local.paths import Layout
+
+    return any(one.access_key_id == access_key_id for one in Book(Layout.at(_data_dir())).all())
 
 
 def _data_dir() -> Path:
