@@ -14,7 +14,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import replay
     from .contracts import CredentialProviderContract, SignerContract, TransportContract
     from .errors import UnrecordedRequestError
     from .stub import StubTransport
@@ -25,7 +24,6 @@ __all__ = [
     "StubTransport",
     "TransportContract",
     "UnrecordedRequestError",
-    "replay",
 ]
 
 _WHERE = {
