@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from batchcompute_local import control
 
 from batchcompute import Client, Config, JobFailedError, RetryConfig, TracingConfig, TransportConfig, pack
 from batchcompute.errors import BatchComputeError
-from batchcompute_local import control
 
 SECRET = "CanarySecret5f3a"
 TOKEN = "CanaryToken77b1"

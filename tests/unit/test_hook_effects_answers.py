@@ -12,8 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from batchcompute import ConfigError, Problem, ValidationError
-from batchcompute import cli as cli_module
+from batchcompute import ConfigError, Problem, ValidationError, cli as cli_module
 from batchcompute.cli import cli
 from batchcompute.client import Client
 from batchcompute.hooks import (

@@ -8,8 +8,7 @@ import pickle
 import warnings
 from typing import Any
 
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from batchcompute import (
     DecodeError,

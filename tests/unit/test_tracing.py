@@ -29,13 +29,13 @@ def events(text: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(autouse=True)
-def usual_root() -> Iterator[None]:
-    """The root logger as programs have it; the suite logs at DEBUG."""
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.WARNING)
+def usual_level() -> Iterator[None]:
+    """As in a program that has not configured logging; the suite logs at DEBUG."""
+    logger = logging.getLogger("batchcompute")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
     yield
-    root.setLevel(before)
+    logger.setLevel(before)
 
 
 @pytest.fixture
