@@ -203,6 +203,29 @@ def test_a_turn_that_cannot_be_committed_did_not_happen(
     assert world.executor.acknowledged == [f"{job_id}.0.0.1"]
 
 
+def test_a_poisoned_request_does_not_harm_the_others(world: Any, describe: Any) -> None:
+    job_id = world.create(describe({"A": {"InstanceCount": 3}}))
+
+    def poison() -> None:
+        world.engine.jobs[job_id].priority = 999
+        world.engine.changes.touch(world.engine.jobs[job_id])
+        raise KeyError("a bug")
+
+    before = world.engine.submit(lambda: world.service.stop_job(1, job_id))
+    poisoned = world.engine.submit(poison)
+    after = world.engine.submit(lambda: world.service.get_job(1, job_id))
+    world.executor.end(f"{job_id}.0.0.1")
+    world.engine.turn()
+    world.engine.turn()
+    with pytest.raises(ServiceError, match="InternalError"):
+        poisoned.result(0)
+    assert before.result(0) is None
+    job = after.result(0)
+    assert (job["State"], job["Priority"]) == ("Stopped", 1)
+    assert world.states(job_id) == {"A": [S, S, S]}
+    assert world.executor.acknowledged == [f"{job_id}.0.0.1"]
+
+
 def test_a_cancelled_request_is_not_run(world: Any) -> None:
     future = world.engine.submit(lambda: pytest.fail("ran"))
     future.cancel()

@@ -3,7 +3,8 @@
 It takes whatever was asked or reported since the last turn, applies all of it, picks what can start, commits once,
 and only then starts and ends programs and gives the answers. So an answered request is on disk, and requests that
 come together share a commit. If a turn cannot be committed, nothing of it happened: the jobs are read again from the
-store, its requests are answered InternalError, and its reports are taken up in the next turn.
+store, its requests are answered InternalError, and its reports are taken up in the next turn. If a single request is
+to blame, the others are taken up again too.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from batchcompute_local import transitions
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.executors.base import Event, Executor, Exited, Launch, Lost, Returned, Started
 from batchcompute_local.model import Changes, Instance, Job, Task, attempt_id, has_ended, parse_attempt
+from batchcompute_local.orders import Order, PoisonedError
 from batchcompute_local.scheduler import Pace, Scheduler
 from batchcompute_local.states import RUNNING
 from batchcompute_local.store import Store
@@ -31,12 +32,6 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 _MOST_PER_TURN = 1000
-
-
-@dataclass(frozen=True)
-class _Command:
-    run: Callable[[], Any]
-    future: Future[Any]
 
 
 class Engine:
@@ -49,8 +44,8 @@ class Engine:
         self.jobs: dict[str, Job] = {}
         self._executor = executor
         self._slots = slots
-        self._queue: queue.SimpleQueue[_Command | Event | None] = queue.SimpleQueue()
-        self._retry: list[Event] = []
+        self._queue: queue.SimpleQueue[Order | Event | None] = queue.SimpleQueue()
+        self._retry: list[Order | Event] = []
         self._live: set[str] = set()
         self._held: dict[str, tuple[Task, int]] = {}
         self._scheduler = Scheduler()
@@ -65,7 +60,7 @@ class Engine:
     def submit(self, run: Callable[[], T]) -> Future[T]:
         """Have `run` called in the next turn; its result, or ServiceError, is there once it is on disk."""
         future: Future[T] = Future()
-        self._queue.put(_Command(run, future))
+        self._queue.put(Order(run, future))
         return future
 
     @property
@@ -107,7 +102,7 @@ class Engine:
 
     def turn(self, timeout: float | None = 0.0) -> None:
         """Wait up to `timeout` seconds (None: for ever) for something to do, and do all there is."""
-        items: list[_Command | Event] = list(self._retry)
+        items: list[Order | Event] = list(self._retry)
         try:
             item = self._queue.get(timeout=timeout) if timeout != 0.0 else self._queue.get_nowait()
             while item is not None:
@@ -123,16 +118,20 @@ class Engine:
             if self._stale:
                 self._rebuild()
             for each in items:
-                if isinstance(each, _Command):
-                    if each.future.set_running_or_notify_cancel():
-                        answers.append((each.future, *_outcome(each.run)))
+                if isinstance(each, Order):
+                    if each.begins():
+                        answers.append((each.future, *each.outcome()))
                 else:
                     self._apply(each)
             self._fill_slots()
             self.store.commit(self.changes)
+        except PoisonedError as poisoned:
+            _log.error("a request cannot be processed", exc_info=poisoned.__cause__)
+            self._undo(items, [poisoned.order])
+            return
         except Exception:
             _log.exception("a turn could not be committed")
-            self._undo(items)
+            self._undo(items, [each for each in items if isinstance(each, Order)])
             return
         self._retry = []
         self._take_effect()
@@ -142,9 +141,9 @@ class Engine:
             else:
                 future.set_result(result)
 
-    def _undo(self, items: Sequence[_Command | Event]) -> None:
-        self._retry = [each for each in items if not isinstance(each, _Command)]
-        self._live.update(each.attempt for each in self._retry if not isinstance(each, Started))
+    def _undo(self, items: Sequence[Order | Event], failed: Sequence[Order]) -> None:
+        self._retry = [each for each in items if each not in failed]
+        self._live.update(each.attempt for each in self._retry if not isinstance(each, Order | Started))
         self._clear_effects()
         self.changes.clear()
         self._stale = True
@@ -152,11 +151,8 @@ class Engine:
             self.store.rollback()
         except sqlite3.Error:
             _log.exception("the transaction could not be rolled back")
-        for each in items:
-            if not isinstance(each, _Command) or each.future.cancelled():
-                continue
-            if each.future.running() or each.future.set_running_or_notify_cancel():
-                each.future.set_exception(ServiceError(500, "InternalError", "The request could not be stored."))
+        for each in failed:
+            each.fail()
 
     def _rebuild(self) -> None:
         self._scheduler = Scheduler()
@@ -285,10 +281,3 @@ class Engine:
             job, task, number = picked
             attempt = transitions.claim(job, task, number, now, self.changes)
             self._launches.append(Launch(attempt, job.id, job.plan.tasks[task.position], number))
-
-
-def _outcome(run: Callable[[], Any]) -> tuple[Any, ServiceError | None]:
-    try:
-        return run(), None
-    except ServiceError as error:
-        return None, error

@@ -1,0 +1,48 @@
+"""What is asked of the engine: something to be run in its turn, and where the answer goes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from batchcompute_local.errors import ServiceError
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """`run` raises ServiceError for what it refuses, before it changes anything."""
+
+    run: Callable[[], Any]
+    future: Future[Any]
+
+    def begins(self) -> bool:
+        """Whether it is still wanted; it cannot be cancelled any more then."""
+        future = self.future
+        return not future.cancelled() and (future.running() or future.set_running_or_notify_cancel())
+
+    def outcome(self) -> tuple[Any, ServiceError | None]:
+        """What `run` answers or refuses. Raises PoisonedError if it fails as nothing should, and sqlite3.Error."""
+        try:
+            return self.run(), None
+        except ServiceError as error:
+            return None, error
+        except sqlite3.Error:
+            raise  # the disk's fault: it would be no other without this order
+        except Exception as error:
+            raise PoisonedError(self) from error
+
+    def fail(self) -> None:
+        """Answer InternalError, if anybody still waits."""
+        if self.begins():
+            self.future.set_exception(ServiceError(500, "InternalError", "The request could not be stored."))
+
+
+class PoisonedError(Exception):
+    """An order failed half-way. What it changed is undone with its turn; the other orders get another one."""
+
+    def __init__(self, order: Order) -> None:
+        super().__init__("an order failed half-way")
+        self.order = order
