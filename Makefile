@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 EDITABLE := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo test test-install lint bench clean
+.PHONY: demo test test-install lint bench stress clean
 
 demo: $(VENV)/.installed
 	$(BIN)/batchcompute demo
@@ -29,6 +29,11 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+# Random histories against a model, and the service killed a hundred times under load: docs/reliability.md has the figures.
+stress: $(VENV)/.dev
+	STATEFUL_EXAMPLES=600 $(BIN)/python -m pytest -q plugins/batchcompute-local/tests/test_stateful.py
+	$(BIN)/python plugins/batchcompute-local/stress/crash.py
 
 clean:
 	rm -rf $(VENV)

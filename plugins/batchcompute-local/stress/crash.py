@@ -23,11 +23,10 @@ from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from batchcompute_local.errors import DaemonError
 from house import House, finished_on_disk, recorded_on_disk
 
-from batchcompute_local.errors import DaemonError
-
-from batchcompute import Client, NotFoundError, StateConflictError
+from batchcompute import AmbiguousResultError, Client, NotFoundError, StateConflictError
 from batchcompute.errors import BatchComputeError
 
 T = TypeVar("T")
@@ -84,7 +83,7 @@ class Load(threading.Thread):
         while True:
             try:
                 return call(*arguments), again
-            except DaemonError:
+            except (DaemonError, AmbiguousResultError):
                 self.done["asked again"] += 1
                 again = True
             except (StateConflictError, NotFoundError):
@@ -190,7 +189,9 @@ def settle(house: House, loads: list[Load], seconds: float) -> None:
             time.sleep(0.1)
 
 
-def check(house: House, loads: list[Load], finished: dict[str, int], recorded: set[str]) -> tuple[list[str], Counter[str]]:
+def check(
+    house: House, loads: list[Load], finished: dict[str, int], recorded: set[str]
+) -> tuple[list[str], Counter[str]]:
     """What is wrong, in words; and the figures."""
     problems = [problem for load in loads for problem in load.problems]
     wanted = {job_id: want for load in loads for job_id, want in load.wanted.items()}

@@ -94,7 +94,7 @@ def recorded_on_disk(root: Path) -> set[str]:
 
 
 def _instances(root: Path, where: str) -> dict[str, int]:
-    query = f"SELECT j.id, i.task, i.number, i.attempt FROM instances i JOIN jobs j ON j.seq = i.job {where}"  # noqa: S608
+    query = f"SELECT j.id, i.task, i.number, i.attempt FROM instances i JOIN jobs j ON j.seq = i.job {where}"
     if not (root / "state.sqlite3").exists():
         return {}
     # a reader of a database in WAL mode has to be able to write beside it

@@ -16,9 +16,8 @@ from typing import Any, ClassVar
 
 import pytest
 from batchcompute_local.errors import ServiceError
-from batchcompute_local.executors.base import Exited, Lost, Recovered, Started
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from batchcompute_local.executors.base import Exited, Lost, Recovered, Returned, Started
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 W, R, F, X, S = 1, 2, 3, 4, 5
@@ -215,10 +214,10 @@ class Machine(RuleBasedStateMachine):
                 job.ended(n, k, good)
 
     @precondition(lambda self: self.live)
-    @rule(pick=picks)
-    def lose(self, pick: int) -> None:
+    @rule(pick=picks, how=st.sampled_from([Lost, Returned]))
+    def lose(self, pick: int, how: Callable[[str], Lost | Returned]) -> None:
         attempt = list(self.live)[pick % len(self.live)]
-        self.world.executor.sink(Lost(attempt))
+        self.world.executor.sink(how(attempt))
         self.over(attempt, None)
         self.world.engine.turn()
 
