@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, cast
 
-from . import credentials as _credentials
-from . import operations as ops
-from . import waiting
+from . import credentials as _credentials, operations as ops, waiting
 from .config import Config
 from .configuration import hooks_for
 from .errors import ConfigError, ValidationError, did_you_mean, warn_caller

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import urllib3
 
 _CHUNK = 1 << 16
+_SAY_WHERE_IT_ENDS = ("content-length", "transfer-encoding", "request-id", "x-acs-request-id")
 Pool = Callable[[Endpoint], "urllib3.HTTPConnectionPool"]
 
 
@@ -125,9 +126,7 @@ class PooledTransport:
         timeout = self._timeout
         if request.timeout is not None:
             settings = self._settings
-            timeout = type(timeout)(
-                total=request.timeout, connect=settings.connect_timeout, read=settings.read_timeout
-            )
+            timeout = type(timeout)(total=request.timeout, connect=settings.connect_timeout, read=settings.read_timeout)
         started = time.monotonic()
         try:
             answer = pool.urlopen(
@@ -145,7 +144,11 @@ class PooledTransport:
         except Exception as error:
             raise _explained(error, endpoint) from error
         headers = {name.lower(): value for name, value in answer.headers.iteritems()}
-        return Response(answer.status, headers, data)
+        response = Response(answer.status, headers, data)
+        if headers.keys().isdisjoint(_SAY_WHERE_IT_ENDS) and answer.status not in (204, 304):
+            # http.client takes a connection that ends within the headers for the end of the headers
+            raise ResponseLostError(f"the connection to {endpoint.authority} broke within the answer's headers")
+        return response
 
     def _pool(self, endpoint: Endpoint) -> urllib3.HTTPConnectionPool:
         if self._process != os.getpid():  # a forked child shares neither its parent's sockets nor a lock held there

@@ -217,3 +217,16 @@ def test_a_context_manager_closes(stub: Any) -> None:
     assert stub.closed == 1
     client.list_jobs()  # and again when it is needed again
     assert len(stub.opened) == 2
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
+def test_an_answer_cut_within_its_headers_is_lost(server: Any, once: Any, start: bytes) -> None:
+    """http.client takes it for a complete one without headers, and stop_job would report success."""
+
+    def cut(handler: Any) -> None:
+        handler.wfile.write(start)
+        handler.close_connection = True
+
+    server.reply = cut
+    with pytest.raises(ResponseLostError):
+        server.client(config=once).get_job("job-1")

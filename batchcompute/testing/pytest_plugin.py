@@ -1,7 +1,7 @@
 """The pytest plugin of batchcompute: recorded sessions for tests (docs/replay.md).
 
-pytest imports this in every run wherever batchcompute is installed, so it stands outside of the package and imports nothing of it
-until a test asks for the marker or the fixture.
+pytest imports this in every run wherever batchcompute is installed, so it imports nothing else of the package until a test asks
+for the marker or the fixture.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from batchcompute.testing.replay import Player, Recorder
+    from .replay import Player, Recorder
 
 MARKER = "batchcompute_cassette"
 _failed = pytest.StashKey[bool]()
@@ -67,8 +67,8 @@ def batchcompute_cassette(
 
     In a test with the marker every Client has it already.
     """
-    from batchcompute.hooks import manager
-    from batchcompute.testing.replay import use_cassette
+    from ..hooks import manager
+    from .replay import use_cassette
 
     marker = request.node.get_closest_marker(MARKER)
     path, scrub = _arguments(*marker.args, **marker.kwargs) if marker else (None, ())
