@@ -18,7 +18,9 @@ if str(SRC) not in sys.path:  # installed, it is not needed
 @pytest.fixture(autouse=True)
 def data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     for name in os.environ:
-        if name.startswith(("BATCHCOMPUTE_", "XDG_", "ALIBABA_", "ALICLOUD_", "DBUS_", "PYTHON_KEYRING", "TRACEPARENT")):
+        if name.startswith(
+            ("BATCHCOMPUTE_", "XDG_", "ALIBABA_", "ALICLOUD_", "DBUS_", "PYTHON_KEYRING", "TRACEPARENT")
+        ):
             monkeypatch.delenv(name)
     home, data = tmp_path / "home", tmp_path / "data"
     home.mkdir()
