@@ -101,7 +101,6 @@ def test_what_is_missing_or_foreign() -> None:
     assert _code(_headers(GOOD) | {"x-acs-signature-method": "NONE"}) == "InvalidSignatureMethod"
     assert _code(_headers(GOOD), _authenticator(enabled=False)) == "InvalidAccessKeyId.Inactive"
     for change, code in (
-        ({"x-acs-signature-nonce": ""}, "MissingSignatureNonce"),
         ({"date": ""}, "MissingDate"),
         ({"date": "yesterday"}, "InvalidTimeStamp.Format"),
     ):
@@ -140,6 +139,22 @@ def test_a_date_that_was_not_signed_does_not_count() -> None:
     later = _authenticator(lambda: NOW + 5000)
     headers["date"] = "Tue, 30 Jun 2015 09:23:00 GMT"  # whoever replays it can write what they like
     assert _code(headers, later) == "InvalidTimeStamp.Expired"
+
+
+def test_a_request_without_a_nonce_changes_something_once() -> None:
+    headers = _headers("")
+    del headers["x-acs-signature-nonce"]
+    text = next(strings_to_sign("POST", "/jobs", headers))
+    headers["authorization"] = f"acs testid:{sign('testsecret', text)}"
+    pairs, checker = list(headers.items()), _authenticator()
+    for body in (b"1", b"2"):
+        checker.check("POST", "/jobs", pairs)
+        checker.check_repeated("POST", pairs, body)
+    with pytest.raises(ServiceError, match="SignatureNonceUsed"):
+        checker.check_repeated("POST", pairs, b"1")
+    checker.check_repeated("GET", pairs, b"1")  # polling
+    strict = Authenticator(OneAccount(Account(7, "testid", "testsecret")), lambda: NOW, require_nonce=True)
+    assert _code(headers, strict, method="POST") == "MissingSignatureNonce"
 
 
 def test_too_many_headers() -> None:

@@ -166,7 +166,7 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
         raise failure[0]
     engine.start()
     nonces = Nonces(layout.nonces, time.time())
-    authenticator = Authenticator(accounts, nonces=nonces)
+    authenticator = Authenticator(accounts, nonces=nonces, require_nonce=settings.require_nonce)
     limits = settings.max_connections, settings.request_seconds
     front = Front(engine, authenticator, settings, lambda: _status(engine, url))
     listeners = [Listener(unixsocket.listen(layout.socket), front, Limits(*limits))]

@@ -29,6 +29,8 @@ class Settings:
     """The Python that runs the daemon; empty: the one of the program that starts it."""
     programs: Mapping[str, str] = field(default_factory=dict)
     """Interpreters by ProgramType, e.g. `[programs] python = "/usr/bin/python3"`."""
+    require_nonce: bool = False
+    """Refuse requests without a nonce, as the JavaScript SDK sends them: others could repeat them with another body."""
     max_body_bytes: int = 64 << 20
     """The largest request body."""
     max_connections: int = 400
@@ -74,6 +76,9 @@ def _check(path: Path, key: str, value: Any) -> None:
     elif key == "interpreter":
         if not isinstance(value, str):
             raise SettingsError(f"{path}: interpreter must be text")
+    elif key == "require_nonce":
+        if not isinstance(value, bool):
+            raise SettingsError(f"{path}: require_nonce must be true or false")
     elif isinstance(value, bool) or not isinstance(value, (int, float) if key.endswith("_seconds") else int):
         raise SettingsError(f"{path}: {key} must be a number")
     elif value < 0 or (value == 0 and not key.endswith("_seconds")):
