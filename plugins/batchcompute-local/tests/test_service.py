@@ -7,6 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from batchcompute_local.capacity import Capacity
+from batchcompute_local.descriptions import read_description
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.executors.base import Exited, Lost, Recovered, Started
 
@@ -246,3 +248,44 @@ def test_a_deep_chain_of_tasks(world: Any, describe: Any) -> None:
     for n in range(300):
         world.end(f"{job_id}.{n}.0.1")
     assert world.job(job_id)["State"] == "Terminated"
+
+
+def test_a_stopped_instance_shows_when_its_program_ended(world: Any, describe: Any) -> None:
+    job_id = world.create(describe({"A": {}}))
+    world.do(lambda: world.service.stop_job(1, job_id))
+    world.end(f"{job_id}.0.0.1", code=143)
+    (one,) = world.do(lambda: world.service.list_tasks(1, job_id))["A"]["InstanceStatusVector"]
+    assert (one["State"], one["WorkerStartTime"], one["WorkerEndTime"]) == (S, 100, 102)
+    world.do(lambda: world.service.start_job(1, job_id))
+    (one,) = world.do(lambda: world.service.list_tasks(1, job_id))["A"]["InstanceStatusVector"]
+    assert (one["State"], one["WorkerEndTime"]) == (R, 0)
+
+
+def test_cpu_and_memory_are_admitted_in_order(world: Any, describe: Any) -> None:
+    world.engine.capacity = Capacity(cpu=400)
+    world.engine._slots = 9
+
+    def task(cpu: int) -> dict[str, Any]:
+        return {"ResourceDescription": {"Cpu": cpu, "Memory": 1}}
+
+    job_id = world.create(describe({"a": task(300), "b": task(200), "c": task(100), "huge": task(4000)}))
+    # what does not fit is not overtaken, though c would fit
+    assert [name for name, _ in world.executor.order()] == ["a"]
+    world.end(f"{job_id}.0.0.1")
+    assert [name for name, _ in world.executor.order()] == ["a", "b", "c"]
+    world.end(f"{job_id}.1.0.1")
+    assert len(world.executor.launched) == 3
+    world.end(f"{job_id}.2.0.1")
+    assert world.executor.order()[-1] == ("huge", 0)  # alone
+    other = world.create(describe({"a": task(1)}))
+    assert world.job(other)["State"] == "Waiting"
+    world.do(lambda: world.service.stop_job(1, job_id))
+    assert world.job(other)["State"] == "Waiting"  # the huge one still dies
+    world.end(f"{job_id}.3.0.1", code=143)
+    assert world.job(other)["State"] == "Running"
+
+
+def test_what_is_asked_for_beyond_the_machine_is_noted(world: Any, describe: Any) -> None:
+    plan = read_description(describe({"A": {"ResourceDescription": {"Cpu": 10**6, "Memory": 5}}}), world.settings)
+    assert list(Capacity(memory=4).notes(plan))[1] == "asks for Memory 5, the setting memory is 4: it runs alone"
+    assert "it runs all the same" in next(Capacity().notes(plan))

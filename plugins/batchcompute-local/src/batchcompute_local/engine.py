@@ -19,12 +19,12 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from batchcompute_local import transitions
+from batchcompute_local.capacity import Capacity
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.executors.base import Event, Executor, Exited, Launch, Lost, Returned, Started
-from batchcompute_local.model import Changes, Instance, Job, Task, attempt_id, has_ended, parse_attempt
+from batchcompute_local.model import Changes, Job, Task, attempt_id, has_ended, running_instance
 from batchcompute_local.orders import Order, PoisonedError
 from batchcompute_local.scheduler import Pace, Scheduler
-from batchcompute_local.states import RUNNING
 from batchcompute_local.store import Store
 
 T = TypeVar("T")
@@ -37,8 +37,16 @@ _MOST_PER_TURN = 1000
 class Engine:
     """Jobs in motion. `submit` may be called from any thread; everything else belongs to the engine's turn."""
 
-    def __init__(self, store: Store, executor: Executor, slots: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        slots: int,
+        clock: Callable[[], float] = time.time,
+        capacity: Capacity | None = None,
+    ) -> None:
         self.store = store
+        self.capacity = capacity or Capacity()
         self.changes = Changes()
         self.clock = clock
         self.jobs: dict[str, Job] = {}
@@ -165,6 +173,7 @@ class Engine:
                 attempt = attempt_id(job, task, instance)
                 if attempt in self._live:
                     wanted.add(attempt)
+                    self.capacity.hold(attempt, job.plan.tasks[task.position])
                 else:
                     lost.append((task, instance))
             self.line_up(job)
@@ -183,7 +192,9 @@ class Engine:
     def _take_effect(self) -> None:
         launches, stops, acks, forgets = self._launches, self._stops, self._acks, self._forgets
         self._clear_effects()
-        self._live.update(launch.attempt for launch in launches)
+        for launch in launches:
+            self._live.add(launch.attempt)
+            self.capacity.hold(launch.attempt, launch.task)
         if launches:
             self._executor.start(launches)
         if stops:
@@ -228,18 +239,19 @@ class Engine:
 
     def _apply(self, event: Event) -> None:
         if isinstance(event, Started):
-            found = self._instance_of(event.attempt)
+            found = running_instance(self.jobs, event.attempt)
             if found is not None:
                 # shown while it runs; it needs no commit of its own, since the end brings it again
                 found[2].worker_started, found[2].host = event.time, event.host
             return
         self._live.discard(event.attempt)
+        self.capacity.release(event.attempt)
         if isinstance(event, Exited):
             self._acks.append(event.attempt)
             self._pace.ended(event.ended - event.started if event.started else 0.0)
         elif isinstance(event, Returned):
             self._pace.stalled()
-        found = self._instance_of(event.attempt)
+        found = running_instance(self.jobs, event.attempt)
         if found is not None:
             job, task, instance = found
             if isinstance(event, Lost | Returned):
@@ -249,18 +261,9 @@ class Engine:
                 if has_ended(job):
                     self.retire(job, stops)
             self._scheduler.add(job)
+        elif isinstance(event, Exited):
+            self.changes.late[event.attempt] = event
         self._release(event.attempt)
-
-    def _instance_of(self, attempt: str) -> tuple[Job, Task, Instance] | None:
-        try:
-            job_id, position, number, _ = parse_attempt(attempt)
-            job = self.jobs[job_id]
-            task = job.tasks[position]
-            instance = task.instances[number]
-        except (ValueError, KeyError, IndexError):
-            return None
-        current = instance.state is RUNNING and attempt_id(job, task, instance) == attempt
-        return (job, task, instance) if current else None
 
     def _release(self, attempt: str) -> None:
         held = self._held.pop(attempt, None)
@@ -272,12 +275,16 @@ class Engine:
             self._scheduler.add(job)
 
     def _fill_slots(self) -> None:
-        now = self.clock()
+        now, free = self.clock(), self.capacity.room()
         room = self._slots + min(self._executor.look_ahead, self._pace.soon(self._slots))
         while len(self._live) + len(self._launches) < room:
             picked = self._scheduler.pick()
             if picked is None:
                 return
             job, task, number = picked
+            spec = job.plan.tasks[task.position]
+            if not free.take(spec):
+                task.put_back(number)  # nothing overtakes it, so that it is not left waiting for ever
+                return
             attempt = transitions.claim(job, task, number, now, self.changes)
-            self._launches.append(Launch(attempt, job.id, job.plan.tasks[task.position], number))
+            self._launches.append(Launch(attempt, job.id, spec, number))

@@ -7,9 +7,10 @@ left Waiting at least once.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from batchcompute_local.executors.base import Exited
 from batchcompute_local.plan import NO_PLAN, JobPlan
 from batchcompute_local.states import ENDED, FINISHED, NONE, STOPPED, WAITING, Counts, State
 
@@ -160,6 +161,8 @@ class Changes:
     jobs: dict[int, Job] = field(default_factory=dict)
     tasks: dict[tuple[int, int], Task] = field(default_factory=dict)
     instances: dict[tuple[int, int, int], Instance] = field(default_factory=dict)
+    late: dict[str, Exited] = field(default_factory=dict)
+    """How the programs of stopped instances ended, by attempt; their jobs may not be in memory any more."""
     deleted: set[int] = field(default_factory=set)
     answers: dict[tuple[int, str], StoredAnswer] = field(default_factory=dict)
     forget_answers_before: float = 0.0
@@ -174,11 +177,11 @@ class Changes:
 
     def clear(self) -> None:
         """All is written."""
-        for part in (self.created, self.jobs, self.tasks, self.instances, self.deleted, self.answers):
+        for part in (self.created, self.jobs, self.tasks, self.instances, self.late, self.deleted, self.answers):
             part.clear()
 
     def __bool__(self) -> bool:
-        return bool(self.jobs or self.created or self.deleted or self.answers)
+        return bool(self.jobs or self.created or self.late or self.deleted or self.answers)
 
 
 def attempt_id(job: Job, task: Task, instance: Instance) -> str:
@@ -190,6 +193,19 @@ def parse_attempt(attempt: str) -> tuple[str, int, int, int]:
     """Job id, task position, instance number and attempt number. Raises ValueError."""
     job, task, number, count = attempt.rsplit(".", 3)
     return job, int(task), int(number), int(count)
+
+
+def running_instance(jobs: Mapping[str, Job], attempt: str) -> tuple[Job, Task, Instance] | None:
+    """Whose running instance `attempt` is the latest attempt of; None for any other attempt."""
+    try:
+        job_id, position, number, _ = parse_attempt(attempt)
+        job = jobs[job_id]
+        task = job.tasks[position]
+        instance = task.instances[number]
+    except (ValueError, KeyError, IndexError):
+        return None
+    current = instance.state is State.RUNNING and attempt_id(job, task, instance) == attempt
+    return (job, task, instance) if current else None
 
 
 def new_job(seq: int, job_id: str, owner: int, plan: JobPlan, now: float) -> Job:

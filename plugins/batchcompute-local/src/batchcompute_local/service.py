@@ -38,6 +38,8 @@ class Service:
         engine.add(job)
         for image in {task.image_id for task in plan.tasks} - {LOCAL_IMAGE}:
             _log.info("%s: image %s runs on this machine, as %s does", job_id, image, LOCAL_IMAGE)
+        for note in engine.capacity.notes(plan):
+            _log.info("%s %s", job_id, note)
         return {"ResourceId": job_id}
 
     def list_jobs(self, owner: int) -> dict[str, Any]:

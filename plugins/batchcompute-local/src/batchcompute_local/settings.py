@@ -19,6 +19,10 @@ class Settings:
 
     slots: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Instances that run at once."""
+    cpu: int = 0
+    """What the Cpu of running instances may add up to, in hundredths of a core; 0: Cpu is not counted."""
+    memory: int = 0
+    """What the Memory of running instances may add up to, in MB; 0: Memory is not counted."""
     idle_seconds: float = 60.0
     """The daemon ends after this long without a job to run and without a request."""
     grace_seconds: float = 5.0
@@ -81,5 +85,5 @@ def _check(path: Path, key: str, value: Any) -> None:
             raise SettingsError(f"{path}: require_nonce must be true or false")
     elif isinstance(value, bool) or not isinstance(value, (int, float) if key.endswith("_seconds") else int):
         raise SettingsError(f"{path}: {key} must be a number")
-    elif value < 0 or (value == 0 and not key.endswith("_seconds")):
+    elif value < 0 or (value == 0 and not key.endswith("_seconds") and key not in ("cpu", "memory")):
         raise SettingsError(f"{path}: {key} must be positive")

@@ -9,10 +9,12 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from batchcompute_local.model import Changes, Instance, Job, StoredAnswer, Task
+from batchcompute_local.executors.base import Exited
+from batchcompute_local.model import Changes, Instance, Job, StoredAnswer, Task, parse_attempt
 from batchcompute_local.plan import build_plan
 from batchcompute_local.states import Counts, State
 
@@ -57,6 +59,10 @@ _INSERT_JOB = f"INSERT OR REPLACE INTO jobs (seq, {_JOB}) VALUES ({', '.join('?'
 _SELECT_JOB = f"SELECT seq, {_JOB} FROM jobs"  # noqa: S608
 _INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 11)})"  # noqa: S608
 _INSERT_INSTANCE = f"INSERT OR REPLACE INTO instances VALUES ({', '.join('?' * 13)})"  # noqa: S608
+_UPDATE_LATE = (
+    "UPDATE instances SET worker_started = ?, worker_ended = ?, exit_code = ?, signal = ?, reason = ?, host = ?"
+    " WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND task = ? AND number = ? AND attempt = ? AND state = 5"
+)
 
 
 class Store:
@@ -110,6 +116,7 @@ class Store:
         )
         db.executemany(_INSERT_TASK, [_task_row(key, task) for key, task in changes.tasks.items()])
         db.executemany(_INSERT_INSTANCE, [_instance_row(key, one) for key, one in changes.instances.items()])
+        db.executemany(_UPDATE_LATE, list(_late_rows(changes.late.values())))
         for seq in changes.deleted:
             db.execute("DELETE FROM jobs WHERE seq = ?", (seq,))
             for table in ("descriptions", "tasks", "instances"):
@@ -196,3 +203,10 @@ def _instance_row(key: tuple[int, int, int], one: Instance) -> tuple[object, ...
         *key, int(one.state), one.attempt, one.started, one.ended, one.worker_started, one.worker_ended,
         one.exit_code, one.signal, one.reason, one.host,
     )  # fmt: skip
+
+
+def _late_rows(events: Iterable[Exited]) -> Iterator[tuple[object, ...]]:
+    for event in events:
+        with suppress(ValueError):  # an attempt that is none of ours
+            known = parse_attempt(event.attempt)
+            yield (event.started, event.ended, event.code, event.signal, event.reason, event.host, *known)
