@@ -88,7 +88,6 @@ class Front:
         account = self._authenticator.check(request.method, target, headers)
         body = await sent.read(self._settings.max_body_bytes)
         check_body(headers, body)
-        self._authenticator.check_repeated(request.method, headers, body)
         self.last_request = time.monotonic()
         creates = raw_path == "/jobs" and request.method == "POST"
         if creates:

@@ -9,6 +9,7 @@ import hmac
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
+from itertools import takewhile
 from urllib.parse import unquote
 
 from batchcompute_local.accounts import Account, Accounts
@@ -18,7 +19,7 @@ from batchcompute_local.nonces import Nonces
 WINDOW_SECONDS = 15 * 60
 VERSION = "2015-06-30"
 MOST_HEADERS = 100
-_NONCE = "x-acs-signature-nonce"
+_SAME_SECONDS = 2.0
 
 
 def sign(secret: str, text: str) -> str:
@@ -55,6 +56,7 @@ class Authenticator:
         self._clock = clock
         self._nonces = nonces or Nonces()
         self._require_nonce = require_nonce
+        self._recent: dict[tuple[str, str], float] = {}
 
     def check(self, method: str, target: str, headers: Iterable[tuple[str, str]]) -> Account:
         """The account that signed the request, `target` being as sent. Raises ServiceError with the gateway's codes."""
@@ -76,23 +78,12 @@ class Authenticator:
                 400, "SignatureDoesNotMatch", "The signature we calculated does not match the one you provided."
             )
         sent = self._check_time(known)
-        nonce = known.get(_NONCE)
+        nonce = known.get("x-acs-signature-nonce")
         if nonce:
             self._use_nonce(key, nonce, sent)
-        elif self._require_nonce:
-            raise ServiceError(400, "MissingSignatureNonce", f"{_NONCE} is mandatory for this action.")
+        else:
+            self._use_signature(key, signature, sent)
         return account
-
-    def check_repeated(self, method: str, headers: Iterable[tuple[str, str]], body: bytes) -> None:
-        """Refuse what came before without a nonce, which the JavaScript SDK does not send. Call it after `check`.
-
-        Its dates are whole seconds, so reading may be asked for twice, and another body makes another request: the
-        signature does not cover it. Raises ServiceError 400.
-        """
-        known = dict(headers)
-        if method != "GET" and not known.get(_NONCE):
-            key, signature = _authorization(known)
-            self._use_nonce(key, f"{signature} {hashlib.sha256(body).hexdigest()}", self._check_time(known))
 
     def _check_time(self, headers: Mapping[str, str]) -> float:
         # x-acs-date first: where it is sent, Date may not be in what was signed
@@ -110,6 +101,21 @@ class Authenticator:
                 400, "InvalidTimeStamp.Expired", "Specified date is from before the service's machine was started."
             )
         return sent
+
+    def _use_signature(self, key: str, signature: str, sent: float) -> None:
+        """The JavaScript SDK sends no nonce, so its signature is one.
+
+        But its dates are whole seconds: two jobs created in one second, say, have the same signature. So it may come
+        again for a moment, and not after that.
+        """
+        if self._require_nonce:
+            raise ServiceError(400, "MissingSignatureNonce", "x-acs-signature-nonce is mandatory for this action.")
+        now = self._clock()
+        for old in list(takewhile(lambda one: now - self._recent[one] >= _SAME_SECONDS, self._recent)):
+            del self._recent[old]
+        if (key, signature) not in self._recent:
+            self._use_nonce(key, signature, sent)
+            self._recent[key, signature] = now
 
     def _use_nonce(self, key: str, nonce: str, sent: float) -> None:
         if self._nonces.full:

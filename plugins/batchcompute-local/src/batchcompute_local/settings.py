@@ -34,7 +34,7 @@ class Settings:
     programs: Mapping[str, str] = field(default_factory=dict)
     """Interpreters by ProgramType, e.g. `[programs] python = "/usr/bin/python3"`."""
     require_nonce: bool = False
-    """Refuse requests without a nonce, as the JavaScript SDK sends them: others could repeat them with another body."""
+    """Refuse requests without a nonce, as the JavaScript SDK sends them: for two seconds others could repeat them."""
     max_body_bytes: int = 64 << 20
     """The largest request body."""
     max_connections: int = 400
