@@ -145,7 +145,7 @@ class PooledTransport:
             raise _explained(error, endpoint) from error
         headers = {name.lower(): value for name, value in answer.headers.iteritems()}
         response = Response(answer.status, headers, data)
-        if headers.keys().isdisjoint(_SAY_WHERE_IT_ENDS) and answer.status not in (204, 304):
+        if not data and headers.keys().isdisjoint(_SAY_WHERE_IT_ENDS) and answer.status not in (204, 304):
             # http.client takes a connection that ends within the headers for the end of the headers
             raise ResponseLostError(f"the connection to {endpoint.authority} broke within the answer's headers")
         return response

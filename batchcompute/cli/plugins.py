@@ -11,7 +11,8 @@ import click
 from .. import __version__
 from ..builtins import BUILTINS
 from ..configuration import load
-from ..hooks import manager
+from ..hooks import loading
+from ..hooks.manager import Hooks
 
 
 def show(style: str) -> None:
@@ -20,9 +21,9 @@ def show(style: str) -> None:
     config = replace(config, plugins=replace(config.plugins, strict=False))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        hooks = manager.Hooks(config, BUILTINS)
+        hooks = Hooks(config, BUILTINS)
     origins = dict.fromkeys(BUILTINS, ("batchcompute", __version__))
-    for name, point in manager.installed_plugins():
+    for name, point in loading.installed_plugins():
         origins[name] = (point.dist.name, point.dist.version) if point.dist else ("", "")
     used = [{"name": name, **_origin(origins, name), "hooks": names} for name, names in hooks.plugins()]
     skipped = [{"name": name, **_origin(origins, name), "why": why} for name, why in hooks.skipped.items()]

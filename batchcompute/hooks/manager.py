@@ -1,21 +1,17 @@
-"""Loads plugins, puts them in order, and calls hooks with types. One manager per Client, never a global one."""
+"""A typed call for each hook: what plugins answer is checked, and what observers raise is kept from the call."""
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
-
-import pluggy
 
 from ..config import Config, Section
 from ..credentials import Credentials
-from ..errors import ConfigError, PluginError, PluginWarning, Problem, did_you_mean, warn_caller
+from ..errors import ConfigError, PluginError, Problem, did_you_mean
 from ..regions import Region
 from ..wire import Endpoint
-from . import specs
 from .contexts import (
     AttemptContext,
     CallContext,
@@ -27,35 +23,20 @@ from .contexts import (
     TimestampContext,
     ValidationContext,
 )
+from .loading import Plugins
 from .specs import CredentialProvider, ObjectStore, RetryPolicy, TransportFactory
 
 if TYPE_CHECKING:
     import click
 
-ENTRY_POINT_GROUP = "batchcompute"
 _log = logging.getLogger("batchcompute.plugins")
-
-
-@cache
-def installed_plugins() -> tuple[tuple[str, Any], ...]:
-    """(`distribution:name`, entry point) of every installed plugin, sorted; scanned once per process.
-
-    Both parts make the name, so that two distributions with the same entry point name do not hide one another.
-    """
-    from importlib.metadata import entry_points
-
-    found = {
-        (point.dist.name if point.dist else "", point.name): point for point in entry_points(group=ENTRY_POINT_GROUP)
-    }
-    return tuple((f"{dist}:{name}", point) for (dist, name), point in sorted(found.items()))
 
 
 class Hooks:
     """The plugins of one Client, and a typed call for each hook.
 
-    Order: plugin objects given to the Client, the last one first; then installed plugins by (distribution, name); then the
-    built-in ones. `skipped` tells which plugins were left out and why. `decided` is told (hook, plugin, answer) whenever a
-    plugin has answered one of the hooks that every request asks.
+    `skipped` tells which plugins were left out and why. `decided` is told (hook, plugin, answer) whenever a plugin has
+    answered one of the hooks that every request asks.
     """
 
     def __init__(
@@ -67,21 +48,9 @@ class Hooks:
     ) -> None:
         self.config = config
         self._decided = decided
-        self.skipped: dict[str, str] = {}
-        self._manager = pluggy.PluginManager("batchcompute")
-        self._manager.add_hookspecs(specs)
-        for name, plugin in builtins.items():
-            self._register(name, plugin)
-        for name, point in reversed(installed_plugins()):  # pluggy calls the last registered first
-            if self._wanted(name):
-                try:
-                    plugin = point.load()
-                except Exception as error:
-                    self._skip(name, f"cannot be loaded: {type(error).__name__}: {error}", error)
-                else:
-                    self._register(name, plugin)
-        for number, plugin in enumerate(plugins):
-            self._register(getattr(plugin, "name", None) or f"argument {number}: {_name_of(plugin)}", plugin)
+        self._plugins = Plugins(config.plugins, builtins, plugins)
+        self.skipped = self._plugins.skipped
+        self._manager = self._plugins.manager
         hook = self._manager.hook
         self._resolve_endpoint = self._first("resolve_endpoint")
         self._resolve_credentials = self._first("resolve_credentials")
@@ -89,75 +58,10 @@ class Hooks:
         self._sign_request = self._first("sign_request")
         self._decode_response = self._first("decode_response")
         self._humanize_timestamp = self._first("humanize_timestamp")
-        self._observers = {name: self._calls_of(name) for name in ("before_attempt", "after_attempt", "after_call")}
+        self._observers = {
+            name: self._plugins.calls_of(name) for name in ("before_attempt", "after_attempt", "after_call")
+        }
         self._observing = {name: self._observing_of(name) for name in self._observers}
-        self._check_blocked()
-
-    # --- loading
-
-    def _wanted(self, name: str) -> bool:
-        if self.config.plugins.block & {name, name.partition(":")[2]}:
-            self.skipped[name] = "blocked by configuration"
-            return False
-        return True
-
-    def _check_blocked(self) -> None:
-        """A blocked name that no plugin has may be for another machine; one that is almost a plugin's is a mistake."""
-        if not self.config.plugins.block:
-            return
-        names = {*self.skipped, *(name for name, _ in self.plugins())}
-        known = names | {name.partition(":")[2] for name in names}
-        for name in self.config.plugins.block - known:
-            hint = did_you_mean(name, known)
-            if hint:
-                warn_caller(f"plugins.block names {name!r}, which is no plugin{hint}", PluginWarning)
-
-    def _skip(self, name: str, why: str, cause: Exception | None = None) -> None:
-        self.skipped[name] = why
-        if self.config.plugins.strict:
-            raise PluginError(f"plugin {name} {why}") from cause
-        warn_caller(f"plugin {name} was left out: it {why}", PluginWarning)
-
-    def _register(self, name: str, plugin: object) -> None:
-        if not self._wanted(name):
-            return
-        try:
-            registered = self._manager.register(plugin, name)
-        except ValueError:  # pluggy's message would show the reprs of all plugins
-            self._skip(name, "is registered twice, or another has its name")
-            return
-        except pluggy.PluginValidationError as error:
-            if self._manager.is_registered(plugin):  # it depends on the version of pluggy
-                self._manager.unregister(plugin)
-            self._skip(name, f"has a wrong hook: {error}")
-            return
-        why = self._wrong(plugin) if registered else None
-        if why:
-            self._manager.unregister(plugin)
-            self._skip(name, why)
-
-    def _wrong(self, plugin: object) -> str | None:
-        known = [name for name, spec in vars(specs).items() if hasattr(spec, "batchcompute_spec")]
-        callers = self._manager.get_hookcallers(plugin) or []
-        if not callers:
-            return "has no hooks: mark them with batchcompute.hooks.hookimpl"
-        for caller in callers:
-            if not caller.has_spec():
-                return f"implements {caller.name!r}, which is not a hook{did_you_mean(caller.name, known)}"
-            for implementation in caller.get_hookimpls():
-                if implementation.plugin is plugin and inspect.iscoroutinefunction(implementation.function):
-                    return f"implements {caller.name!r} as a coroutine; hooks are plain functions"
-        return None
-
-    def _calls_of(self, hook: str) -> list[tuple[str, Callable[[Any], Any]]]:
-        """(plugin, function of the context) of every implementation, in the order in which they are asked."""
-        found: list[tuple[str, Callable[[Any], Any]]] = []
-        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
-            call = implementation.function
-            found.append(
-                (implementation.plugin_name, call if implementation.argnames else partial(_ignore_context, call))
-            )
-        return found
 
     def _observing_of(self, hook: str) -> tuple[Callable[[str, Config], bool], ...]:
         implementations = getattr(self._manager.hook, hook).get_hookimpls()
@@ -173,8 +77,8 @@ class Hooks:
         if any(implementation.wrapper or implementation.hookwrapper for implementation in caller.get_hookimpls()):
             return lambda ctx: caller(ctx=ctx)
         if self._decided is not None:
-            return partial(_told, hook, self._calls_of(hook), self._decided)
-        calls = tuple(call for _, call in self._calls_of(hook))
+            return partial(_told, hook, self._plugins.calls_of(hook), self._decided)
+        calls = tuple(call for _, call in self._plugins.calls_of(hook))
         if len(calls) == 1:
             return calls[0]
 
@@ -189,11 +93,7 @@ class Hooks:
 
     def plugins(self) -> list[tuple[str, list[str]]]:
         """(name, hooks) of every plugin in use, in the order in which they are asked."""
-        found = []
-        for name, plugin in reversed(self._manager.list_name_plugin()):
-            if plugin is not None:
-                found.append((name, sorted(caller.name for caller in self._manager.get_hookcallers(plugin) or [])))
-        return found
+        return self._plugins.in_use()
 
     # --- registration
 
@@ -359,15 +259,7 @@ def _always(hook: str, config: Config) -> bool:
     return True
 
 
-def _ignore_context(call: Any, ctx: object) -> Any:
-    return call()
-
-
 def _unusable(hook: str, answer: object, wanted: str) -> PluginError:
     if answer is None:
         return PluginError(f"no plugin answered {hook}; is the built-in one blocked?")
     return PluginError(f"{hook}: a plugin answered {type(answer).__name__}, wanted is {wanted}")
-
-
-def _name_of(plugin: object) -> str:
-    return getattr(plugin, "__name__", None) or type(plugin).__name__

@@ -67,7 +67,7 @@ def batchcompute_cassette(
 
     In a test with the marker every Client has it already.
     """
-    from ..hooks import manager
+    from ..hooks import loading
     from .replay import use_cassette
 
     marker = request.node.get_closest_marker(MARKER)
@@ -79,8 +79,8 @@ def batchcompute_cassette(
         use_cassette(folder / (path or cassette_name(request.node)), mode, scrub) as plugin,
     ):
         if marker:
-            found = (*manager.installed_plugins(), ("batchcompute:cassette", _EntryPoint(copy.copy(plugin))))
-            monkeypatch.setattr(manager, "installed_plugins", lambda: found)
+            found = (*loading.installed_plugins(), ("batchcompute:cassette", _EntryPoint(copy.copy(plugin))))
+            monkeypatch.setattr(loading, "installed_plugins", lambda: found)
         yield plugin
         if request.node.stash.get(_failed, False):
             raise _TestFailedError  # half a session is none: the cassette stays as it was

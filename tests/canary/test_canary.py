@@ -45,7 +45,7 @@ def rude_server() -> Iterator[int]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_PUT = do_DELETE = answer
+        do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815  # http.server's names
 
         def log_message(self, *args: object) -> None:
             pass

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from batchcompute import Client, Config, TransportConfig
-from batchcompute.hooks import RegistrationContext, hookimpl, manager
+from batchcompute.hooks import RegistrationContext, hookimpl, loading
 from batchcompute.wire import Request, Response
 
 HEADERS = {"x-acs-request-id": "REQ-1", "date": "Tue, 30 Jun 2015 08:00:00 GMT"}
@@ -22,7 +22,7 @@ Answer = Response | Exception | Callable[[Request], Response]
 @pytest.fixture(autouse=True)
 def no_installed_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is installed on this machine takes no part in these tests."""
-    monkeypatch.setattr(manager, "installed_plugins", lambda: ())
+    monkeypatch.setattr(loading, "installed_plugins", lambda: ())
 
 
 def response(body: object = b"", status: int = 200, **headers: str) -> Response:

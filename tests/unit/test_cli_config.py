@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from batchcompute import ConfigError
 from batchcompute.builtins import BUILTINS
 from batchcompute.cli import cli
-from batchcompute.hooks import hookimpl, manager
+from batchcompute.hooks import hookimpl, loading
 
 USER = """
 endpoint = "cn-qingdao"
@@ -87,7 +87,7 @@ class Good:
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     plugins = {"good": Good(), "broken": ImportError("no module"), "unwanted": Good()}
     points = tuple((f"batchcompute:{name}", Point(name, plugin)) for name, plugin in plugins.items())
-    monkeypatch.setattr(manager, "installed_plugins", lambda: points)
+    monkeypatch.setattr(loading, "installed_plugins", lambda: points)
     monkeypatch.setenv("BATCHCOMPUTE_PLUGINS", "-unwanted,-timestamps")
     monkeypatch.setenv("BATCHCOMPUTE_PLUGINS_STRICT", "true")
 

@@ -23,7 +23,7 @@ from batchcompute.hooks import (
     TimestampContext,
     ValidationContext,
     hookimpl,
-    manager,
+    loading,
 )
 from batchcompute.validation import check_job
 
@@ -39,7 +39,7 @@ def fresh_commands() -> Iterator[None]:
 def install(monkeypatch: pytest.MonkeyPatch, plugin: object) -> None:
     """Make it an installed plugin."""
     point = SimpleNamespace(load=lambda: plugin)
-    monkeypatch.setattr(manager, "installed_plugins", lambda: (("dist:lab", point),))
+    monkeypatch.setattr(loading, "installed_plugins", lambda: (("dist:lab", point),))
 
 
 def test_register_commands_adds_to_the_command_line(monkeypatch: pytest.MonkeyPatch, fresh_commands: None) -> None:

@@ -18,7 +18,7 @@ from batchcompute import (
     PluginWarning,
 )
 from batchcompute.builtins import BUILTINS
-from batchcompute.hooks import AttemptContext, CallContext, hookimpl, manager, specs
+from batchcompute.hooks import AttemptContext, CallContext, hookimpl, loading, specs
 from batchcompute.hooks.manager import Hooks
 
 STRICT = Config(plugins=PluginConfig(strict=True))
@@ -57,7 +57,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
     def install(**plugins: object) -> None:
         """`dist__name=plugin` is the entry point `name` of the distribution `dist`."""
         found = tuple((name.replace("__", ":"), Point(plugin)) for name, plugin in sorted(plugins.items()))
-        monkeypatch.setattr(manager, "installed_plugins", lambda: found)
+        monkeypatch.setattr(loading, "installed_plugins", lambda: found)
 
     return install
 

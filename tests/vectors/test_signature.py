@@ -11,7 +11,7 @@ import pytest
 
 from batchcompute import Client, Credentials, CredentialsError
 from batchcompute.builtins.signing import http_date, sign_request, signature, string_to_sign
-from batchcompute.hooks import AttemptContext, CallContext, RegistrationContext, hookimpl, manager
+from batchcompute.hooks import AttemptContext, CallContext, RegistrationContext, hookimpl, loading
 from batchcompute.operations import OPERATIONS
 from batchcompute.regions import CLOUD_REGIONS
 from batchcompute.wire import Request, Response
@@ -147,7 +147,7 @@ class _Ear:
 )
 @pytest.mark.parametrize("token", ["", "tok"])
 def test_a_whole_call(monkeypatch: pytest.MonkeyPatch, call: object, method: str, target: str, token: str) -> None:
-    monkeypatch.setattr(manager, "installed_plugins", lambda: ())
+    monkeypatch.setattr(loading, "installed_plugins", lambda: ())
     ear = _Ear()
     with Client("cn-qingdao", "testid", "testsecret", security_token=token, plugins=[ear]) as client:
         call(client)  # type: ignore[operator]

@@ -1,0 +1,137 @@
+"""Which plugins a Client uses, and in what order. One pluggy manager for each Client, never a global one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
+from typing import Any
+
+import pluggy
+
+from ..config import PluginConfig
+from ..errors import PluginError, PluginWarning, did_you_mean, warn_caller
+from . import specs
+
+ENTRY_POINT_GROUP = "batchcompute"
+
+
+@cache
+def installed_plugins() -> tuple[tuple[str, Any], ...]:
+    """(`distribution:name`, entry point) of every installed plugin, sorted; scanned once per process.
+
+    Both parts make the name, so that two distributions with the same entry point name do not hide one another.
+    """
+    from importlib.metadata import entry_points
+
+    found = {
+        (point.dist.name if point.dist else "", point.name): point for point in entry_points(group=ENTRY_POINT_GROUP)
+    }
+    return tuple((f"{dist}:{name}", point) for (dist, name), point in sorted(found.items()))
+
+
+class Plugins:
+    """The plugins of one Client.
+
+    Order: plugin objects given to the Client, the last one first; then installed plugins by (distribution, name); then the
+    built-in ones. `skipped` tells which were left out and why.
+    """
+
+    def __init__(self, config: PluginConfig, builtins: Mapping[str, object], plugins: Iterable[object]) -> None:
+        self._config = config
+        self.skipped: dict[str, str] = {}
+        self.manager = pluggy.PluginManager("batchcompute")
+        self.manager.add_hookspecs(specs)
+        for name, plugin in builtins.items():
+            self._register(name, plugin)
+        for name, point in reversed(installed_plugins()):  # pluggy calls the last registered first
+            if self._wanted(name):
+                try:
+                    plugin = point.load()
+                except Exception as error:
+                    self._skip(name, f"cannot be loaded: {type(error).__name__}: {error}", error)
+                else:
+                    self._register(name, plugin)
+        for number, plugin in enumerate(plugins):
+            self._register(getattr(plugin, "name", None) or f"argument {number}: {_name_of(plugin)}", plugin)
+        self._check_blocked()
+
+    def _wanted(self, name: str) -> bool:
+        if self._config.block & {name, name.partition(":")[2]}:
+            self.skipped[name] = "blocked by configuration"
+            return False
+        return True
+
+    def _check_blocked(self) -> None:
+        """A blocked name that no plugin has may be for another machine; one that is almost a plugin's is a mistake."""
+        if not self._config.block:
+            return
+        names = {*self.skipped, *(name for name, _ in self.in_use())}
+        known = names | {name.partition(":")[2] for name in names}
+        for name in self._config.block - known:
+            hint = did_you_mean(name, known)
+            if hint:
+                warn_caller(f"plugins.block names {name!r}, which is no plugin{hint}", PluginWarning)
+
+    def _skip(self, name: str, why: str, cause: Exception | None = None) -> None:
+        self.skipped[name] = why
+        if self._config.strict:
+            raise PluginError(f"plugin {name} {why}") from cause
+        warn_caller(f"plugin {name} was left out: it {why}", PluginWarning)
+
+    def _register(self, name: str, plugin: object) -> None:
+        if not self._wanted(name):
+            return
+        try:
+            registered = self.manager.register(plugin, name)
+        except ValueError:  # pluggy's message would show the reprs of all plugins
+            self._skip(name, "is registered twice, or another has its name")
+            return
+        except pluggy.PluginValidationError as error:
+            if self.manager.is_registered(plugin):  # it depends on the version of pluggy
+                self.manager.unregister(plugin)
+            self._skip(name, f"has a wrong hook: {error}")
+            return
+        why = self._wrong(plugin) if registered else None
+        if why:
+            self.manager.unregister(plugin)
+            self._skip(name, why)
+
+    def _wrong(self, plugin: object) -> str | None:
+        known = [name for name, spec in vars(specs).items() if hasattr(spec, "batchcompute_spec")]
+        callers = self.manager.get_hookcallers(plugin) or []
+        if not callers:
+            return "has no hooks: mark them with batchcompute.hooks.hookimpl"
+        for caller in callers:
+            if not caller.has_spec():
+                return f"implements {caller.name!r}, which is not a hook{did_you_mean(caller.name, known)}"
+            for implementation in caller.get_hookimpls():
+                if implementation.plugin is plugin and inspect.iscoroutinefunction(implementation.function):
+                    return f"implements {caller.name!r} as a coroutine; hooks are plain functions"
+        return None
+
+    def in_use(self) -> list[tuple[str, list[str]]]:
+        """(name, hooks) of every plugin in use, in the order in which they are asked."""
+        found = []
+        for name, plugin in reversed(self.manager.list_name_plugin()):
+            if plugin is not None:
+                found.append((name, sorted(caller.name for caller in self.manager.get_hookcallers(plugin) or [])))
+        return found
+
+    def calls_of(self, hook: str) -> list[tuple[str, Callable[[Any], Any]]]:
+        """(plugin, function of the context) of every implementation, in the order in which they are asked."""
+        found: list[tuple[str, Callable[[Any], Any]]] = []
+        for implementation in reversed(getattr(self.manager.hook, hook).get_hookimpls()):
+            call = implementation.function
+            found.append(
+                (implementation.plugin_name, call if implementation.argnames else partial(_ignore_context, call))
+            )
+        return found
+
+
+def _ignore_context(call: Any, ctx: object) -> Any:
+    return call()
+
+
+def _name_of(plugin: object) -> str:
+    return getattr(plugin, "__name__", None) or type(plugin).__name__
