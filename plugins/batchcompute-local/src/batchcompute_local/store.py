@@ -55,14 +55,26 @@ _JOB = (
     "id, owner, name, description, priority, created, state, started, ended, total_time, waiting, running, finished,"
     " failed, stopped, tasks_waiting, tasks_running, tasks_finished, tasks_failed, tasks_stopped"
 )
-_INSERT_JOB = f"INSERT OR REPLACE INTO jobs (seq, {_JOB}) VALUES ({', '.join('?' * 21)})"  # noqa: S608
 _SELECT_JOB = f"SELECT seq, {_JOB} FROM jobs"  # noqa: S608
-_INSERT_TASK = f"INSERT OR REPLACE INTO tasks VALUES ({', '.join('?' * 11)})"  # noqa: S608
-_INSERT_INSTANCE = f"INSERT OR REPLACE INTO instances VALUES ({', '.join('?' * 13)})"  # noqa: S608
+_TASK = "name, waiting, running, finished, failed, stopped, state, started, ended"
+_INSTANCE = "state, attempt, started, ended, worker_started, worker_ended, exit_code, signal, reason, host"
+
 _UPDATE_LATE = (
     "UPDATE instances SET worker_started = ?, worker_ended = ?, exit_code = ?, signal = ?, reason = ?, host = ?"
     " WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND task = ? AND number = ? AND attempt = ? AND state = 5"
 )
+
+
+def _upsert(table: str, key: str, columns: str) -> str:
+    """Insert a row, or change the one with that key in place, which leaves indexes of what is the same untouched."""
+    marks = ", ".join("?" for _ in f"{key},{columns}".split(","))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns.split(", "))
+    return f"INSERT INTO {table} ({key}, {columns}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {changes}"  # noqa: S608
+
+
+_PUT_JOB = _upsert("jobs", "seq", _JOB)
+_PUT_TASK = _upsert("tasks", "job, position", _TASK)
+_PUT_INSTANCE = _upsert("instances", "job, task, number", _INSTANCE)
 
 
 class Store:
@@ -109,13 +121,13 @@ class Store:
         db = self._db
         if not db.in_transaction:
             db.execute("BEGIN IMMEDIATE")
-        db.executemany(_INSERT_JOB, [_job_row(job) for job in changes.jobs.values()])
+        db.executemany(_PUT_JOB, [_job_row(job) for job in changes.jobs.values()])
         db.executemany(
             "INSERT INTO descriptions VALUES (?, ?)",
             [(job.seq, json.dumps(job.plan.view, separators=(",", ":"))) for job in changes.created.values()],
         )
-        db.executemany(_INSERT_TASK, [_task_row(key, task) for key, task in changes.tasks.items()])
-        db.executemany(_INSERT_INSTANCE, [_instance_row(key, one) for key, one in changes.instances.items()])
+        db.executemany(_PUT_TASK, [_task_row(key, task) for key, task in changes.tasks.items()])
+        db.executemany(_PUT_INSTANCE, [_instance_row(key, one) for key, one in changes.instances.items()])
         db.executemany(_UPDATE_LATE, list(_late_rows(changes.late.values())))
         for seq in changes.deleted:
             db.execute("DELETE FROM jobs WHERE seq = ?", (seq,))

@@ -1,7 +1,7 @@
 """The executor of this machine: prepares working folders and has the runner start the programs.
 
-One thread prepares what is quickly prepared, in order and a batch at a time; what takes long, such as unpacking, is
-done by others, so that nobody waits behind it.
+What is quickly prepared is prepared at once, a batch at a time, and is on its way before the request that caused it is
+answered; what takes long, such as unpacking, is done in threads, so that nobody waits behind it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import queue
 import shutil
 import socket
 import sys
@@ -30,7 +29,7 @@ from batchcompute_local.workspace import PreparationError, Prepared, Workspaces
 
 _log = logging.getLogger(__name__)
 _HELLO_SECONDS = 20.0
-_SLOW_PREPARERS = 4
+_PREPARERS = 4
 _LOOK_AHEAD = 32
 _SOURCES = Path(__file__).resolve().parents[2]
 # -I -S: neither the user's environment nor site-packages have a say in the process everything depends on
@@ -50,8 +49,7 @@ class ProcessExecutor:
         self._prefix = prefix
         self._is_job = is_job
         self._workspaces = Workspaces(layout, settings)
-        self._pool = ThreadPoolExecutor(_SLOW_PREPARERS, thread_name_prefix="prepare-slowly")
-        self._work: queue.SimpleQueue[Sequence[Launch] | Callable[[], None] | None] = queue.SimpleQueue()
+        self._pool = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
         self._lock = threading.RLock()
         self._preparing: set[str] = set()
         self._unwanted: set[str] = set()
@@ -70,14 +68,19 @@ class ProcessExecutor:
         recovered = self._join()
         self._sent = dict.fromkeys(recovered.live)
         threading.Thread(target=self._listen, name="runner", daemon=True).start()
-        threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
         return recovered
 
     def start(self, launches: Sequence[Launch]) -> None:
         """See Executor."""
         with self._lock:
             self._preparing.update(launch.attempt for launch in launches)
-        self._work.put(launches)
+        quick = []
+        for launch in launches:
+            if self._workspaces.is_quick(launch.task):
+                quick.append(launch)
+            else:
+                self._pool.submit(self._launch, (launch,))
+        self._launch(quick)
 
     def stop(self, attempts: Sequence[str]) -> None:
         """See Executor."""
@@ -90,8 +93,8 @@ class ProcessExecutor:
         with self._lock:
             self._send({"op": "ack", "attempts": list(attempts)})
             removals = [self._leftovers.pop(each) for each in attempts if each in self._leftovers]
-        for remove in removals:
-            self._work.put(remove)
+        if removals:
+            self._pool.submit(_run, removals)
 
     def forget(self, job: str) -> None:
         """See Executor."""
@@ -104,32 +107,11 @@ class ProcessExecutor:
             self._send({"op": "end"})
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
-        self._work.put(None)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._stream.close()
         self._socket.close()
 
     # -- preparing
-
-    def _prepare(self) -> None:
-        while True:
-            work = self._work.get()
-            if work is None:
-                return
-            if callable(work):
-                work()
-                continue
-            quick = []
-            for launch in work:
-                if self._workspaces.is_quick(launch.task):
-                    quick.append(launch)
-                else:
-                    self._submit(self._launch, (launch,))
-            self._launch(quick)
-
-    def _submit(self, run: Callable[..., None], *arguments: Any) -> None:
-        with suppress(RuntimeError):  # closed meanwhile; the next daemon does it
-            self._pool.submit(run, *arguments)
 
     def _launch(self, launches: Sequence[Launch]) -> None:
         outcomes = [(launch, self._prepared(launch)) for launch in launches]
@@ -234,16 +216,12 @@ class ProcessExecutor:
                 with self._lock:
                     prepared = self._sent.pop(attempt, None)
                     if message["code"] == 0 and not message["timed_out"]:
-                        self._leftovers[attempt] = partial(self._remove, message["cwd"], prepared)
+                        self._leftovers[attempt] = partial(_remove, message["cwd"], prepared)
                 self._sink(_exited(message))
             case "lost" | "returned" as kind:
                 with self._lock:
                     self._sent.pop(attempt, None)
                 self._sink(Lost(attempt) if kind == "lost" else Returned(attempt))
-
-    def _remove(self, cwd: str, prepared: Prepared | None) -> None:
-        if prepared is None or not prepared.package.remove_from(cwd):
-            self._submit(partial(shutil.rmtree, cwd, ignore_errors=True))
 
     def _join(self) -> Recovered:
         """Connect to the runner, started if need be. Raises OSError."""
@@ -302,3 +280,13 @@ def _exited(record: dict[str, Any]) -> Exited:
         ended=record["ended"],
         host=record["host"],
     )
+
+
+def _run(removals: Sequence[Callable[[], None]]) -> None:
+    for remove in removals:
+        remove()
+
+
+def _remove(cwd: str, prepared: Prepared | None) -> None:
+    if prepared is None or not prepared.package.remove_from(cwd):
+        shutil.rmtree(cwd, ignore_errors=True)
