@@ -16,8 +16,7 @@ from batchcompute_local.plan import TaskSpec
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore, UriError, split_uri
 from batchcompute_local.workspace import PreparationError, Workspaces
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 
 @pytest.fixture
@@ -105,6 +104,32 @@ def test_hostile_packages(tmp_path: Path, member: tarfile.TarInfo) -> None:
         packages.unpacked(_archive(tmp_path / "p.tar.gz", member), "oss://b/p")
     assert not (tmp_path / "evil").exists()
     assert list((tmp_path / "packages").iterdir()) == []
+
+
+def test_bombs_in_headers(tmp_path: Path) -> None:
+    long_name = _member("./././@LongLink", tarfile.GNUTYPE_LONGNAME, size=1 << 20)
+    extended = _member("pax", tarfile.XHDTYPE, size=1 << 20)
+    chain = [_member("pax", tarfile.XHDTYPE) for _ in range(600)]
+    names = [f"pax{n}" for n in range(200)]
+    for number, members in enumerate(([long_name], [extended], chain)):
+        package = _archive(tmp_path / f"{number}.tar.gz", *members, _member("a"))
+        with pytest.raises(PackageError, match="cannot be unpacked"):
+            Packages(tmp_path / "packages", Settings()).unpacked(package, f"oss://b/{number}")
+    with tarfile.open(
+        tmp_path / "g.tar.gz", "w:gz", format=tarfile.PAX_FORMAT, pax_headers=dict.fromkeys(names, "x")
+    ) as tar:
+        tar.addfile(_member("a"))
+    with pytest.raises(PackageError, match="global headers"):
+        Packages(tmp_path / "packages", Settings()).unpacked(tmp_path / "g.tar.gz", "oss://b/g")
+
+
+@pytest.mark.parametrize("mode", ["w:", "w:gz", "w:bz2", "w:xz"])
+def test_archives_of_any_compression(tmp_path: Path, mode: str) -> None:
+    with tarfile.open(tmp_path / "p", mode) as tar:  # type: ignore[call-overload]
+        for name, kind, link in (("a" * 200, tarfile.REGTYPE, ""), ("hard", tarfile.LNKTYPE, "a" * 200)):
+            tar.addfile(_member(name, kind, link))
+    folder = Packages(tmp_path / "packages", Settings()).unpacked(tmp_path / "p", "oss://b/p")
+    assert sorted(path.name for path in folder.iterdir()) == ["a" * 200, "hard"]
 
 
 def test_too_many_files(tmp_path: Path) -> None:

@@ -6,18 +6,16 @@ What is in a small package is kept in memory as well, so that an instance costs 
 from __future__ import annotations
 
 import errno
-import gzip
 import hashlib
 import os
 import shutil
-import tarfile
 import tempfile
 import threading
-import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batchcompute_local.archives import extract
 from batchcompute_local.procs import boot_id
 from batchcompute_local.settings import Settings
 
@@ -127,23 +125,12 @@ class Packages:
         self._root.mkdir(mode=0o700, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f"{self._boot}-part-", dir=self._root))
         try:
-            self._extract(package, part)
+            extract(package, part, self._settings)
             part.rename(folder)
-        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, OSError) as error:
+        except Exception as error:  # a hostile archive can make its readers fail in any way
             raise PackageError(f"the package {uri} cannot be unpacked: {error or type(error).__name__}") from None
         finally:
             shutil.rmtree(part, ignore_errors=True)
-
-    def _extract(self, package: Path, folder: Path) -> None:
-        size = count = 0
-        with tarfile.open(package, "r:*", errorlevel=1) as tar:
-            # a stream of members: a bomb is noticed before it is unpacked
-            for member in tar:
-                count += 1
-                size += member.size
-                if count > self._settings.max_package_files or size > self._settings.max_package_bytes:
-                    raise ValueError("it is larger than the settings max_package_bytes and max_package_files allow")
-                tar.extract(member, folder, set_attrs=True, filter="data")
 
 
 def _version(path: Path, uri: str) -> str:

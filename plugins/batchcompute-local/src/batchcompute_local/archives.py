@@ -1,0 +1,98 @@
+"""Tar archives that somebody sent: read member by member, with limits on everything that is read.
+
+tarfile reads extended headers, long names and maps of sparse files into memory whole, however long they say they are, and
+a few bytes of gzip can stand for gigabytes of them. So the stream below it counts.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from batchcompute_local.settings import Settings
+
+_HEADER_BYTES = 256 << 10
+_GLOBAL_HEADERS = 100
+_MAGIC: tuple[tuple[bytes, Callable[[Path, str], Any]], ...] = (
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\0", lzma.open),
+)
+
+
+def extract(package: Path, folder: Path, settings: Settings) -> None:
+    """Unpack `package`, a tar of any compression, into `folder`.
+
+    Raises ValueError for one that is too large, and whatever tarfile makes of one that is broken or leads out.
+    """
+    size = count = 0
+    with _unpacked(package) as stream, tarfile.open(fileobj=stream, mode="r:", errorlevel=1) as tar:
+        # a stream of members: a bomb is noticed before it is unpacked
+        for member in _members(tar, stream):
+            count += 1
+            size += member.size
+            # what is skipped counts as well: what an entry says of its size need not be what it takes in the file
+            most = settings.max_package_bytes + count * _HEADER_BYTES
+            if (
+                member.size < 0
+                or count > settings.max_package_files
+                or size > settings.max_package_bytes
+                or tar.offset > most
+            ):
+                raise ValueError("it is larger than the settings max_package_bytes and max_package_files allow")
+            tar.extract(member, folder, set_attrs=True, filter="data")
+
+
+def _members(tar: tarfile.TarFile, stream: _Counted) -> Iterator[tarfile.TarInfo]:
+    while True:
+        stream.allow(_HEADER_BYTES)
+        member = tar.next()
+        if member is None:
+            return
+        if len(tar.pax_headers) > _GLOBAL_HEADERS:
+            raise ValueError(f"it has more than {_GLOBAL_HEADERS} global headers")
+        stream.allow(None)
+        yield member
+        tar.members.clear()  # type: ignore[attr-defined]  # hard links find their target among the files
+
+
+@contextmanager
+def _unpacked(package: Path) -> Iterator[_Counted]:
+    with package.open("rb") as file:
+        start = file.read(6)
+    opener = next((each for magic, each in _MAGIC if start.startswith(magic)), open)
+    with opener(package, "rb") as stream:
+        yield _Counted(stream)
+
+
+class _Counted(io.RawIOBase):
+    """A stream that refuses to be read beyond what is allowed."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__()
+        self._stream = stream
+        self._left: int | None = _HEADER_BYTES
+
+    def allow(self, left: int | None) -> None:
+        """The bytes that may be read from here on; None for any number."""
+        self._left = left
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self._left is not None:
+            if size is None or size < 0 or size > self._left:
+                raise ValueError("the headers of one of its entries are too large")
+            self._left -= size
+        return self._stream.read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
