@@ -5,7 +5,7 @@ Those of the service (jobs per second, time from submission to the first instanc
 
 from __future__ import annotations
 
-from . import bench_create_job, bench_get_job, bench_lists, bench_start
+from . import bench_create_job, bench_embedding, bench_get_job, bench_lists, bench_start
 from .harness import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -17,6 +17,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         bench_create_job.FROM_DESCRIPTION,
         bench_create_job.FROM_DICT,
         bench_start.BENCHMARK,
+        bench_embedding.OBSERVERS,
+        bench_embedding.CLIENT,
         # the service's go here
     )
 }
