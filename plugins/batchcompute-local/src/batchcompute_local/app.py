@@ -81,7 +81,7 @@ class Front:
         raw_path = scope["raw_path"].decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        if self._status is not None and raw_path == "/-/status":
+        if self._status is not None and raw_path == "/-/status" and request.method == "GET":
             return 200, _dump(self._status())
         self.last_request = time.monotonic()
         target = raw_path + ("?" + query if query else "")

@@ -1,0 +1,328 @@
+"""Garbage for the service: never a 500, never a hang, no growth of memory.
+
+    python plugins/batchcompute-local/stress/fuzz.py [--descriptions 10000] [--garbage 5000] [--seed N]
+
+It starts a service of its own in a temporary folder, speaks to its Unix socket and to its loopback port, and ends it. The
+figures are printed; the exit code is 1 if anything was not as it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+from batchcompute_local import control
+from batchcompute_local.auth import sign, strings_to_sign
+
+SECONDS = 20.0
+"""The longest that an answer may take."""
+PATIENCE = 0.02
+"""How long to listen after garbage."""
+GROWTH = 25 << 20
+"""Bytes that the daemon may grow by in all of it: a nonce is about 100, a job is written out and forgotten."""
+
+METHODS = ["GET", "PUT", "POST", "DELETE", "HEAD", "PATCH", "OPTIONS", "TRACE", "CONNECT", "get", "BREW", "A" * 300]
+PATHS = [
+    "/", "/jobs", "/jobs/", "/images", "/jobs/x", "/jobs/job-1/Priority", "/jobs/job-1/description", "/jobs/job-1/tasks",
+    "/jobs/job-1?Action=Stop", "/jobs/job-1?Action=", "/jobs?Marker", "/jobs/%00", "/jobs/%2e%2e/%2e%2e/etc/passwd",
+    "/../../etc/passwd", "//", "/jobs/" + "x" * 9000, "/-/status", "/jobs/%ff%fe/Priority", "/jobs/a?b=%zz&&=&=c", "*",
+    "http://other/jobs", "/jobs/job-1%0d%0aX-Evil:%201", "/jobs/\u00e4".encode().decode("latin-1"), "/jobs#x", "",
+]  # fmt: skip
+TEXTS = [
+    "", "x", "a" * 70, "..", "../../x", "/etc/passwd", "oss://b/k", "oss://b/../k", "oss:///", "oss://b/" + "k/" * 600, "\0",
+    "\ud800", "\u202e", "\n\r", "'", "\"; DROP TABLE jobs; --", "${HOME}", "%s%n", "img-local", "img-x\nERROR forged", "python",
+    "php", "1", "-1", "NaN", "\N{SNOWMAN}" * 50, "oss://tests/none.tar.gz", "'open", "A", "B",
+]  # fmt: skip
+VALUES: list[Any] = [
+    None, True, False, 0, -1, 1, 2, 1000, 1001, 86400, 2**31, 2**63, 2**64, 10**400, 0.5, -0.0, 1e308, float("inf"),
+    float("nan"), [], {}, [[]], {"": ""}, {"a": {"b": {}}}, "5", "1e3",
+]  # fmt: skip
+
+
+class Service:
+    """`batchcompute serve` in a folder of its own."""
+
+    def __init__(self) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="fuzz-"))
+        command = [sys.executable, "-m", "batchcompute_local.daemon", "--port", "0", "--data-dir", str(self.root)]
+        (self.root / "service.toml").write_text("request_seconds = 2\nmax_body_bytes = 1000000\nslots = 2\n")
+        with (self.root / "stderr").open("wb") as stderr:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.startswith("Listening on "), (line, (self.root / "stderr").read_text())
+        self.port = int(line.rpartition(":")[2])
+        self.key, self.secret = control.read_credentials(self.root)
+
+    def connect(self, over_tcp: bool) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", self.port)) if over_tcp else control.connect(self.root)
+        sock.settimeout(SECONDS)
+        return sock
+
+    def memory(self) -> int:
+        """Bytes of the daemon that are resident and its own."""
+        for line in Path("/proc", str(self.process.pid), "status").read_text().splitlines():
+            if line.startswith("RssAnon"):
+                return int(line.split()[1]) << 10
+        raise AssertionError("the daemon is gone")
+
+    def close(self) -> int:
+        """End it; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        shutil.rmtree(self.root)
+        return code
+
+
+class Signed:
+    """A keep-alive connection whose requests are signed."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._connection: http.client.HTTPConnection | None = None
+
+    def call(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
+        sent = {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "Date": formatdate(usegmt=True),
+            "x-acs-version": "2015-06-30",
+            "x-acs-signature-nonce": uuid.uuid4().hex,
+        }
+        text = next(strings_to_sign(method, target, {name.lower(): value for name, value in sent.items()}))
+        sent["Authorization"] = f"acs {self._service.key}:{sign(self._service.secret, text)}"
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection("localhost")
+            self._connection.sock = self._service.connect(over_tcp=False)
+        self._connection.request(method, target, body, sent)
+        answer = self._connection.getresponse()
+        data = answer.read()
+        assert data.isascii()
+        assert answer.headers["request-id"] == answer.headers["x-acs-request-id"]
+        if answer.will_close:
+            self._connection = None
+        return answer.status, data
+
+
+def garbage(dice: random.Random, service: Service) -> bytes:
+    """Bytes for a new connection, more or less like HTTP."""
+    kind = dice.randrange(6)
+    if kind == 0:
+        return dice.randbytes(dice.choice([1, 20, 500, 30_000]))
+    requests = b"".join(_request(dice, service) for _ in range(dice.choice([1, 1, 1, 3, 20])))
+    if kind == 1:
+        return requests[: dice.randrange(len(requests)) + 1]
+    if kind == 2:  # some bytes are others
+        changed = bytearray(requests)
+        for _ in range(dice.randrange(1, 8)):
+            changed[dice.randrange(len(changed))] = dice.randrange(256)
+        return bytes(changed)
+    return requests
+
+
+def _request(dice: random.Random, service: Service) -> bytes:
+    body = dice.choice([b"", b"200", b"9" * 5000, b"{}", b"[" * 3000, dice.randbytes(200), b"x" * 100_000])
+    lines = [
+        f"{dice.choice(METHODS)} {dice.choice(PATHS)} HTTP/{dice.choice(['1.1', '1.1', '1.0', '2.0', '9'])}",
+        "Host: a",
+    ]
+    lines += dice.sample(
+        [
+            f"Content-Length: {len(body)}", "Content-Length: 99999999999999999999", "Content-Length: -1",
+            f"Content-Length: {'9' * 5000}", "Transfer-Encoding: chunked", "Transfer-Encoding: gzip", "Expect: 100-continue",
+            "Upgrade: websocket\r\nConnection: upgrade", "Connection: close", "Date: now", f"Date: {formatdate(usegmt=True)}",
+            "Authorization: acs", "Authorization: acs a:b", f"Authorization: acs {service.key}:x",
+            f"Authorization: acs {service.key}:\xe4", "Authorization: Bearer x", "contentMd5: zz", "x-acs-\xff: 1",
+            "x-acs-version: 1\r\nx-acs-version: 2", "X: " + "y" * 20_000, "bad header", " folded: 1", "a:\x01b",
+            "\r\n".join(f"h{n}: 1" for n in range(150)), "x-acs-signature-method: none", "Accept: */*",
+            "x-acs-idempotent-token: !",
+        ],
+        dice.randrange(6),
+    )  # fmt: skip
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+def probe(dice: random.Random, service: Service, counts: Counter[str]) -> None:
+    """Send garbage and see that all of the answers are refusals."""
+    over_tcp = dice.random() < 0.5
+    with service.connect(over_tcp) as sock:
+        received = b""
+        try:
+            sock.sendall(garbage(dice, service))
+            sock.settimeout(PATIENCE)
+            while chunk := sock.recv(65536):
+                received += chunk
+        except ConnectionError:
+            counts["closed"] += 1
+        except TimeoutError:
+            counts["left"] += 1  # it waits for more, and we go
+    for part in received.split(b"HTTP/1.1 ")[1:]:
+        counts[part[:3].decode()] += 1
+        # the status may be asked for at the socket, by whoever can reach it
+        assert part[:1] in (b"1", b"4") or (part[:3] == b"200" and not over_tcp), received[:500]
+
+
+def description(dice: random.Random) -> bytes:
+    """A job description, right but for a few places."""
+
+    def task() -> dict[str, Any]:
+        return {
+            "PackageUri": "oss://tests/none.tar.gz", "ProgramName": "main.py", "ProgramType": "python",
+            "ImageId": "img-local", "InstanceCount": dice.choice([1, 2]), "Timeout": 60, "EnvironmentVariables": {"A": "b"},
+            "ProgramArguments": "-x 'y z'", "ResourceDescription": {"Cpu": 800, "Memory": 2000},
+            "StdoutRedirectPath": "oss://tests/out/", "StderrRedirectPath": "",
+            "OssMapping": {}, "OssMappingLock": True, "OssMappingLocale": "GBK",
+        }  # fmt: skip
+
+    names = [f"T{n}" for n in range(dice.choice([1, 1, 2, 3]))]
+    made: dict[str, Any] = {
+        "JobName": "fuzz", "JobTag": "t", "Description": "", "Priority": dice.randrange(1000),
+        "TaskDag": {"TaskDescMap": {name: task() for name in names}, "Dependencies": {names[0]: names[1:]}},
+    }  # fmt: skip
+    for _ in range(dice.choice([0, 1, 1, 1, 2, 3])):
+        _spoil(dice, made)
+    body = json.dumps(made, ensure_ascii=dice.random() < 0.5).encode("utf-8", "surrogatepass")
+    if dice.random() < 0.05:
+        return body[: dice.randrange(len(body) + 1)]
+    if dice.random() < 0.05:
+        return body.decode("utf-8", "surrogatepass").encode("utf-16", "surrogatepass")
+    return body
+
+
+def _spoil(dice: random.Random, made: dict[str, Any]) -> None:
+    """One random place gets something else, goes, or has another name."""
+    places: list[tuple[dict[str, Any], str]] = []
+
+    def look(value: Any) -> None:
+        if isinstance(value, dict):
+            places.extend((value, key) for key in value)
+            for each in value.values():
+                look(each)
+
+    look(made)
+    if not places:
+        return
+    holder, key = dice.choice(places)
+    change = dice.randrange(4)
+    if change == 0:
+        del holder[key]
+    elif change == 1:
+        holder[dice.choice(TEXTS)] = holder.pop(key)
+    else:
+        holder[key] = dice.choice(TEXTS if change == 2 else VALUES)
+
+
+def submit(dice: random.Random, client: Signed, counts: Counter[str]) -> None:
+    """Send a signed description; look at what was accepted, and end it."""
+    status, data = client.call("POST", "/jobs", description(dice))
+    counts[str(status)] += 1
+    assert status < 500, data
+    if status != 201:
+        return
+    job = f"/jobs/{json.loads(data)['ResourceId']}"
+    for method, target in (
+        ("GET", job),
+        ("GET", f"{job}/description"),
+        ("GET", f"{job}/tasks"),
+        ("PUT", f"{job}?Action=Stop"),
+    ):
+        status, data = client.call(method, target)
+        assert status in (200, 409), (method, target, data)
+    status, data = client.call(
+        "PUT", f"{job}/Priority", dice.choice([b"5", b"9" * 5000, b"-1", b"\xff", b"0x1", "\u0663".encode()])
+    )
+    assert status in (200, 400, 409), data
+    status, data = client.call("DELETE", job)
+    assert status in (200, 409), data
+
+
+def ask(dice: random.Random, client: Signed, counts: Counter[str]) -> None:
+    """Send a signed request for any target with any method."""
+    target = dice.choice([path for path in PATHS if path.isascii() and path not in ("", "*")])
+    body = dice.choice([b"", b"200", b"9" * 5000, b"{}", dice.randbytes(200), b"x" * 100_000, b"x" * 1_000_001])
+    status, data = client.call(dice.choice([name for name in METHODS if name != "CONNECT"]), target, body)
+    counts[str(status)] += 1
+    assert status < 500, (target, data)
+
+
+def slow(service: Service) -> None:
+    """Clients that say little, or that do not listen, are let go; others are answered meanwhile."""
+    idle = [service.connect(over_tcp=n % 2 == 0) for n in range(100)]
+    for number, sock in enumerate(idle):
+        sock.sendall(b"" if number % 3 else b"POST /jobs HTTP/1.1\r\nHo")
+    assert Signed(service).call("GET", "/images")[0] == 200
+    begun = time.monotonic()
+    for sock in idle:
+        with suppress(ConnectionError):
+            assert sock.recv(1) == b""
+        sock.close()
+    assert time.monotonic() - begun < SECONDS
+
+
+def main() -> int:
+    """Returns the exit code."""
+    parser = argparse.ArgumentParser(description="Garbage for the service.")
+    parser.add_argument("--descriptions", type=int, default=10_000)
+    parser.add_argument("--garbage", type=int, default=5_000)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    options = parser.parse_args()
+    dice = random.Random(options.seed)
+    print(f"seed {options.seed}")
+    service = Service()
+    code = -1
+    try:
+        client = Signed(service)
+        rounds: list[tuple[str, int, Callable[[Counter[str]], None]]] = [
+            ("connections with garbage", options.garbage, lambda counts: probe(dice, service, counts)),
+            ("signed requests", options.garbage, lambda counts: ask(dice, client, counts)),
+            ("signed descriptions", options.descriptions, lambda counts: submit(dice, client, counts)),
+        ]
+        slow(service)
+        for what, number, run in rounds:
+            counts: Counter[str] = Counter()
+            before, slowest = 0, 0.0
+            begun = time.monotonic()
+            for done in range(number):
+                if done == number // 5:
+                    before = service.memory()  # caches are full by then
+                at = time.monotonic()
+                run(counts)
+                slowest = max(slowest, time.monotonic() - at)
+            grown = service.memory() - before
+            print(
+                f"{number} {what} in {time.monotonic() - begun:.1f} s, slowest {slowest * 1000:.0f} ms, memory "
+                f"{service.memory() / 2**20:.0f} MiB, grown by {grown / 2**20:+.1f} MiB; {dict(sorted(counts.items()))}"
+            )
+            assert grown < GROWTH, "it grows"
+            assert "500" not in counts
+        log = (service.root / "daemon.log").read_text()
+        assert "Traceback" not in log, log[log.index("Traceback") :][-3000:]
+        assert "\nERROR forged" not in log
+        assert len(os.listdir(f"/proc/{service.process.pid}/fd")) < 60, "it keeps connections open"
+    finally:
+        code = service.close()
+    print(f"ended with {code}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
