@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +229,84 @@ def test_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.delenv("BATCHCOMPUTE_DATA_DIR")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert default_data_dir() == tmp_path / "batchcompute"
+
+
+def test_a_clean_folder_is_used_once_more(tmp_path: Path, pack: Any) -> None:
+    layout = Layout.at(tmp_path)
+    ObjectStore(layout.oss).put("oss://b/p", pack({"main.py": "text"}))
+    workspaces = Workspaces(layout, Settings())
+    first, second = _launch(), replace(_launch(), number=0)
+    ran = workspaces.prepare(first)
+    made = ran.cwd.stat().st_ino
+    (ran.cwd / "main.py").write_text("changed by the program")
+    (ran.cwd / "main.py").chmod(0o400)
+    workspaces.discard(ran.package, str(ran.cwd))
+    assert not ran.cwd.exists()
+    again = workspaces.prepare(second)
+    assert again.cwd.stat().st_ino == made
+    assert (again.cwd / "main.py").read_text() == "text"
+    assert (again.cwd / "main.py").stat().st_mode & 0o777 == 0o755
+    assert [path.name for path in again.cwd.iterdir()] == ["main.py"]
+
+
+@pytest.mark.parametrize("trace", ["file", "link", "hard link", "missing", "mode", "another package"])
+def test_a_folder_with_traces_is_not_used_again(tmp_path: Path, pack: Any, trace: str) -> None:
+    layout = Layout.at(tmp_path)
+    store = ObjectStore(layout.oss)
+    store.put("oss://b/p", pack({"main.py": "text"}))
+    workspaces = Workspaces(layout, Settings())
+    ran = workspaces.prepare(_launch())
+    program = ran.cwd / "main.py"
+    outside = tmp_path / "outside"
+    outside.write_text("kept")
+    if trace == "file":
+        (ran.cwd / "left").touch()
+    elif trace == "hard link":
+        (tmp_path / "other").hardlink_to(program)
+    elif trace == "mode":
+        ran.cwd.chmod(0o755)
+    elif trace in ("link", "missing"):
+        program.unlink()
+        if trace == "link":
+            program.symlink_to(outside)
+    workspaces.discard(ran.package, str(ran.cwd))
+    assert not ran.cwd.exists()
+    if trace == "another package":
+        store.put("oss://b/p", pack({"main.py": "newer"}))
+    again = workspaces.prepare(replace(_launch(), number=0))
+    assert {path.name: path.read_text() for path in again.cwd.iterdir()} == {
+        "main.py": "newer" if trace == "another package" else "text"
+    }
+    assert outside.read_text() == "kept"
+    if trace == "hard link":
+        assert (tmp_path / "other").read_text() == "text"
+
+
+def test_a_package_is_looked_at_each_time(tmp_path: Path, pack: Any) -> None:
+    layout = Layout.at(tmp_path)
+    workspaces = Workspaces(layout, Settings())
+    task = _launch().task
+    assert not workspaces.is_quick(task)
+    for text in ("one", "three"):
+        ObjectStore(layout.oss).put("oss://b/p", pack({"main.py": text}))
+        assert not workspaces.is_quick(task)
+        assert (workspaces.prepare(_launch()).cwd / "main.py").read_text() == text
+        assert workspaces.is_quick(task)
+    for folder in ("work", "packages"):
+        shutil.rmtree(tmp_path / folder)
+    assert not workspaces.is_quick(task)
+    assert (workspaces.prepare(_launch()).cwd / "main.py").read_text() == "three"
+    ObjectStore(layout.oss).delete("oss://b/p")
+    with pytest.raises(PreparationError, match="cannot be read"):
+        workspaces.prepare(_launch())
+
+
+def test_a_large_package_is_copied(tmp_path: Path, pack: Any) -> None:
+    layout = Layout.at(tmp_path)
+    ObjectStore(layout.oss).put("oss://b/p", pack({"main.py": "", "data": "x" * 100_000}))
+    workspaces = Workspaces(layout, Settings())
+    prepared = workspaces.prepare(_launch())
+    assert (prepared.cwd / "data").stat().st_size == 100_000
+    assert not workspaces.is_quick(_launch().task)
+    workspaces.discard(prepared.package, str(prepared.cwd))
+    assert not prepared.cwd.exists()

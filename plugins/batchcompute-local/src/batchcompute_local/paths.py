@@ -111,6 +111,11 @@ class Layout:
         """Unpacked packages, one folder per version."""
         return self.root / "packages"
 
+    @property
+    def spare(self) -> Path:
+        """Working folders that wait for another instance."""
+        return self.root / "work" / ".spare"
+
     def work(self, job: str) -> Path:
         """The working folders of one job's instances."""
         return self.root / "work" / job

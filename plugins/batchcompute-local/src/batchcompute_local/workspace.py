@@ -17,6 +17,7 @@ from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.procs import ATTEMPT_VARIABLE
 from batchcompute_local.settings import Settings
+from batchcompute_local.spares import Spares
 from batchcompute_local.storage import ObjectStore, UriError
 
 INHERITED = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "TMPDIR")
@@ -82,6 +83,7 @@ class Workspaces:
         self._packages = Packages(layout.packages, settings)
         self._base = {"PATH": os.defpath, **inherited(os.environ), "PYTHONUNBUFFERED": "1"}
         self._base.setdefault("USER", getpass.getuser())
+        self._spares = Spares(layout.spare)
         self._latest: _Common | None = None
 
     def logs(self, launch: Launch) -> tuple[Path, Path]:
@@ -97,7 +99,7 @@ class Workspaces:
         try:
             common = self._common_to_task(launch)
             cwd = f"{common.folder}/{launch.number}"
-            _make_folder(common.package, cwd)
+            self._make_folder(common.package, cwd)
         except (PackageError, UriError) as problem:
             raise PreparationError(str(problem)) from None
         except OSError as error:
@@ -132,9 +134,15 @@ class Workspaces:
         # looked at for the longest of their names
         last = max(task.instance_count - 1, launch.number)
         stdout, stderr = (str(path).removesuffix(str(last)) for path in self.logs(replace(launch, number=last)))
+        os.makedirs(folder, mode=0o700, exist_ok=True)
         numbered = tuple(name for name in _NUMBERED if name not in task.environment)
         self._latest = made = _Common(task, package, folder, argv, environment, numbered, stdout, stderr)
         return made
+
+    def discard(self, package: Package, folder: str) -> None:
+        """The instance of `package` in `folder` succeeded: its folder goes."""
+        if not self._spares.keep(package, folder) and not package.remove_from(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def tidy(self, wanted: Callable[[str], bool]) -> None:
         """Remove what jobs left that are not `wanted`, and packages of earlier boots."""
@@ -148,6 +156,19 @@ class Workspaces:
         """Remove the working folders and logs of a job."""
         for folder in (self._layout.work(job), self._layout.logs(job)):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _make_folder(self, package: Package, cwd: str) -> None:
+        """A folder `cwd` with the content of `package`, whatever an earlier attempt left there. Raises OSError."""
+        if self._spares.use(package, cwd):
+            return
+        try:
+            package.copy_to(cwd)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(cwd), mode=0o700, exist_ok=True)
+            package.copy_to(cwd)
+        except FileExistsError:
+            shutil.rmtree(cwd)
+            package.copy_to(cwd)
 
     def _log(self, launch: Launch, stream: str, redirect: str) -> Path:
         try:
@@ -193,15 +214,3 @@ class Workspaces:
             "BATCHCOMPUTE_OSS_ROOT": str(self._layout.oss),
             **task.environment,
         }
-
-
-def _make_folder(package: Package, cwd: str) -> None:
-    """A folder `cwd` with the content of `package`, whatever an earlier attempt left there. Raises OSError."""
-    try:
-        package.copy_to(cwd)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(cwd), mode=0o700, exist_ok=True)
-        package.copy_to(cwd)
-    except FileExistsError:
-        shutil.rmtree(cwd)
-        package.copy_to(cwd)

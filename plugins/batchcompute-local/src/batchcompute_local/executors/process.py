@@ -216,12 +216,18 @@ class ProcessExecutor:
                 with self._lock:
                     prepared = self._sent.pop(attempt, None)
                     if message["code"] == 0 and not message["timed_out"]:
-                        self._leftovers[attempt] = partial(_remove, message["cwd"], prepared)
+                        self._leftovers[attempt] = partial(self._remove, message["cwd"], prepared)
                 self._sink(_exited(message))
             case "lost" | "returned" as kind:
                 with self._lock:
                     self._sent.pop(attempt, None)
                 self._sink(Lost(attempt) if kind == "lost" else Returned(attempt))
+
+    def _remove(self, cwd: str, prepared: Prepared | None) -> None:
+        if prepared is None:
+            shutil.rmtree(cwd, ignore_errors=True)
+        else:
+            self._workspaces.discard(prepared.package, cwd)
 
     def _join(self) -> Recovered:
         """Connect to the runner, started if need be. Raises OSError."""
@@ -285,8 +291,3 @@ def _exited(record: dict[str, Any]) -> Exited:
 def _run(removals: Sequence[Callable[[], None]]) -> None:
     for remove in removals:
         remove()
-
-
-def _remove(cwd: str, prepared: Prepared | None) -> None:
-    if prepared is None or not prepared.package.remove_from(cwd):
-        shutil.rmtree(cwd, ignore_errors=True)
