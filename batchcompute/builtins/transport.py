@@ -81,10 +81,11 @@ def _pool_classes() -> tuple[type[urllib3.HTTPConnectionPool], type[urllib3.HTTP
 
 
 class _QuickConnections:
-    """For a pool: its connections write a header as http.client does.
+    """For a pool: its connections write a header in one go.
 
-    urllib3's own putheader first looks through the values for a marker by which its callers leave a header out. We never
-    do, and it costs 6 % of a call. A connection class with a putheader of its own, as vcrpy puts in, is left alone.
+    http.client matches every name and value against patterns, and urllib3 looks for its own markers before: a tenth of a
+    call's time. That no line can be smuggled in is all that is needed here. A connection class with a putheader of its
+    own, as vcrpy puts in, is left alone.
     """
 
     @property
@@ -97,9 +98,14 @@ class _QuickConnections:
 
 @cache
 def _quick(usual: Any) -> type[Any]:
-    from http.client import HTTPConnection
+    def putheader(self: Any, name: str, value: object) -> None:
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        line = f"{name}: {text}".encode("latin-1")
+        if b"\n" in line or b"\r" in line:
+            raise ValueError(f"the header {name!r} has a line break in it")  # never show the value
+        self._output(line)
 
-    return type("QuickConnection", (usual,), {"putheader": HTTPConnection.putheader})
+    return type("QuickConnection", (usual,), {"putheader": putheader})
 
 
 class PooledTransport:

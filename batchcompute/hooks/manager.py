@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -179,6 +180,8 @@ class Hooks:
             return merged
         for answer in self._request_headers(ctx=ctx):
             for name, value in answer.items():
+                if not _HEADER.fullmatch(f"{name}: {value}"):
+                    raise PluginError(f"request_headers: {name!r} has a name or a value that no header can have")
                 key = name.lower()
                 if merged.setdefault(key, value) != value or key in _OWN_HEADERS:
                     raise PluginError(f"request_headers: two plugins, or a plugin and the SDK, set the header {name!r}")
@@ -236,6 +239,8 @@ class Hooks:
                 # The type only: a message could hold what must not be logged.
                 _log.warning("plugin %s failed in %s: %s", name, hook, type(error).__name__)
 
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*")
 
 # The plugins' headers must not replace these: the signature and the framing depend on them.
 _OWN_HEADERS = frozenset({"accept", "authorization", "content-length", "content-type", "date", "host"}) | {
