@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .pipeline import Pipeline
 
 LOOK_SECONDS = 5.0
+HURRIED_LOOK_SECONDS = 1.0  # for a call that was given a timeout
 CLOCK_SLACK_SECONDS = 2.0
 
 
@@ -21,6 +22,8 @@ def ambiguous(pipeline: Pipeline, call: CallContext, cause: BatchComputeError, s
     """The error for a call that began at `started` (seconds since 1970) and may have been done."""
     try:
         observed = _observe(pipeline, call, started)
+        for job in observed or ():
+            _ = job.JobId, job.State  # what cannot be decoded is not observed
     except NotFoundError:
         observed = []
     except BatchComputeError:
@@ -29,10 +32,11 @@ def ambiguous(pipeline: Pipeline, call: CallContext, cause: BatchComputeError, s
 
 
 def _observe(pipeline: Pipeline, call: CallContext, started: float) -> list[Job] | None:
+    seconds = LOOK_SECONDS if call.deadline is None else HURRIED_LOOK_SECONDS
     if call.operation is not ops.CREATE_JOB:
         job_target = call.request.target.partition("?")[0].removesuffix("/Priority")
-        return [cast(Job, pipeline.look(ops.GET_JOB, job_target, LOOK_SECONDS))]
+        return [cast(Job, pipeline.look(ops.GET_JOB, job_target, seconds))]
     name = json.loads(call.request.body).get("JobName", "")
-    jobs = cast("ListResponse[Job]", pipeline.look(ops.LIST_JOBS, ops.LIST_JOBS.target(), LOOK_SECONDS))
+    jobs = cast("ListResponse[Job]", pipeline.look(ops.LIST_JOBS, ops.LIST_JOBS.target(), seconds))
     since = started - CLOCK_SLACK_SECONDS
     return [job for job in jobs if job.JobName == name and isinstance(job.CreateTime, int) and job.CreateTime >= since]

@@ -147,7 +147,8 @@ class Pipeline:
                 raise missing from None
             raise
         request = Request(request.method, request.target, headers, request.body, endpoint, timeout)
-        ctx = AttemptContext(call, number, request, endpoint, credentials)
+        offset = ctx.clock_offset
+        ctx = AttemptContext(call, number, request, endpoint, credentials, clock_offset=offset)
         transport = self._transports.get(endpoint.transport) or self._transport(endpoint)
         hooks.observe("before_attempt", ctx)
         started = time.monotonic()
@@ -166,7 +167,7 @@ class Pipeline:
         finally:
             if hooks.observed("after_attempt"):
                 elapsed = time.monotonic() - started
-                done = AttemptContext(call, number, request, endpoint, credentials, response, error, elapsed)
+                done = AttemptContext(call, number, request, endpoint, credentials, response, error, elapsed, offset)
                 hooks.observe("after_attempt", done)
 
     def retried(self, ctx: CallContext, fn: Callable[[], Response]) -> Response:
