@@ -23,7 +23,7 @@ from batchcompute_local import procs
 from batchcompute_local.journal import Record
 
 _POLL_SECONDS = 0.005
-_PATIENCE_SECONDS = 0.25
+PATIENCE_SECONDS = 0.25
 """How long an order waits for a slot before it is given back."""
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -94,7 +94,7 @@ class Children:
 
     def give_back(self, now: float) -> list[str]:
         """Take what waited too long off the queue."""
-        overdue = [attempt for attempt, (since, _) in self._queue.items() if now - since >= _PATIENCE_SECONDS]
+        overdue = [attempt for attempt, (since, _) in self._queue.items() if now - since >= PATIENCE_SECONDS]
         for attempt in overdue:
             del self._queue[attempt]
         return overdue
@@ -138,7 +138,7 @@ class Children:
         if self._ending:
             return _POLL_SECONDS
         times = [child.deadline if child.kill_at is None else child.kill_at for child in self._all.values()]
-        times += [since + _PATIENCE_SECONDS for since, _ in islice(self._queue.values(), 1)]
+        times += [since + PATIENCE_SECONDS for since, _ in islice(self._queue.values(), 1)]
         return max(0.0, min(times) - now) if times else None
 
     def collect(self, now: float) -> list[Record]:
