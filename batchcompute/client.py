@@ -202,9 +202,12 @@ class Client:
         check_timeout(timeout)
         return waiting.wait(self, job_id_of(job), timeout, on_change, check, self._pipeline.clock)
 
-    def read_log(self, job: JobLike, task_name: str, instance_id: int = 0, stream: str = "stderr") -> bytes | None:
+    def read_log(
+        self, job: JobLike, task_name: str, instance_id: int = 0, stream: str = "stderr", *, start: int = 0
+    ) -> bytes | None:
         """What an instance wrote to `stream`, stdout or stderr; None where the region has no logs to give.
 
+        start: how many bytes to leave out, because they were read before.
         Raises KeyError for a task that the job does not have.
         """
         if stream not in ("stdout", "stderr"):
@@ -218,6 +221,8 @@ class Client:
         if log is None:
             return None
         with log:
+            if start:
+                log.seek(start) if log.seekable() else log.read(start)
             return log.read()
 
     @property

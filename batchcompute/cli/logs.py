@@ -1,0 +1,132 @@
+"""`batchcompute job logs`: what the instances of a job wrote, of one as it is, of several with a prefix; also while they run."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import BatchComputeError, did_you_mean
+from .progress import ENDED, in_order
+
+if TYPE_CHECKING:
+    from .. import Client, Task
+
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 2.0
+_GROWTH = 1.4
+
+
+@dataclass(slots=True)
+class _Source:
+    """One instance: how much of it was shown, and the line that it has not ended yet."""
+
+    task: str
+    instance: int
+    shown: int = 0
+    rest: bytes = b""
+    there: bool = False
+    ended: bool = False
+    done: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}.{self.instance}"
+
+
+@dataclass(slots=True)
+class Logs:
+    """The logs of a job, of one of its tasks, or of one instance.
+
+    follow: go on until the job has ended; as_json: one object for each line, in place of the text.
+    """
+
+    client: Client
+    job_id: str
+    task: str | None = None
+    instance: int | None = None
+    stream: str = "stdout"
+    follow: bool = False
+    as_json: bool = False
+    _sources: dict[tuple[str, int], _Source] = field(default_factory=dict)
+    _width: int = 0
+
+    def show(self) -> None:
+        """Print them. Raises BatchComputeError for a task or an instance that the job does not have."""
+        order = self._order()
+        pause = _FIRST_PAUSE
+        while True:
+            ended = self.client.get_job(self.job_id).State in ENDED  # before the look, so that it is the last one
+            self._find(sorted(self.client.list_tasks(self.job_id), key=lambda task: order.get(task.TaskName, 0)))
+            last = ended or not self.follow
+            if self._look(last):
+                pause = _FIRST_PAUSE
+            if last:
+                break
+            time.sleep(pause)
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+        if not any(source.there for source in self._sources.values()):
+            click.echo("There are no logs: nothing was started yet, or the region does not keep any.", err=True)
+
+    def _order(self) -> dict[str, int]:
+        dag = self.client.get_job_description(self.job_id).TaskDag
+        if self.task is not None and self.task not in dag.TaskDescMap:
+            names = list(dag.TaskDescMap)
+            raise BatchComputeError(
+                f"{self.job_id} has no task {self.task!r}{did_you_mean(self.task, names)}; tasks: {', '.join(names)}"
+            )
+        if self.task is not None and self.instance is not None:
+            count = dag.get_task(self.task).InstanceCount
+            if not 0 <= self.instance < count:
+                raise BatchComputeError(f"task {self.task} has no instance {self.instance}: they are 0 to {count - 1}")
+        return {name: place for place, name in enumerate(in_order(dag.TaskDescMap, dag.Dependencies))}
+
+    def _find(self, tasks: list[Task]) -> None:
+        """Note the instances that have started, and those that have ended."""
+        for task in tasks:
+            if self.task in (None, task.TaskName):
+                for instance in task.InstanceList:
+                    number = instance.InstanceId
+                    if self.instance in (None, number):
+                        self._width = max(self._width, len(f"{task.TaskName}.{number}"))
+                        if instance.State != "Waiting" or instance.StartTime:
+                            key = task.TaskName, number
+                            self._sources.setdefault(key, _Source(*key)).ended = instance.State in ENDED
+
+    def _look(self, last: bool) -> bool:
+        """Print what is new; whether there was anything."""
+        out = sys.stdout.buffer
+        anything = False
+        for source in [one for one in self._sources.values() if not one.done]:
+            final = last or source.ended
+            data = self.client.read_log(self.job_id, source.task, source.instance, self.stream, start=source.shown)
+            if data is None:
+                continue
+            source.there, source.done = True, source.ended
+            source.shown += len(data)
+            for text in self._texts(source, data, final):
+                out.write(text)
+                anything = True
+        out.flush()
+        return anything
+
+    def _texts(self, source: _Source, data: bytes, final: bool) -> Iterator[bytes]:
+        if self.instance is not None and not self.as_json:
+            if data:
+                yield data
+            return
+        *whole, source.rest = (source.rest + data).split(b"\n")
+        if final and source.rest:
+            whole, source.rest = [*whole, source.rest], b""
+        for line in whole:
+            if self.as_json:
+                text = line.decode("utf-8", "replace")
+                item = {"task": source.task, "instance": source.instance, "stream": self.stream, "line": text}
+                yield json.dumps(item).encode() + b"\n"
+            else:
+                yield f"{source.name:<{self._width}} | ".encode() + line + b"\n"
