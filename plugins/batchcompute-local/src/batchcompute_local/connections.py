@@ -48,7 +48,7 @@ class Connection(H11Protocol):
             return
         self._limits.open.add(self)
         # every byte that the client does not take counts, not only those beyond a buffer
-        transport.set_write_buffer_limits(0)
+        transport.set_write_buffer_limits(high=1, low=0)
         super().connection_made(transport)
         self._watch()
 

@@ -92,9 +92,10 @@ def resolve_credentials(ctx: CallContext) -> Credentials | None:
     """
     if ctx.region.credential_provider != NAME:
         return None
-    account = _Account().get()
-    explicit = ctx.credentials
-    return explicit if explicit is not None and explicit.access_key_id == account.access_key_id else account
+    own, explicit = _Account().get(), ctx.credentials
+    if explicit is None:
+        return own
+    return explicit if explicit.access_key_id == own.access_key_id or _is_known(explicit.access_key_id) else own
 
 
 @hookimpl
