@@ -3,26 +3,102 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
+from typing import Any, NoReturn
 
 import click
 
+from .. import __version__
+from .session import Session, global_options, write_examples
+from .table import COMMANDS, Entry
 
-class _Commands(click.Group):
+_EXAMPLES = (
+    "batchcompute demo",
+    "batchcompute job run -n 4 --pack . -- python worker.py --size 10",
+    "batchcompute job submit job.json --wait",
+    "batchcompute job list --state Failed --format json",
+    "batchcompute job show last",
+)
+
+
+class Noun(click.Group):
+    """The verbs of a noun, imported when they are wanted."""
+
+    def __init__(self, name: str, entry: Entry) -> None:
+        super().__init__(name, help=entry.summary, no_args_is_help=True)
+        self.params.extend(global_options())
+        self._verbs = entry.verbs
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _imported(self._verbs[cmd_name]) if cmd_name in self._verbs else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        _check_known(self, ctx, args)
+        return super().resolve_command(ctx, args)
+
+
+class _Root(click.Group):
     """The built-in commands, and those of installed plugins, which are looked for only when they may be wanted."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        from ..errors import BatchComputeError
-
-        own = super().list_commands(ctx)
-        try:
-            return sorted({*own, *_of_plugins()})
-        except BatchComputeError as error:  # a help must not fail for a setting
-            click.echo(f"Commands of plugins cannot be shown: {error}", err=True)
-            return own
+        return sorted(_summaries())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return super().get_command(ctx, cmd_name) or _of_plugins().get(cmd_name)
+        return _built_in(cmd_name) if cmd_name in COMMANDS else _of_plugins().get(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        _check_known(self, ctx, args)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_summaries().items()))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        write_examples(_EXAMPLES, formatter)
+
+
+def _check_known(group: click.Group, ctx: click.Context, args: Sequence[str]) -> None:
+    """Raises UsageError for a word that is no command, with the nearest that is one."""
+    if args and not args[0].startswith("-") and group.get_command(ctx, args[0]) is None:
+        from ..errors import did_you_mean
+
+        known = group.list_commands(ctx)
+        ctx.fail(f"there is no command {args[0]!r}{did_you_mean(args[0], known)}; commands: {', '.join(known)}")
+
+
+@cache
+def _built_in(name: str) -> click.Command:
+    entry = COMMANDS[name]
+    return _imported(entry.command) if entry.command else Noun(name, entry)
+
+
+def _imported(where: str) -> click.Command:
+    module, _, attribute = where.partition(":")
+    found: Any = getattr(import_module(f".{module}", __name__), attribute)
+    assert isinstance(found, click.Command), where  # noqa: S101  # the table is ours
+    return found
+
+
+def _summaries() -> Mapping[str, str]:
+    """The line of every command in the help, those of plugins included."""
+    from ..errors import BatchComputeError
+
+    own = {name: entry.summary for name, entry in COMMANDS.items()}
+    try:
+        return {name: item.get_short_help_str(100) for name, item in _of_plugins().items()} | own
+    except BatchComputeError as error:  # a help must not fail for a setting
+        click.echo(f"Commands of plugins cannot be shown: {error}", err=True)
+        return own
 
 
 @cache
@@ -32,59 +108,19 @@ def _of_plugins() -> dict[str, click.Command]:
     return hooks_for(None).commands()
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="batchcompute")
-def cli() -> None:
+@click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"], "obj": None})
+@click.version_option(__version__, prog_name="batchcompute")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Run BatchCompute jobs, on this machine or in a region."""
+    ctx.ensure_object(Session)
 
 
-@cli.command()
-@click.option("--endpoint", "-e", default="local", show_default=True, help="A region, a domain or a URL.")
-def demo(endpoint: str) -> None:
-    """Count the primes below 10,000 with a job of two tasks, and show how it goes."""
-    from .demo import run
-
-    run(endpoint)
+cli.params.extend(global_options())
 
 
-@cli.group()
-def config() -> None:
-    """The settings that a Client finds."""
+def main() -> NoReturn:
+    """The entry point: ends with the exit codes of `cli.failures`. Errors are one sentence, without a traceback."""
+    from .failures import guarded
 
-
-@config.command("show")
-@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def config_show(style: str) -> None:
-    """Print every setting with the file and line, or the variable, that it comes from. Secrets are hidden."""
-    from .settings import show
-
-    show(style)
-
-
-@cli.group()
-def plugin() -> None:
-    """What extends the SDK here."""
-
-
-@plugin.command("list")
-@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def plugin_list(style: str) -> None:
-    """Print every plugin with its distribution, version and hooks, in the order in which they are asked; and what was
-    skipped, and why."""
-    from .plugins import show
-
-    show(style)
-
-
-def main() -> None:
-    """The entry point: errors and warnings are one sentence, without a traceback."""
-    import warnings
-
-    from ..errors import BatchComputeError
-
-    warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
-    try:
-        cli()
-    except BatchComputeError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+    sys.exit(guarded(cli))

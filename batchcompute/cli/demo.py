@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .. import Client, JobDescription, pack
-from ..errors import BatchComputeError
-from .watch import watch
+from .session import Session, command
+
+if TYPE_CHECKING:
+    from .. import JobDescription
 
 END = 10_000
 PACKAGE = "oss://demo/find-prime/worker.tar.gz"
@@ -18,6 +20,8 @@ LOGS = "oss://demo/find-prime/logs/"
 
 def description() -> JobDescription:
     """Task Find with 4 instances, then task Count."""
+    from .. import JobDescription
+
     common = {"PackageUri": PACKAGE, "ImageId": "img-local", "StdoutRedirectPath": LOGS, "StderrRedirectPath": LOGS}
     find = {**common, "ProgramName": "find.py", "ProgramArguments": str(END), "InstanceCount": 4}
     count = {**common, "ProgramName": "count.py"}
@@ -31,9 +35,13 @@ def description() -> JobDescription:
     )
 
 
-def run(endpoint: str) -> None:
-    """Submit, watch, and print the answer. Raises BatchComputeError."""
-    with Client(endpoint) as client:
+@command("demo", examples=["batchcompute demo", "batchcompute demo --endpoint http://127.0.0.1:8888"])
+def demo(session: Session) -> None:
+    """Count the primes below 10,000 with a job of two tasks, and show how it goes. It runs in region local, or in --endpoint."""
+    from .. import BatchComputeError, pack
+    from .watch import watch
+
+    with session.client("local") as client:
         program = pack(Path(__file__).parent / "find_prime")
         client.objects.put(PACKAGE, program)
         click.echo(f"Packed the program, {len(program)} bytes, and uploaded it to {PACKAGE}")

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import replace
 
 import click
 
-from .. import __version__
-from ..builtins import BUILTINS
-from ..configuration import load
-from ..hooks import loading
-from ..hooks.manager import Hooks
+from .output import emit_json
+from .session import Session, command
 
 
-def show(style: str) -> None:
-    """Print as `text` or `json`. A broken plugin is listed, also where `plugins.strict` makes it an error."""
+@command("list", examples=["batchcompute plugin list", "batchcompute plugin list --format json"])
+def show(session: Session) -> None:
+    """Print every plugin with its distribution, version and hooks, in the order in which they are asked; and what was
+    skipped, and why.
+
+    JSON: {plugins: [{name, distribution, version, hooks}], skipped: [{name, distribution, version, why}]}.
+    """
+    from .. import __version__
+    from ..builtins import BUILTINS
+    from ..configuration import load
+    from ..hooks import loading
+    from ..hooks.manager import Hooks
+
     config = load().config
-    config = replace(config, plugins=replace(config.plugins, strict=False))
+    config = replace(config, plugins=replace(config.plugins, strict=False))  # a broken plugin is to be listed
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         hooks = Hooks(config, BUILTINS)
@@ -31,8 +38,8 @@ def show(style: str) -> None:
         text = str(warning.message)
         if not any(name in text for name in hooks.skipped):  # those are listed
             click.echo(f"Warning: {text}", err=True)
-    if style == "json":
-        click.echo(json.dumps({"plugins": used, "skipped": skipped}, indent=2))
+    if session.json:
+        emit_json({"plugins": used, "skipped": skipped})
         return
     for item in used:
         click.echo(f"{item['name']}  ({item['distribution']} {item['version']})")

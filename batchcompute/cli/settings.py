@@ -6,18 +6,23 @@ import json
 
 import click
 
-from ..configuration import load
+from .output import emit_json
+from .session import Session, command
 
 
-def show(style: str) -> None:
-    """Print as `text` or `json`. Raises ConfigError and PluginError."""
+@command("show", examples=["batchcompute config show", "batchcompute --profile work config show --format json"])
+def show(session: Session) -> None:
+    """Print every setting with the file and line, or the variable, that it comes from. Secrets are hidden.
+
+    JSON: a list of {name, value, source}.
+    """
+    from ..configuration import load
+
     ambient = load()
     ambient.hooks()  # plugins declare settings
     settings = ambient.settings()
-    if style == "json":
-        click.echo(
-            json.dumps([{"name": item.name, "value": item.shown, "source": item.source} for item in settings], indent=2)
-        )
+    if session.json:
+        emit_json([{"name": item.name, "value": item.shown, "source": item.source} for item in settings])
         return
     lines = [(f"{item.name} = {json.dumps(item.shown, ensure_ascii=False)}", item.source) for item in settings]
     width = min(60, max(len(line) for line, _ in lines))

@@ -1,0 +1,141 @@
+"""From an error to one sentence on stderr and an exit code.
+
+0    done; with --wait and `job wait`: the job Finished
+1    anything that has no code of its own, such as a file that cannot be read, or "no" as the answer to a question
+2    usage: the command line, a description or a setting is wrong; nothing was sent
+3    the job Failed
+4    the job was Stopped
+5    timeout: the job had not ended in time; it goes on
+6    connection: no answer arrived
+7    the service answered with an error
+130  interrupted by ctrl-C
+141  whoever read the output has gone (as in `| head`)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+ERROR, USAGE, FAILED, STOPPED, TIMEOUT, CONNECTION, SERVICE, INTERRUPTED, PIPE = 1, 2, 3, 4, 5, 6, 7, 130, 141
+
+_CURES = {
+    "NotFoundError": "`batchcompute job list` shows the jobs that are there",
+    "StateConflictError": "`batchcompute job show` tells its state; only Waiting and Running jobs can be stopped, others "
+    "started or deleted",
+    "ThrottlingError": "wait a little, and ask less often",
+    "ConnectError": "`batchcompute doctor` finds out why",
+    "ResponseLostError": "look with `batchcompute job list` before you repeat it",
+    "RequestTimeoutError": "`batchcompute doctor` finds out why",
+    "CredentialsError": "`batchcompute config init` makes a file to put a key into",
+}
+
+
+def guarded(cli: click.Command, args: Sequence[str] | None = None) -> int:
+    """Run a command line and give its exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a locale without our characters is no reason to fail
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
+    session: Any = None
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
+        try:
+            from .session import Session
+
+            session = Session()
+            code = cli.main(args, prog_name="batchcompute", standalone_mode=False, obj=session)
+            sys.stdout.flush()
+            return code if isinstance(code, int) else 0
+        except BrokenPipeError:
+            return _pipe()
+        except (Exception, KeyboardInterrupt) as error:
+            try:
+                return report(error, session)
+            except BrokenPipeError:
+                return _pipe()
+
+
+def report(error: BaseException, session: Any) -> int:
+    """Tell what went wrong, and give the exit code."""
+    if session is not None and session.verbose and not isinstance(error, (click.ClickException, click.Abort)):
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    code = code_of(error)
+    if code == INTERRUPTED or isinstance(error, click.Abort):
+        click.echo("Interrupted." if code == INTERRUPTED else "Nothing was done.", err=True)
+        return code
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return code
+    known = details(error)
+    if session is not None and session.json:
+        click.echo(json.dumps({**known, "exit_code": code}), err=True)
+        return code
+    text = f"Error: {known['error']}"
+    if known["cure"]:
+        text += f"; {known['cure']}"
+    click.echo(text, err=True)
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)
+    return code
+
+
+def details(error: BaseException) -> dict[str, Any]:
+    """{error, cure, field, request_id} of an error, None or "" where there is none."""
+    from ..errors import BatchComputeError, ValidationError
+
+    kind = type(error).__name__
+    problems = error.problems if isinstance(error, ValidationError) else ()
+    known = {
+        "error": str(error),
+        "kind": kind,
+        "cure": _CURES.get(kind, ""),
+        "fields": [problem.path for problem in problems],
+        "request_id": getattr(error, "request_id", ""),
+    }
+    if isinstance(error, click.ClickException):
+        known["error"] = error.format_message()
+    elif isinstance(error, OSError) and not isinstance(error, BatchComputeError):
+        where = f"{error.filename}: " if error.filename else ""
+        known["error"] = f"{where}{error.strerror or error}"
+    elif not isinstance(error, (BatchComputeError, TypeError, ValueError, LookupError)):
+        known["error"] = f"unexpected {kind}: {error}"
+        known["cure"] = "--verbose shows where"
+    elif isinstance(error, KeyError) and not isinstance(error, BatchComputeError):
+        known["error"] = str(error.args[0]) if error.args else kind
+    return known
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code of an error."""
+    from .. import errors
+
+    codes: tuple[tuple[type[BaseException], int], ...] = (
+        (errors.JobFailedError, FAILED),
+        (errors.JobStoppedError, STOPPED),
+        (errors.WaitTimeoutError, TIMEOUT),
+        (errors.TransportError, CONNECTION),
+        (errors.DecodeError, SERVICE),
+        (errors.ClientError, SERVICE),
+        (errors.BatchComputeError, USAGE),
+        (click.UsageError, USAGE),
+        (KeyboardInterrupt, INTERRUPTED),
+        (TypeError, USAGE),
+    )
+    if isinstance(error, click.Abort):
+        interrupted = isinstance(error.__cause__ or error.__context__, KeyboardInterrupt)
+        return INTERRUPTED if interrupted else ERROR
+    return next((code for kind, code in codes if isinstance(error, kind)), ERROR)
+
+
+def _pipe() -> int:
+    """Whoever read us is gone; so that Python does not complain when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return PIPE

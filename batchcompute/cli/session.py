@@ -1,0 +1,169 @@
+"""What every command shares: the global options, which may stand anywhere on the line, and the Client they make."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+FORMATS = ("table", "json")
+_GLOBAL = "global"
+
+
+class Session:
+    """The global options of one run."""
+
+    def __init__(self) -> None:
+        self.endpoint: str | None = None
+        self.format = "table"
+        self.verbose = False
+
+    @property
+    def json(self) -> bool:
+        """Whether a program reads the output."""
+        return self.format == "json"
+
+    def client(self, endpoint: str | None = None) -> Client:
+        """A Client for --endpoint, else `endpoint`, else what the configuration says, else region local."""
+        from ..client import Client
+        from ..configuration import load
+
+        return Client(self.endpoint or endpoint or load().config.endpoint or "local")
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+class Option(click.Option):
+    """A global option: it sets the Session, and is no argument of the command."""
+
+
+def global_options(formats: Sequence[str] = FORMATS) -> list[click.Parameter]:
+    """--endpoint, --profile, --format and --verbose."""
+    where = "A region, a domain or a URL. [default: the configuration's, else local]"
+    return [
+        Option(["--endpoint", "-e"], expose_value=False, callback=_set_endpoint, metavar="WHERE", help=where),
+        Option(
+            ["--profile", "-p"],
+            expose_value=False,
+            is_eager=True,
+            callback=_set_profile,
+            metavar="NAME",
+            help="A profile of the configuration.",
+        ),
+        Option(
+            ["--format"],
+            type=click.Choice(formats),
+            expose_value=False,
+            callback=_set_format,
+            help="table is for people, json for programs. [default: table]",
+        ),
+        Option(
+            ["--verbose", "-v"],
+            is_flag=True,
+            expose_value=False,
+            callback=_set_verbose,
+            help="Show the calls, and the traceback of an error.",
+        ),
+    ]
+
+
+class Command(click.Command):
+    """A command with the global options and examples in its help."""
+
+    def __init__(self, *args: Any, formats: Sequence[str] = FORMATS, examples: Sequence[str] = (), **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.examples = tuple(examples)
+        self.params.extend(global_options(formats))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command's own options, and apart from them those of every command."""
+        for title, wanted in (("Options", False), ("Global options", True)):
+            records = [
+                record
+                for param in self.get_params(ctx)
+                if isinstance(param, Option) is wanted and (record := param.get_help_record(ctx)) is not None
+            ]
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples."""
+        write_examples(self.examples, formatter)
+
+
+def write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:
+    """As they are typed, never wrapped."""
+    if examples:
+        with formatter.section("Examples"):
+            for example in examples:
+                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+
+
+def command(
+    name: str, *, examples: Sequence[str] = (), formats: Sequence[str] = FORMATS
+) -> Callable[[Callable[..., Any]], Command]:
+    """Makes a function a command of that name. Its first argument is the Session; the others are its click parameters."""
+
+    def make(function: Callable[..., Any]) -> Command:
+        return click.command(name, cls=Command, formats=formats, examples=examples)(pass_session(function))
+
+    return make
+
+
+def _session(ctx: click.Context) -> Session:
+    return ctx.ensure_object(Session)
+
+
+def _set_endpoint(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        _session(ctx).endpoint = value
+
+
+def _set_format(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        _session(ctx).format = value
+
+
+def _set_profile(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """What chooses a profile is a variable, here for the time of the command."""
+    if value is None or ctx.resilient_parsing:
+        return
+    name = "BATCHCOMPUTE_PROFILE"
+    before = os.environ.get(name)
+    os.environ[name] = value
+
+    def back() -> None:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
+
+    ctx.call_on_close(back)
+
+
+def _set_verbose(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    session = _session(ctx)
+    if not value or session.verbose or ctx.resilient_parsing:
+        return
+    import logging
+
+    session.verbose = True
+    logger = logging.getLogger("batchcompute")
+    handler = logging.StreamHandler(sys.stderr)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+    def back() -> None:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+    ctx.call_on_close(back)

@@ -1,0 +1,23 @@
+"""Every built-in command by noun and verb, and where it is. Nothing is imported for a help but what it shows.
+
+A command is a `click.Command` (made with `cli.session.command`) named `module:attribute`, in this package.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One line of `batchcompute --help`: a command, or a noun with its verbs."""
+
+    summary: str
+    command: str = ""
+    verbs: dict[str, str] = {}  # noqa: RUF012  # never changed
+
+
+COMMANDS: dict[str, Entry] = {
+    "config": Entry("The settings that a client finds.", verbs={"show": "settings:show"}),
+    "demo": Entry("Count the primes below 10,000 with a job of two tasks.", "demo:demo"),
+    "plugin": Entry("What extends the SDK here.", verbs={"list": "plugins:show"}),
+}
