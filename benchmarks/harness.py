@@ -13,11 +13,28 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
+from enum import Enum
+
+
+class Comparison(Enum):
+    """What is put beside the target, of one round of ours and one of the floor."""
+
+    TIMES = "<"
+    """How many times the floor's."""
+    RATE = ">="
+    """Which part of the floor's rate is reached."""
+    EXTRA = "< +"
+    """What comes on top of the floor's."""
+
+    def of(self, ours: float, floor: float) -> float:
+        if self is Comparison.EXTRA:
+            return ours - floor
+        return floor / ours if self is Comparison.RATE else ours / floor
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One round each of ours and of the floor: both answer CPU seconds for one unit of work."""
+    """One round each of ours and of the floor: both answer seconds (of CPU, unless said) for one unit of work."""
 
     ours: Callable[[], float]
     floor: Callable[[], float]
@@ -27,8 +44,8 @@ class Pair:
 class Benchmark:
     """One measurement. `open` (given: whether to be quick) sets the stage and cleans up after it.
 
-    `target` is the ratio to stay below; `peers` are the ratios of others to the same floor, as the project's
-    issue names them: they were measured elsewhere.
+    `target` is for what `compare` makes of a round; `peers` are the ratios of others to the same floor, as the
+    project's issue names them: they were measured elsewhere. `show` is for the figures of both sides.
     """
 
     name: str
@@ -39,6 +56,8 @@ class Benchmark:
     peers: Mapping[str, float] = field(default_factory=dict)
     rounds: int = 15
     quick_rounds: int = 3
+    compare: Comparison = Comparison.TIMES
+    show: Callable[[float], str] = lambda seconds: shown(seconds)
 
 
 @dataclass(frozen=True)
@@ -55,13 +74,17 @@ class Result:
     target: float
     rounds: int
     peers: Mapping[str, float]
+    compare: Comparison = Comparison.TIMES
+    show: Callable[[float], str] = lambda seconds: shown(seconds)
 
     @property
     def met(self) -> bool:
-        return self.ratio < self.target
+        return self.ratio >= self.target if self.compare is Comparison.RATE else self.ratio < self.target
 
     def as_json(self) -> dict[str, object]:
-        return {**asdict(self), "met": self.met}
+        values = asdict(self)
+        del values["show"]
+        return {**values, "compare": self.compare.name.lower(), "met": self.met}
 
 
 def measure(benchmark: Benchmark, quick: bool) -> Result:
@@ -75,7 +98,7 @@ def measure(benchmark: Benchmark, quick: bool) -> Result:
             sides = [(ours, pair.ours), (floor, pair.floor)]
             for seen, side in sides if number % 2 == 0 else reversed(sides):
                 seen.append(side())
-    ratios = sorted(one / other for one, other in zip(ours, floor, strict=True))
+    ratios = sorted(map(benchmark.compare.of, ours, floor))
     quarter = len(ratios) // 4
     return Result(
         benchmark.name,
@@ -88,6 +111,8 @@ def measure(benchmark: Benchmark, quick: bool) -> Result:
         benchmark.target,
         rounds,
         benchmark.peers,
+        benchmark.compare,
+        benchmark.show,
     )
 
 
@@ -124,12 +149,18 @@ HEADER = f"{'benchmark':<22} {'ours':>10} {'floor':>10}   {'RATIO':>6} {'(middle
 
 def line(result: Result) -> str:
     """A result as one line of the table under HEADER."""
-    spread = f"({result.lowest:.2f}-{result.highest:.2f})"
+
+    def compared(value: float) -> str:
+        return result.show(value) if result.compare is Comparison.EXTRA else f"{value:.2f}"
+
+    spread = f"({compared(result.lowest)}-{compared(result.highest)})"
+    target = result.show(result.target) if result.compare is Comparison.EXTRA else f"{result.target:g}"
     verdict = "ok" if result.met else "MISSED"
     peers = ", ".join(f"{name} {ratio:g}" for name, ratio in result.peers.items())
     return (
-        f"{result.name:<22} {shown(result.ours):>10} {shown(result.floor):>10}   {result.ratio:>6.2f} {spread:<15} "
-        f"{f'<{result.target:g}':>6}  {verdict:<6}  per {result.unit}; peers: {peers or 'none named'}"
+        f"{result.name:<22} {result.show(result.ours):>10} {result.show(result.floor):>10}   "
+        f"{compared(result.ratio):>6} {spread:<15} {result.compare.value + target:>6}  {verdict:<6}  "
+        f"per {result.unit}; peers: {peers or 'none named'}"
     )
 
 

@@ -1,11 +1,20 @@
 """All benchmarks, in the order in which they run. A new one is a module with a BENCHMARK, listed here.
 
-Those of the service (jobs per second, time from submission to the first instance) have their place at the end.
+Those of the service are at the end: they take longest.
 """
 
 from __future__ import annotations
 
-from . import bench_create_job, bench_embedding, bench_get_job, bench_lists, bench_start
+from . import (
+    bench_create_job,
+    bench_embedding,
+    bench_get_job,
+    bench_lists,
+    bench_service_jobs,
+    bench_service_latency,
+    bench_service_lists,
+    bench_start,
+)
 from .harness import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -19,6 +28,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         bench_start.BENCHMARK,
         bench_embedding.OBSERVERS,
         bench_embedding.CLIENT,
-        # the service's go here
+        bench_service_jobs.INSTANCES,
+        bench_service_jobs.FAN,
+        bench_service_jobs.GRAPH,
+        bench_service_latency.BENCHMARK,
+        bench_service_lists.BENCHMARK,
+        bench_service_jobs.MEMORY,
     )
 }
