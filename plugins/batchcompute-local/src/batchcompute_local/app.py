@@ -13,10 +13,8 @@ from email.utils import formatdate
 from functools import partial
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from batchcompute_local import idempotency
@@ -35,7 +33,10 @@ Operation = Callable[[int], Any]
 
 
 class Front:
-    """One endpoint for every path. `status` answers the unsigned `GET /-/status`; None where that must not be seen."""
+    """The ASGI application: one endpoint for every path, whatever is in it.
+
+    `status` answers the unsigned `GET /-/status`; None where that must not be seen.
+    """
 
     def __init__(
         self,
@@ -50,11 +51,6 @@ class Front:
         self._authenticator = authenticator
         self._settings = settings
         self._status = status
-
-    @property
-    def app(self) -> Starlette:
-        """The ASGI application."""
-        return Starlette(routes=[Route("/{path:path}", self)])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever it is."""

@@ -69,7 +69,7 @@ class _Server(uvicorn.Server):
 
 def _config(front: Front) -> uvicorn.Config:
     return uvicorn.Config(
-        front.app,
+        front,
         log_config=None,
         access_log=False,
         lifespan="off",
