@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from .containers import CheckedDict, NamesDict, StringDict
 from .errors import did_you_mean
-from .fields import CheckedDict, Count, DictOf, Flag, NamesDict, Nested, Number, OptionalNumber, StringDict, Text, build
+from .fields import Count, DictOf, Flag, Nested, Number, OptionalNumber, Text, build
 from .jsonizable import Writable
 
 

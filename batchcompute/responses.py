@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, SupportsIndex, overload
 
+from .containers import E, LazyList
 from .errors import FieldError, did_you_mean
-from .fields import E, Items, LazyList, Number, State, Text, Time
-from .jsonizable import Jsonizable, Origin, Record
+from .fields import Items, Number, State, Text, Time
+from .jsonizable import Jsonizable, Record
+from .properties import Origin
 from .resources import JobDescription
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..errors import ClientError, DecodeError, client_error
 from ..hooks import ResponseContext, hookimpl
-from ..jsonizable import Origin
 from ..operations import Answer
+from ..properties import Origin
 from ..responses import (
     ActionResponse,
     CreateResponse,

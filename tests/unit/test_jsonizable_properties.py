@@ -23,7 +23,8 @@ from batchcompute import (
     TaskDescription,
     UnknownPropertyWarning,
 )
-from batchcompute.jsonizable import Jsonizable, Origin
+from batchcompute.jsonizable import Jsonizable
+from batchcompute.properties import Origin
 from batchcompute.responses import JobDescriptionResponse, JobResponse
 
 CLASSES: list[type[Jsonizable]] = [

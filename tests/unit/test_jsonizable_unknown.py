@@ -12,7 +12,7 @@ import pytest
 
 import batchcompute
 from batchcompute import Job, JobDescription, Task, TaskDag, TaskDescription, UnknownPropertyWarning
-from batchcompute.jsonizable import Origin
+from batchcompute.properties import Origin
 from batchcompute.responses import JobDescriptionResponse, JobResponse
 
 DAG = {"TaskDescMap": {"A": {"Timeout": 5}, "B": {}}, "Dependencies": {"A": ["B"]}}

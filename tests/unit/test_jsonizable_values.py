@@ -22,7 +22,8 @@ from batchcompute import (
     TaskDag,
     TaskDescription,
 )
-from batchcompute.jsonizable import Origin, Record
+from batchcompute.jsonizable import Record
+from batchcompute.properties import Origin
 from batchcompute.responses import GetResponse, JobDescriptionResponse, JobResponse
 
 TASK = {"ProgramName": "a.py", "EnvironmentVariables": {"A": ""}, "InstanceCount": 3}

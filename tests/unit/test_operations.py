@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from batchcompute import Client, CreateResponse, Job, JobDescription, ListResponse
-from batchcompute.jsonizable import Origin
 from batchcompute.operations import OPERATIONS
+from batchcompute.properties import Origin
 from batchcompute.responses import JobDescriptionResponse, JobResponse
 
 CALLS: dict[str, tuple[Callable[[Client], Any], str, str, bytes]] = {
