@@ -1,11 +1,13 @@
 """What plugins are written against: the marker `hookimpl`, the hooks' contexts and the protocols of their answers."""
 
 from ..config import Section
+from ..findings import Finding
 from .contexts import (
     AttemptContext,
     CallContext,
     CallResult,
     Clock,
+    DiagnosisContext,
     LogContext,
     RegistrationContext,
     ResponseContext,
@@ -27,6 +29,8 @@ __all__ = [
     "CallResult",
     "Clock",
     "CredentialProvider",
+    "DiagnosisContext",
+    "Finding",
     "LogContext",
     "ObjectStore",
     "RegistrationContext",

@@ -92,6 +92,14 @@ class CallResult:
 
 
 @dataclass(frozen=True, slots=True)
+class DiagnosisContext:
+    """`batchcompute doctor` looks at a region."""
+
+    region: Region
+    config: Config
+
+
+@dataclass(frozen=True, slots=True)
 class ValidationContext:
     """A description that is about to be sent to a region."""
 

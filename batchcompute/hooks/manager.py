@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from ..config import Config, Section
 from ..credentials import Credentials
 from ..errors import ConfigError, PluginError, Problem, did_you_mean
+from ..findings import Finding
 from ..regions import Region
 from ..wire import Endpoint
 from .contexts import (
@@ -18,6 +19,7 @@ from .contexts import (
     CallContext,
     CallResult,
     Clock,
+    DiagnosisContext,
     LogContext,
     RegistrationContext,
     ResponseContext,
@@ -136,6 +138,13 @@ class Hooks:
     def commands(self) -> dict[str, click.Command]:
         """Every command for the command line, by name."""
         return {item.name: item for item in self._candidates("register_commands")}
+
+    def diagnose(self, ctx: DiagnosisContext) -> list[Finding]:
+        """What plugins tell of a region."""
+        found = [item for answer in self._manager.hook.diagnose(ctx=ctx) for item in answer or ()]
+        if not all(isinstance(item, Finding) for item in found):
+            raise PluginError("diagnose: a plugin answered something that is no Finding")
+        return found
 
     def _candidates(self, hook: str) -> list[Any]:
         found: dict[str, Any] = {}

@@ -13,6 +13,7 @@ import pluggy
 from ..config import Section, TransportConfig
 from ..credentials import Credentials
 from ..errors import Problem
+from ..findings import Finding
 from ..regions import Region
 from ..wire import Endpoint, Request, Response
 from .contexts import (
@@ -20,6 +21,7 @@ from .contexts import (
     CallContext,
     CallResult,
     Clock,
+    DiagnosisContext,
     LogContext,
     RegistrationContext,
     ResponseContext,
@@ -122,6 +124,11 @@ def register_settings(ctx: RegistrationContext) -> Iterable[Section]:  # type: i
 @hookspec
 def register_commands(ctx: RegistrationContext) -> Iterable[click.Command]:  # type: ignore[empty-body]
     """Commands for the `batchcompute` command line; once per process."""
+
+
+@hookspec
+def diagnose(ctx: DiagnosisContext) -> Iterable[Finding]:  # type: ignore[empty-body]
+    """What `batchcompute doctor` should tell of a region; once per run, after a first call was tried."""
 
 
 # --- decisions: the first answer that is not None is used; None declines --------------------------------------------

@@ -15,6 +15,8 @@ from batchcompute.credentials import Credentials
 from batchcompute.hooks import (
     CallContext,
     CredentialProvider,
+    DiagnosisContext,
+    Finding,
     LogContext,
     ObjectStore,
     RegistrationContext,
@@ -74,6 +76,17 @@ def register_commands(ctx: RegistrationContext) -> Iterable[click.Command]:
     from batchcompute_local.commands import local, serve
 
     return (serve, local)
+
+
+@hookimpl
+def diagnose(ctx: DiagnosisContext) -> Iterable[Finding]:
+    """The service, its storage and its interpreters; nothing for other regions."""
+    if ctx.region.transport != NAME:
+        return ()
+    from batchcompute_local.diagnosis import findings
+    from batchcompute_local.paths import Layout
+
+    return findings(Layout.at(_data_dir()))
 
 
 @hookimpl
