@@ -79,15 +79,17 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP is answered as other errors are."""
+        is_head = False
         if self.cycle is not None and not self.cycle.response_complete:
+            is_head = self.scope["method"] == "HEAD"
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             request_id = new_request_id()
-            headers = answer_headers(request_id) | {"Connection": "close"}
             body = error_body(ServiceError(400, "InvalidRequest", msg), request_id)
+            headers = answer_headers(request_id) | {"Connection": "close", "Content-Length": str(len(body))}
             head = h11.Response(status_code=400, headers=list(headers.items()), reason=b"Bad Request")
-            for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+            for event in (head, h11.Data(data=b"" if is_head else body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
