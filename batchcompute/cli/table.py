@@ -17,6 +17,7 @@ class Entry(NamedTuple):
 
 
 COMMANDS: dict[str, Entry] = {
+    "completion": Entry("Make bash, zsh or fish complete what you type.", "completion:completion"),
     "config": Entry("The settings that a client finds.", verbs={"show": "settings:show"}),
     "demo": Entry("Count the primes below 10,000 with a job of two tasks.", "demo:demo"),
     "doctor": Entry("Look for what could go wrong, and say how to mend it.", "doctor:doctor"),

@@ -1,0 +1,77 @@
+"""`batchcompute completion`: what the Tab key knows, by click's own mechanism; job ids and task names come from the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from .session import Session, command
+
+if TYPE_CHECKING:
+    from .. import Client
+
+_SECONDS = 3.0
+_MOST = 50
+_SHELLS = ("bash", "zsh", "fish")
+_EXAMPLES = (
+    """eval "$(batchcompute completion bash)"                                         # in ~/.bashrc""",
+    """eval "$(batchcompute completion zsh)"                                          # in ~/.zshrc""",
+    """batchcompute completion fish > ~/.config/fish/completions/batchcompute.fish    # once""",
+)
+
+
+@command("completion", examples=_EXAMPLES)
+@click.argument("shell", type=click.Choice(_SHELLS))
+def completion(session: Session, shell: str) -> None:
+    """Print the script that makes SHELL complete commands, options, job ids and task names."""
+    from . import cli
+
+    found = get_completion_class(shell)
+    assert found is not None, shell  # noqa: S101  # the choices are click's own
+    script = found(cli, {}, "batchcompute", "_BATCHCOMPUTE_COMPLETE").source()
+    if session.json:
+        from .output import emit_json
+
+        emit_json({"shell": shell, "script": script})
+    else:
+        click.echo(script)
+
+
+def jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The ids that begin with `incomplete`, the newest first; for an argument's `shell_complete`."""
+    with _asking(ctx) as client:
+        found = [job for job in client.list_jobs(timeout=_SECONDS) if job.JobId.startswith(incomplete)]
+        found.sort(key=lambda job: (job.CreateTime, job.JobId), reverse=True)
+        return [CompletionItem(job.JobId, help=f"{job.JobName} {job.State}") for job in found[:_MOST]]
+    return []
+
+
+def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The task names of the job that stands before it on the line."""
+    job_id = ctx.params.get("job")
+    if not isinstance(job_id, str):
+        return []
+    with _asking(ctx) as client:
+        dag = client.get_job_description(job_id, timeout=_SECONDS).TaskDag
+        return [CompletionItem(name) for name in dag.TaskDescMap if name.startswith(incomplete)]
+    return []
+
+
+@contextmanager
+def _asking(ctx: click.Context) -> Iterator[Client]:
+    """A Client; what goes wrong is not shown in the middle of a line that somebody types."""
+    import warnings
+
+    from ..errors import BatchComputeError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with ctx.ensure_object(Session).client() as client:
+                yield client
+        except (BatchComputeError, LookupError, OSError, TypeError, ValueError):
+            pass
