@@ -30,10 +30,12 @@ class State(IntEnum):
     @property
     def job_word(self) -> str:
         """How a job's state is spelt on the wire: as its name, but `Terminated` for Finished (facts 1.6)."""
-        return "Terminated" if self is State.FINISHED else self.title
+        return _JOB_WORDS[self]
 
 
 WAITING, RUNNING, FINISHED, FAILED, STOPPED = State.WAITING, State.RUNNING, State.FINISHED, State.FAILED, State.STOPPED
+
+_JOB_WORDS = {state: "Terminated" if state is FINISHED else state.title for state in State}
 
 ENDED = frozenset({FINISHED, FAILED, STOPPED})
 

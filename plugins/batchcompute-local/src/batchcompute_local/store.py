@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from batchcompute_local.executors.base import Exited
 from batchcompute_local.model import Changes, Instance, Job, StoredAnswer, Task, parse_attempt
@@ -63,6 +64,9 @@ _UPDATE_LATE = (
     "UPDATE instances SET worker_started = ?, worker_ended = ?, exit_code = ?, signal = ?, reason = ?, host = ?"
     " WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND task = ? AND number = ? AND attempt = ? AND state = 5"
 )
+
+_STATES = tuple(State)
+"""By number."""
 
 
 def _upsert(table: str, key: str, columns: str) -> str:
@@ -198,11 +202,11 @@ def _job_row(job: Job) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _job(row: tuple[object, ...]) -> Job:
+def _job(row: tuple[Any, ...]) -> Job:
     seq, job_id, owner, name, description, priority, created, state, started, ended, total_time, *counts = row
     return Job(
-        seq, job_id, owner, name, description, priority, created, State(state), started, ended, total_time,  # type: ignore[arg-type]
-        Counts(*counts[:5]), Counts(*counts[5:]),  # type: ignore[arg-type]
+        seq, job_id, owner, name, description, priority, created, _STATES[state], started, ended, total_time,
+        Counts._make(counts[:5]), Counts._make(counts[5:]),
     )  # fmt: skip
 
 
