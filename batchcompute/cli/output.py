@@ -11,18 +11,25 @@ import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from .dag import Line
+
 Row = Mapping[str, Any]
+Column = str | tuple[str, Callable[[Row], Any]]
+"""The title of a column; with a function, what stands in it is made from the row."""
+Piece = tuple[str, str | None]
+"""A text, and the state whose colour it has."""
 COLOURS = {"Finished": "green", "Running": "cyan", "Failed": "red", "Stopped": "yellow", "Waiting": "white"}
 _GAP = "  "
 _SMALLEST = 6
 
 
-def emit(rows: Iterable[Row], columns: Mapping[str, str], fmt: str, empty: str = "") -> None:
+def emit(rows: Iterable[Row], columns: Mapping[str, Column], fmt: str, empty: str = "") -> None:
     """Print rows: as JSON all of them in full; as a table those `columns`, by their titles.
 
     empty: what to tell people on stderr when there is nothing to show.
@@ -47,26 +54,59 @@ def say(text: str, colour: str | None = None) -> None:
     click.echo(styled(text, colour, sys.stderr), err=True)
 
 
-def table(rows: Sequence[Row], columns: Mapping[str, str]) -> list[str]:
+def table(rows: Sequence[Row], columns: Mapping[str, Column]) -> list[str]:
     """The lines of a table: titles, then rows; numbers stand right."""
-    cells = [[shown(row.get(key)) for key in columns] for row in rows]
-    right = [all(isinstance(row.get(key), (int, float)) for row in rows) for key in columns]
-    titles = list(columns.values())
+    titles = [column if isinstance(column, str) else column[0] for column in columns.values()]
+    values = [
+        [row.get(key) if isinstance(column, str) else column[1](row) for key, column in columns.items()] for row in rows
+    ]
+    cells = [[shown(value) for value in row] for row in values]
+    right = [all(isinstance(value, (int, float)) for value in column) for column in zip(*values, strict=True)]
     widths = [max(width(text) for text in column) for column in zip(titles, *cells, strict=True)]
     widths = _fitted(widths, terminal_width())
-    lines = [_line(titles, titles, widths, right)]
-    lines += [_line(texts, texts, widths, right) for texts in cells]
-    return lines
+    return [_cells(texts, widths, right) for texts in (titles, *cells)]
 
 
-def _line(texts: Sequence[str], words: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+def _cells(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
     parts = []
     for number, text in enumerate(texts):
         cut = clip(text, widths[number])
         space = " " * (widths[number] - width(cut))
-        coloured = styled(cut, COLOURS.get(words[number]))
+        coloured = styled(cut, COLOURS.get(text))
         parts.append(space + coloured if right[number] else coloured + space)
     return _GAP.join(parts).rstrip()
+
+
+def line(*pieces: Piece) -> None:
+    """Print one line, cut to the terminal."""
+    left = terminal_width() or sys.maxsize
+    text = ""
+    for piece, state in pieces:
+        cut = clip(plain(piece), left)
+        left -= width(cut)
+        text += styled(cut, COLOURS.get(state or ""))
+    click.echo(text.rstrip())
+
+
+def graph(lines: Sequence[Line]) -> None:
+    """Print a drawing of tasks with their names, states and texts beside it."""
+    nodes = [one.node for one in lines if one.node is not None]
+    wide = max((width(one.graph) for one in lines), default=0)
+    names = max((width(plain(node.name)) for node in nodes), default=0)
+    states = max((len(node.state) for node in nodes), default=0)
+    for one in lines:
+        if one.node is None:
+            line((one.graph, None))
+            continue
+        node = one.node
+        name = plain(node.name)
+        after = f"  after {', '.join(one.after)}" if one.after else ""
+        line(
+            (one.graph + " " * (wide - width(one.graph) + 2), None),
+            (name + " " * (names - width(name) + 2), None),
+            (f"{node.state:<{states}}" + ("  " if states else ""), node.state),
+            (node.text + after, None),
+        )
 
 
 def _fitted(widths: list[int], limit: int | None) -> list[int]:
@@ -108,6 +148,8 @@ def clip(text: str, limit: int) -> str:
     """A text of at most `limit` cells."""
     if width(text) <= limit:
         return text
+    if limit < 1:
+        return ""
     mark = "…" if utf8() else "~"
     while width(text) > limit - 1:
         text = text[:-1]
@@ -143,12 +185,20 @@ def when(seconds: int) -> str | None:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
 
 
+def since(begin: str | None, end: str | None = None) -> str:
+    """The time from one ISO time to another, or until now; '-' when it has not begun."""
+    import datetime
+
+    if begin is None:
+        return "-"
+    until = datetime.datetime.fromisoformat(end) if end else datetime.datetime.now(datetime.UTC)
+    return duration(max(0.0, (until - datetime.datetime.fromisoformat(begin)).total_seconds()))
+
+
 def duration(seconds: float) -> str:
-    """A time span as people say it: 0.4s, 12s, 3m 04s, 2h 05m, 3d 04h."""
-    if seconds < 10:
-        return f"{seconds:.1f}s" if seconds != int(seconds) else f"{int(seconds)}s"
+    """A time span as people say it: 12s, 3m 04s, 2h 05m, 3d 04h."""
     whole = int(seconds)
-    for big, small, per, sub in (("d", "h", 86400, 3600), ("h", "m", 3600, 60), ("m", "s", 60, 1)):
-        if whole >= per:
-            return f"{whole // per}{big} {whole % per // sub:02}{small}"
+    for big, small, size, part in (("d", "h", 86400, 3600), ("h", "m", 3600, 60), ("m", "s", 60, 1)):
+        if whole >= size:
+            return f"{whole // size}{big} {whole % size // part:02}{small}"
     return f"{whole}s"

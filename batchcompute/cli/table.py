@@ -21,5 +21,15 @@ COMMANDS: dict[str, Entry] = {
     "config": Entry("The settings that a client finds.", verbs={"show": "settings:show"}),
     "demo": Entry("Count the primes below 10,000 with a job of two tasks.", "demo:demo"),
     "doctor": Entry("Look for what could go wrong, and say how to mend it.", "doctor:doctor"),
+    "job": Entry(
+        "Jobs: submit and follow them, see and change them.",
+        verbs={
+            "list": "jobs:list_",
+            "show": "jobs:show",
+            "describe": "jobs:describe",
+            "wait": "jobs:wait",
+            "logs": "logs:logs",
+        },
+    ),
     "plugin": Entry("What extends the SDK here.", verbs={"list": "plugins:show"}),
 }

@@ -1,0 +1,74 @@
+"""Which job is meant: a whole id, a part of one that only it has, or `last`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..client import Client
+    from ..responses import Job
+
+LAST = "last"
+_WHOLE = re.compile(r"job-[0-9A-Fa-f]{32}")
+_SHOWN = 5
+
+
+class JobType(click.types.StringParamType):
+    """The id of a job, or what stands for one (see `find_jobs`)."""
+
+    name = "job"
+
+
+def job_argument(several: bool = False) -> Callable[[Any], Any]:
+    """The argument JOB, or JOB... for `several`."""
+    if several:
+        return click.argument("jobs", metavar="JOB...", type=JobType(), nargs=-1, required=True)
+    return click.argument("job", metavar="JOB", type=JobType())
+
+
+def find_job(client: Client, text: str) -> str:
+    """The id of the job that `text` stands for. Raises UsageError."""
+    return find_jobs(client, [text])[0]
+
+
+def find_jobs(client: Client, texts: Sequence[str]) -> list[str]:
+    """The ids of the jobs that words stand for, each once: an id, its beginning or its end, or `last`, the newest job.
+
+    Raises UsageError for what stands for no job, or for several.
+    """
+    if all(_WHOLE.fullmatch(text) for text in texts):
+        return list(dict.fromkeys(texts))
+    jobs = newest_first(client.list_jobs())
+    return list(dict.fromkeys(_find(jobs, text) for text in texts))
+
+
+def newest_first(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs, the one that was created last before all others."""
+    return sorted(jobs, key=lambda job: (job.CreateTime, job.JobId), reverse=True)
+
+
+def _find(jobs: Sequence[Job], text: str) -> str:
+    if _WHOLE.fullmatch(text):
+        return text
+    if text == LAST:
+        if not jobs:
+            raise click.UsageError("there is no job yet, so none is the last one")
+        return jobs[0].JobId
+    wanted = text.lower()
+    ids = [job.JobId for job in jobs]
+    if text in ids:
+        return text
+    found = [one for one in ids if one.lower().removeprefix("job-").startswith(wanted.removeprefix("job-"))]
+    found += [one for one in ids if one.lower().endswith(wanted) and one not in found]
+    if len(found) == 1:
+        return found[0]
+    if found and wanted.removeprefix("job-"):
+        some = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+        raise click.UsageError(f"{text!r} stands for {len(found)} jobs: {some}; write more of the id")
+    raise click.UsageError(
+        f"there is no job {text!r}; `batchcompute job list` shows the jobs, and `last` is the newest"
+    )
