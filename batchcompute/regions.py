@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -45,7 +45,7 @@ class Ranges:
     instance_count: Range = Range(1)
     cpu: Range = Range(800, 2400)
     memory: Range = Range(2000, 65536)
-    program_types: tuple[str, ...] = ("python", "php")
+    program_types: Collection[str] = ("python", "php")
     optional: frozenset[str] = frozenset()
     source: str = "reference section 2.1"
 

@@ -47,7 +47,7 @@ class Front:
     ) -> None:
         self.last_request = time.monotonic()
         self._engine = engine
-        self._service = Service(engine)
+        self._service = Service(engine, settings.images)
         self._authenticator = authenticator
         self._settings = settings
         self._status = status

@@ -21,6 +21,7 @@ from typing import Any
 
 from batchcompute_local import procs
 from batchcompute_local.journal import Record
+from batchcompute_local.lastline import write_last_line
 
 _POLL_SECONDS = 0.005
 PATIENCE_SECONDS = 0.25
@@ -33,8 +34,7 @@ _DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 class _Child:
     record: Record = field(repr=False)
     pid: int
-    cwd: str
-    grace: float
+    order: dict[str, Any] = field(repr=False)
     deadline: float
     kill_at: float | None = None
     asked: str = ""
@@ -118,7 +118,7 @@ class Children:
             "time": time.time(),
             "host": self._host,
         }
-        child = _Child(record, pid, order["cwd"], order["grace"], time.monotonic() + order["timeout"])
+        child = _Child(record, pid, order, time.monotonic() + order["timeout"])
         self._all[attempt] = self._by_pid[pid] = child
         return record
 
@@ -149,7 +149,7 @@ class Children:
                 self._terminate(child, "timeout")
             elif child.kill_at is not None and now >= child.kill_at:
                 _signal_group(child.pid, signal.SIGKILL)
-                child.kill_at = now + child.grace + 1.0
+                child.kill_at = now + child.order["grace"] + 1.0
         over, self._failed = self._failed, []
         if self._ending:
             strays = self._strays()
@@ -187,15 +187,15 @@ class Children:
     def _terminate(child: _Child, why: str) -> None:
         if child.kill_at is None and child.status is None:
             child.asked = why
-            child.kill_at = time.monotonic() + child.grace
+            child.kill_at = time.monotonic() + child.order["grace"]
             _signal_group(child.pid, signal.SIGTERM)
             _signal_group(child.pid, signal.SIGCONT)
 
     def _exit_record(self, child: _Child) -> Record:
         code = os.waitstatus_to_exitcode(child.status or 0)
-        return self._exited(
+        record = self._exited(
             child.record["attempt"],
-            child.cwd,
+            child.order["cwd"],
             code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             reason={"timeout": "ran longer than Timeout allows", "stopped": "stopped"}.get(child.asked, ""),
@@ -203,6 +203,8 @@ class Children:
             started=child.record["time"],
             ended=child.ended,
         )
+        write_last_line(child.order["stderr"], record, child.order["timeout"])
+        return record
 
     def _exited(self, attempt: str, cwd: str, reason: str, **known: Any) -> Record:
         blank: Record = {"code": None, "signal": None, "timed_out": False, "started": 0.0, "ended": time.time()}

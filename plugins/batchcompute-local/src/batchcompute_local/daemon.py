@@ -184,12 +184,14 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
 def _engine(layout: Layout, settings: Settings) -> Engine:
     from batchcompute_local.capacity import Capacity
     from batchcompute_local.engine import Engine
-    from batchcompute_local.executors.process import ProcessExecutor
+    from batchcompute_local.extensions import make_executor
+    from batchcompute_local.specs import ExecutorContext
     from batchcompute_local.store import Store
 
     store = Store(layout.database)
-    executor = ProcessExecutor(layout, settings, store.prefix, lambda job: store.summary(job) is not None)
-    return Engine(store, executor, settings.slots, capacity=Capacity(settings.cpu, settings.memory))
+    options = settings.executors.get(settings.executor, {})
+    context = ExecutorContext(layout, settings, store.prefix, lambda job: store.summary(job) is not None, options)
+    return Engine(store, make_executor(context), settings.slots, capacity=Capacity(settings.cpu, settings.memory))
 
 
 def _recover(engine: Engine, failure: list[BaseException]) -> None:

@@ -9,32 +9,23 @@ from typing import Any
 from batchcompute.errors import JsonError
 from batchcompute.resources import JobDescription, TaskDescription
 from batchcompute.validation import check_job, find_cycle
+from batchcompute_local.checks import check_here
 from batchcompute_local.errors import ServiceError, invalid
-from batchcompute_local.plan import DEFAULT_TIMEOUT, LOCAL_IMAGE, JobPlan, TaskSpec, build_plan
+from batchcompute_local.plan import DEFAULT_TIMEOUT, LOCAL_IMAGE, JobPlan, build_plan
 from batchcompute_local.ranges import LOCAL_RANGES
 from batchcompute_local.settings import Settings
-from batchcompute_local.storage import UriError, split_uri
 
 
 def read_description(body: bytes, settings: Settings) -> JobPlan:
     """The plan for a description as sent, defaults filled in. Raises ServiceError 400 (facts 2.11)."""
     description = _parse(body)
     dag = description.TaskDag
-    problems = check_job(description, LOCAL_RANGES)
     if find_cycle(dag.Dependencies):
         raise ServiceError(400, "BadDAG", "It is a cyclic dag.")
+    problems = [*check_job(description, LOCAL_RANGES), *check_here(description, settings)]
     if problems:
         raise invalid(problems[0].path, "; ".join(str(problem) for problem in problems[:20]))
-    if len(dag.TaskDescMap) > settings.max_tasks:
-        raise invalid("TaskDag.TaskDescMap", f"At most {settings.max_tasks} tasks are allowed.")
-    for name, task in dag.TaskDescMap.items():
-        _check_local(f"TaskDag.TaskDescMap.{name}", task)
-    plan = build_plan(_view(description))
-    if sum(task.instance_count for task in plan.tasks) > settings.max_instances:
-        raise invalid("InstanceCount", f"At most {settings.max_instances} instances are allowed in one job.")
-    for spec in plan.tasks:
-        _check_texts(spec)
-    return plan
+    return build_plan(_view(description))
 
 
 def _parse(body: bytes) -> JobDescription:
@@ -54,33 +45,6 @@ def _parse(body: bytes) -> JobDescription:
         return JobDescription.from_wire(data)
     except (TypeError, JsonError) as error:
         raise invalid(str(error).partition(":")[0], str(error)) from None
-
-
-def _check_local(path: str, task: TaskDescription) -> None:
-    if task.ImageId and not task.ImageId.startswith("img-"):
-        raise invalid(f"{path}.ImageId", "It must begin with img-.")
-    if task.OssMapping:
-        raise invalid(f"{path}.OssMapping", f"The local region has no mappings yet; read {_OSS_ROOT} instead.")
-    for uri in ("PackageUri", "StdoutRedirectPath", "StderrRedirectPath"):
-        if task[uri]:
-            try:
-                split_uri(task[uri])
-            except UriError as problem:
-                raise invalid(f"{path}.{uri}", f"{problem}.") from None
-    if task.PackageUri.endswith("/"):
-        raise invalid(f"{path}.PackageUri", "It must name an object, not a folder.")
-    for name in task.EnvironmentVariables:
-        if not name or "=" in name:
-            raise invalid(f"{path}.EnvironmentVariables", "A name must not be empty and must not contain '='.")
-
-
-_OSS_ROOT = "$BATCHCOMPUTE_OSS_ROOT/bucket/key"
-
-
-def _check_texts(spec: TaskSpec) -> None:
-    texts = (spec.program_name, spec.program_arguments, *spec.environment, *spec.environment.values())
-    if any("\0" in text for text in texts):
-        raise invalid(spec.name, "A program cannot be given a NUL character.")
 
 
 def _view(job: JobDescription) -> Mapping[str, Any]:
@@ -109,7 +73,7 @@ def _task_view(task: TaskDescription) -> Mapping[str, Any]:
         "LoadPreparedData": False,
         "MaxReplica": 0,
         "MinReplica": 0,
-        "OssMapping": {},
+        "OssMapping": dict(task.OssMapping),
         "OssMappingLocale": task.OssMappingLocale or "GBK",
         "OssMappingLock": True if task.OssMappingLock is None else task.OssMappingLock,
         "PackageUri": task.PackageUri,

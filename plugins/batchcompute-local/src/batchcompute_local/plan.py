@@ -28,6 +28,9 @@ class TaskSpec:
     stdout: str
     stderr: str
     environment: Mapping[str, str] = field(repr=False)
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    """OssMapping: absolute local paths by `oss://` URI."""
+    mapping_locale: str = "GBK"
 
 
 @dataclass(frozen=True)
@@ -77,4 +80,6 @@ def _task(name: str, task: Mapping[str, Any]) -> TaskSpec:
         stdout=task.get("StdoutRedirectPath") or "",
         stderr=task.get("StderrRedirectPath") or "",
         environment=task.get("EnvironmentVariables") or {},
+        mapping=task.get("OssMapping") or {},
+        mapping_locale=task.get("OssMappingLocale") or "GBK",
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from batchcompute.credentials import Credentials
+from batchcompute.errors import Problem
 from batchcompute.hooks import (
     CallContext,
     CredentialProvider,
@@ -21,6 +22,7 @@ from batchcompute.hooks import (
     ObjectStore,
     RegistrationContext,
     TransportFactory,
+    ValidationContext,
     hookimpl,
 )
 from batchcompute.regions import Region
@@ -109,6 +111,20 @@ def resolve_credentials(ctx: CallContext) -> Credentials | None:
     if explicit is None:
         return own
     return explicit if explicit.access_key_id == own.access_key_id or _is_known(explicit.access_key_id) else own
+
+
+@hookimpl
+def validate_description(ctx: ValidationContext) -> Iterable[Problem] | None:
+    """Adds what only the service on this machine refuses; declines if that is nothing, and for other regions."""
+    if ctx.region.transport != NAME:
+        return None
+    from batchcompute.validation import check_job
+    from batchcompute_local.checks import check_here
+    from batchcompute_local.paths import Layout
+    from batchcompute_local.settings import read_settings
+
+    here = check_here(ctx.description, read_settings(Layout.at(_data_dir()).settings))
+    return [*check_job(ctx.description, ctx.region.ranges), *here] if here else None
 
 
 @hookimpl

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+
 from batchcompute.regions import Range, Ranges
 
-PROGRAM_TYPES = ("python", "php", "java")
+_BUILT_IN = ("python", "php", "java")
+
+
+class _ProgramTypes(Collection[str]):
+    """The built-in program types and those that are installed, which are looked for only if one of them is asked for."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in _BUILT_IN or any(name == each for each in self)
+
+    def __iter__(self) -> Iterator[str]:
+        from batchcompute_local.extensions import installed
+
+        return iter(installed().program_types)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
 
 LOCAL_RANGES = Ranges(
     cpu=Range(1),
     memory=Range(1),
-    program_types=PROGRAM_TYPES,
+    program_types=_ProgramTypes(),
     optional=frozenset({"Timeout", "ImageId"}),
     source="the local region",
 )

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from batchcompute_local import transitions
 from batchcompute_local.engine import Engine
 from batchcompute_local.errors import conflict, invalid, not_found
+from batchcompute_local.images import Image
 from batchcompute_local.model import Job, new_job
 from batchcompute_local.plan import LOCAL_IMAGE, JobPlan
 from batchcompute_local.ranges import LOCAL_RANGES
 from batchcompute_local.states import allowed
-from batchcompute_local.views import IMAGES, job_view, task_view
+from batchcompute_local.views import images_view, job_view, task_view
 
 _log = logging.getLogger(__name__)
 
@@ -24,8 +26,9 @@ _log = logging.getLogger(__name__)
 class Service:
     """What can be done with jobs. Answers are in the wire's shapes (facts 1.7)."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, images: Mapping[str, Image] | None = None) -> None:
         self._engine = engine
+        self._images = images or {}
 
     def create_job(self, owner: int, plan: JobPlan) -> dict[str, Any]:
         """Accept a job; `plan` comes from `descriptions.read_description`. Answers {"ResourceId": id}."""
@@ -36,7 +39,7 @@ class Service:
         for task in job.tasks:
             engine.changes.touch(job, task)
         engine.add(job)
-        for image in {task.image_id for task in plan.tasks} - {LOCAL_IMAGE}:
+        for image in {task.image_id for task in plan.tasks} - {LOCAL_IMAGE, *self._images}:
             _log.info("%s: image %s runs on this machine, as %s does", job_id, image, LOCAL_IMAGE)
         for note in engine.capacity.notes(plan):
             _log.info("%s %s", job_id, note)
@@ -97,7 +100,7 @@ class Service:
 
     def list_images(self, owner: int) -> dict[str, Any]:
         """The images by id."""
-        return IMAGES
+        return images_view(self._images.values())
 
     def _find(self, owner: int, job_id: str) -> Job:
         job = self._engine.find(job_id)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from batchcompute_local.errors import SettingsError
+from batchcompute_local.images import Image, read_images
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,12 @@ class Settings:
     """The Python that runs the daemon; empty: the one of the program that starts it."""
     programs: Mapping[str, str] = field(default_factory=dict)
     """Interpreters by ProgramType, e.g. `[programs] python = "/usr/bin/python3"`."""
+    images: Mapping[str, Image] = field(default_factory=dict)
+    """Images besides img-local, by id; see `images`."""
+    executor: str = "process"
+    """What runs instances: `process` is this machine, others are installed; see docs/executors.md."""
+    executors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Options of installed executors by name, e.g. `[executors.dask] scheduler = "tcp://10.0.0.1:8786"`."""
     require_nonce: bool = False
     """Refuse requests without a nonce, as the JavaScript SDK sends them: for two seconds others could repeat them."""
     max_body_bytes: int = 64 << 20
@@ -70,6 +77,10 @@ def read_settings(path: Path) -> Settings:
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
             raise SettingsError(f"{path}: unknown setting {key!r}{hint}")
         _check(path, key, value)
+    try:
+        values["images"] = read_images(values.get("images", {}))
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}") from error
     return Settings(**values)
 
 
@@ -77,9 +88,14 @@ def _check(path: Path, key: str, value: Any) -> None:
     if key == "programs":
         if not isinstance(value, dict) or not all(isinstance(v, str) and v for v in value.values()):
             raise SettingsError(f"{path}: [programs] maps a program type to a program, both text")
-    elif key == "interpreter":
+    elif key in ("interpreter", "executor"):
         if not isinstance(value, str):
-            raise SettingsError(f"{path}: interpreter must be text")
+            raise SettingsError(f"{path}: {key} must be text")
+    elif key == "executors":
+        if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
+            raise SettingsError(f"{path}: executors must be tables, as [executors.name]")
+    elif key == "images":
+        pass  # read_images checks it
     elif key == "require_nonce":
         if not isinstance(value, bool):
             raise SettingsError(f"{path}: require_nonce must be true or false")

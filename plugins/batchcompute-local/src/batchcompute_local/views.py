@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from batchcompute_local.images import Image
 from batchcompute_local.model import Instance, Job, Task
 from batchcompute_local.plan import LOCAL_IMAGE
 from batchcompute_local.states import FINISHED, State
@@ -76,15 +78,19 @@ def _untouched(number: int, state: State) -> dict[str, Any]:
     }
 
 
-IMAGES: dict[str, dict[str, Any]] = {
-    LOCAL_IMAGE: {
-        "ResourceId": LOCAL_IMAGE,
-        "Name": "local",
+def images_view(images: Iterable[Image]) -> dict[str, dict[str, Any]]:
+    """The images there are, by id. Any other `img-` id runs on this machine, as `img-local` does."""
+    local = Image(LOCAL_IMAGE, "This machine, with the interpreters it has.")
+    return {image.id: _image_view(image) for image in (local, *images)}
+
+
+def _image_view(image: Image) -> dict[str, Any]:
+    return {
+        "ResourceId": image.id,
+        "Name": image.id.removeprefix("img-"),
         "Platform": "Linux",
-        "Description": "This machine, with the interpreters it has.",
+        "Description": image.description,
         "OwnerId": 0,
         "CreateTime": 0,
         "BlockDeviceMapping": {},
     }
-}
-"""The images there are. Any other `img-` id runs on this machine too."""

@@ -6,16 +6,19 @@ import getpass
 import os
 import shlex
 import shutil
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batchcompute_local.executors.base import Launch
+from batchcompute_local.extensions import installed
+from batchcompute_local.images import Image
+from batchcompute_local.mappings import Mapper, MappingError
 from batchcompute_local.packages import Package, PackageError, Packages
 from batchcompute_local.paths import Layout
-from batchcompute_local.plan import TaskSpec
+from batchcompute_local.plan import LOCAL_IMAGE, TaskSpec
 from batchcompute_local.procs import ATTEMPT_VARIABLE
+from batchcompute_local.programs import BUILT_IN, Program, ProgramError
 from batchcompute_local.settings import Settings
 from batchcompute_local.spares import Spares
 from batchcompute_local.storage import ObjectStore, UriError
@@ -24,8 +27,9 @@ INHERITED = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "TMPDI
 """What programs inherit from the daemon, besides LC_*. Nothing else: no keys, no tokens of whoever started it."""
 
 
-_CWD = "\0"
-"""Stands for the working folder in a command line; nothing else in one can look like it."""
+_CWD, _ATTEMPT = "\0c", "\0a"
+"""Stand for the working folder and the attempt in a command line; nothing else in one can look like them."""
+_THIS_MACHINE = Image(LOCAL_IMAGE)
 _NUMBERED = ("ALI_DIKU_INSTANCE_ID", "BATCH_COMPUTE_DAG_INSTANCE_ID")
 
 
@@ -84,6 +88,7 @@ class Workspaces:
         self._base = {"PATH": os.defpath, **inherited(os.environ), "PYTHONUNBUFFERED": "1"}
         self._base.setdefault("USER", getpass.getuser())
         self._spares = Spares(layout.spare)
+        self._mapper = Mapper(layout)
         self._latest: _Common | None = None
 
     def logs(self, launch: Launch) -> tuple[Path, Path]:
@@ -100,13 +105,13 @@ class Workspaces:
             common = self._common_to_task(launch)
             cwd = f"{common.folder}/{launch.number}"
             self._make_folder(common.package, cwd)
-        except (PackageError, UriError) as problem:
+        except (PackageError, ProgramError, MappingError, UriError) as problem:
             raise PreparationError(str(problem)) from None
         except OSError as error:
             raise PreparationError(f"the working folder cannot be made: {error}") from None
         number = str(launch.number)
         return Prepared(
-            argv=[word.replace(_CWD, cwd) for word in common.argv],
+            argv=[word.replace(_CWD, cwd).replace(_ATTEMPT, launch.attempt) for word in common.argv],
             cwd=Path(cwd),
             environment={
                 **common.environment,
@@ -119,18 +124,14 @@ class Workspaces:
         )
 
     def _common_to_task(self, launch: Launch) -> _Common:
-        """What the instances of the launch's task share. Raises PreparationError, PackageError, UriError, OSError."""
+        """What the instances of the launch's task share. Raises what `prepare` makes a PreparationError of."""
         task, uri, latest = launch.task, launch.task.package_uri, self._latest
         package = self._packages.at_hand(uri) or self._packages.get(self._store.path(uri), uri)
         folder = str(self._layout.instance(launch.job, task.name, 0).parent)
         if latest is not None and latest.task is task and latest.folder == folder and latest.package is package:
             return latest
         environment = self._environment(launch)
-        argv = self._command(task.program_type, task.program_name, package.folder, environment)
-        try:
-            argv += shlex.split(task.program_arguments)
-        except ValueError as error:
-            raise PreparationError(f"ProgramArguments cannot be split into words: {error}") from None
+        argv = self._command(launch, package.folder, environment)
         # looked at for the longest of their names
         last = max(task.instance_count - 1, launch.number)
         stdout, stderr = (str(path).removesuffix(str(last)) for path in self.logs(replace(launch, number=last)))
@@ -178,21 +179,40 @@ class Workspaces:
             raise PreparationError(f"{stream} cannot be written: {error}") from None
         return path
 
-    def _command(self, kind: str, name: str, package: Path, environment: Mapping[str, str]) -> list[str]:
-        if kind == "java" and not name.endswith(".jar"):
-            main = name.removesuffix(".class").replace("/", ".")
-            return [self._interpreter(kind, environment), "-cp", _CWD, main]
-        program = package / name
-        inside = str(program.resolve()).startswith(f"{package.resolve()}{os.sep}")
-        if not name or not inside or not program.is_file():
-            raise PreparationError(f"the package has no program {name!r}")
-        return [self._interpreter(kind, environment), *(("-jar",) if kind == "java" else ()), f"{_CWD}/{name}"]
+    def _command(self, launch: Launch, package: Path, environment: Mapping[str, str]) -> list[str]:
+        """The command line of a task, with `_CWD` and `_ATTEMPT` in it. Raises ProgramError, MappingError."""
+        task = launch.task
+        kind, image = task.program_type, self._settings.images.get(task.image_id) or _THIS_MACHINE
 
-    def _interpreter(self, kind: str, environment: Mapping[str, str]) -> str:
-        wanted = self._settings.programs.get(kind) or {"python": sys.executable}.get(kind, kind)
-        found = shutil.which(wanted, path=environment.get("PATH"))
+        def interpreter(default: str) -> str:
+            wanted = image.programs.get(kind)
+            if image.command:
+                return wanted or kind  # it is looked for in the image
+            return self._found(wanted or self._settings.programs.get(kind) or default, kind, environment)
+
+        known = BUILT_IN.get(kind) or installed().program_types.get(kind)
+        if known is None:
+            raise ProgramError(f"no program type {kind!r} is installed any more")
+        words = [*known.command(Program(task.program_name, package, _CWD, interpreter))]
+        try:
+            words += shlex.split(task.program_arguments)
+        except ValueError as error:
+            raise ProgramError(f"ProgramArguments cannot be split into words: {error}") from None
+        folders = self._mapper.folders(task)
+        if not image.command:
+            return [*self._mapper.prepare(folders), *words] if folders else words
+        if folders and not image.maps:
+            raise MappingError(f"the command of image {image.id} has no {{mapping}}, so it cannot show an OssMapping")
+        places = {"cwd": _CWD, "oss": str(self._layout.oss), "attempt": _ATTEMPT}
+        variables = {*environment, *_NUMBERED, ATTEMPT_VARIABLE} - {*self._base}
+        command = image.command_line(words, places, variables, folders)
+        return [self._found(command[0], image.id, environment), *command[1:]]
+
+    @staticmethod
+    def _found(program: str, for_what: str, environment: Mapping[str, str]) -> str:
+        found = shutil.which(program, path=environment.get("PATH"))
         if found is None:
-            raise PreparationError(f"this machine has no {wanted} to run {kind} programs with")
+            raise ProgramError(f"this machine has no {program} to run {for_what} programs with")
         return os.path.abspath(found)
 
     def _environment(self, launch: Launch) -> dict[str, str]:

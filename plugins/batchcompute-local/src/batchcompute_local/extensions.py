@@ -1,0 +1,90 @@
+"""What is installed for the hooks in `specs`: looked for once per process, when first wanted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar
+
+import pluggy
+
+from batchcompute.errors import did_you_mean
+from batchcompute_local import specs
+from batchcompute_local.errors import SettingsError
+from batchcompute_local.executors.base import Executor
+from batchcompute_local.programs import BUILT_IN, ProgramType
+from batchcompute_local.specs import GROUP, ExecutorContext, ExecutorType
+
+T = TypeVar("T", ProgramType, ExecutorType)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Extensions:
+    """Program types and executors by name; the executor of this machine is not among them."""
+
+    program_types: Mapping[str, ProgramType]
+    executors: Mapping[str, ExecutorType]
+
+
+@cache
+def installed() -> Extensions:
+    """What the installed packages register, sorted by distribution and name."""
+    return load(entry_points(group=GROUP))
+
+
+def load(points: Iterable[EntryPoint]) -> Extensions:
+    """What these entry points register. One that cannot be loaded is left out, with a warning in the log."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(specs)
+    # pluggy calls the last registered first
+    for name, point in sorted(((_full_name(point), point) for point in points), reverse=True):
+        try:
+            manager.register(point.load(), name)
+            manager.check_pending()
+        except Exception as error:
+            _log.warning("plugin %s is left out: %s: %s", name, type(error).__name__, error)
+            if manager.has_plugin(name):
+                manager.unregister(name=name)
+    types: Iterator[ProgramType] = _flat(manager.hook.register_program_types())
+    executors: Iterator[ExecutorType] = _flat(manager.hook.register_executors())
+    return Extensions(_by_name("program type", types) | BUILT_IN, _by_name("executor", executors))
+
+
+def make_executor(context: ExecutorContext) -> Executor:
+    """The executor that the settings name. Raises SettingsError if it is not installed or does not take its options."""
+    name = context.settings.executor
+    if name == "process":
+        from batchcompute_local.executors.process import ProcessExecutor
+
+        return ProcessExecutor(context.layout, context.settings, context.prefix, context.is_job)
+    found = installed().executors
+    if name not in found:
+        known = ("process", *found)
+        hint = did_you_mean(name, known) or f"; known are {', '.join(known)}"
+        raise SettingsError(f"{context.layout.settings}: executor {name!r} is not installed{hint}")
+    try:
+        return found[name].make(context)
+    except ValueError as error:
+        raise SettingsError(f"{context.layout.settings}: [executors.{name}]: {error}") from error
+
+
+def _full_name(point: EntryPoint) -> str:
+    return f"{point.dist.name if point.dist else ''}:{point.name}"
+
+
+def _flat(answers: Iterable[Iterable[T]]) -> Iterator[T]:
+    for answer in answers:
+        yield from answer
+
+
+def _by_name(what: str, found: Iterable[T]) -> dict[str, T]:
+    named: dict[str, T] = {}
+    for each in found:
+        if each.name in named:
+            _log.warning("%s %r is registered twice; the first one is used", what, each.name)
+        named.setdefault(each.name, each)
+    return named

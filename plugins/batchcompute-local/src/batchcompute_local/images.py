@@ -1,0 +1,94 @@
+"""Images: this machine, and what service.toml adds: another set of interpreters, or a command that runs programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchcompute.errors import did_you_mean, nearest
+
+_KEYS = ("description", "command")
+_PLACES = ("argv", "variable", "mapping", "cwd", "oss", "attempt")
+_FIELD = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True)
+class Image:
+    """`programs` are interpreters by ProgramType. `command`, if any, is the template of a command line around them.
+
+    In the template `{argv}` is the program's own command line; a word with `{variable}` or `{mapping}` in it is there
+    once for each environment variable (its name) and each OssMapping (`folder:path:ro`); `{cwd}` is the working
+    folder, `{oss}` the folder of the objects and `{attempt}` the attempt's name.
+    """
+
+    id: str
+    description: str = ""
+    programs: Mapping[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
+
+    @property
+    def maps(self) -> bool:
+        """Whether the command has a place for an OssMapping."""
+        return any("{mapping}" in word for word in self.command)
+
+    def command_line(
+        self, argv: Sequence[str], places: Mapping[str, str], variables: Iterable[str], mappings: Mapping[str, str]
+    ) -> list[str]:
+        """The template filled in. `places` has cwd, oss and attempt; `mappings` local paths by the folder they show."""
+        many = {
+            "variable": sorted(variables),
+            "mapping": [f"{source}:{target}:ro" for source, target in mappings.items()],
+        }
+        words: list[str] = []
+        for word in self.command:
+            repeated = next((name for name in many if f"{{{name}}}" in word), None)
+            if word == "{argv}":
+                words += argv
+            elif repeated:
+                words += [_filled(word, {**places, repeated: value}) for value in many[repeated]]
+            else:
+                words.append(_filled(word, places))
+        return words
+
+
+def _filled(word: str, places: Mapping[str, str]) -> str:
+    return _FIELD.sub(lambda match: places.get(match[1], match[0]), word)
+
+
+def read_images(table: Any) -> dict[str, Image]:
+    """The images of `[images."img-..."]` tables. Raises ValueError with a message that names image and key."""
+    if not isinstance(table, dict):
+        raise ValueError('images must be tables, as [images."img-x"]')
+    return {name: _image(name, values) for name, values in table.items()}
+
+
+def _image(name: str, values: Any) -> Image:
+    where = f'[images."{name}"]'
+    if not re.fullmatch(r"img-[A-Za-z0-9_.-]{1,60}", name):
+        raise ValueError(f"{where}: the id must be img- and up to 60 letters, digits, '-', '_' and '.'")
+    if not isinstance(values, dict):
+        raise ValueError(f"{where} must be a table")
+    programs = {key: value for key, value in values.items() if key not in _KEYS}
+    for key, value in programs.items():
+        if not isinstance(value, str) or not value or nearest(key, _KEYS):
+            hint = did_you_mean(key, _KEYS) or "; it maps a program type to a program, both text"
+            raise ValueError(f"{where}: {key} cannot be used{hint}")
+    description, command = values.get("description", ""), values.get("command", [])
+    if not isinstance(description, str):
+        raise ValueError(f"{where}: description must be text")
+    if not isinstance(command, list) or not all(isinstance(each, str) and each for each in command):
+        raise ValueError(f"{where}: command must be a list of words")
+    _check_template(where, command)
+    return Image(name, description, programs, tuple(command))
+
+
+def _check_template(where: str, command: Sequence[str]) -> None:
+    if command and (command.count("{argv}") != 1 or command[0] == "{argv}"):
+        raise ValueError(f"{where}: command must begin with a program and have the word {{argv}} in it, once")
+    for word in command:
+        for place in _FIELD.findall(word):
+            if place not in _PLACES:
+                hint = did_you_mean(place, _PLACES) or f"; known are {', '.join(_PLACES)}"
+                raise ValueError(f"{where}: command has an unknown {{{place}}}{hint}")

@@ -1,0 +1,64 @@
+"""Program types: how a ProgramType becomes a command line (facts 2.7)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class ProgramError(Exception):
+    """The program cannot be run; the message says why. It fails the instance."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a program type makes a command line of.
+
+    `name` is the task's ProgramName, `package` the folder where its package can be looked at, `folder` stands for the
+    working folder in the command line: it is another one for each instance, so use it as it is. `interpreter(default)`
+    is the program that the image, or `[programs]` in service.toml, names for this type, else `default`: a path, looked
+    for on PATH unless the image is a command template. It raises ProgramError if this machine does not have it.
+    """
+
+    name: str
+    package: Path
+    folder: str
+    interpreter: Callable[[str], str]
+
+    def path(self) -> str:
+        """ProgramName in the working folder. Raises ProgramError if the package has no such file."""
+        file = self.package / self.name
+        inside = str(file.resolve()).startswith(f"{self.package.resolve()}{os.sep}")
+        if not self.name or not inside or not file.is_file():
+            raise ProgramError(f"the package has no program {self.name!r}")
+        return f"{self.folder}/{self.name}"
+
+
+@dataclass(frozen=True)
+class ProgramType:
+    """A value of ProgramType. `command` gives the words before ProgramArguments; it raises ProgramError."""
+
+    name: str
+    command: Callable[[Program], Sequence[str]]
+
+
+def _script(name: str, default: str) -> ProgramType:
+    return ProgramType(name, lambda program: (program.interpreter(default), program.path()))
+
+
+def _java(program: Program) -> Sequence[str]:
+    if program.name.endswith(".jar"):
+        return program.interpreter("java"), "-jar", program.path()
+    main = program.name.removesuffix(".class").replace("/", ".")
+    if not main:
+        raise ProgramError("ProgramName names no class")
+    return program.interpreter("java"), "-cp", program.folder, main
+
+
+BUILT_IN = {
+    each.name: each for each in (_script("python", sys.executable), _script("php", "php"), ProgramType("java", _java))
+}
+"""python, php, and java: a `.jar`, or a class with the working folder as class path."""

@@ -1,0 +1,60 @@
+"""Execution as clients see it: problems before sending, images, what is said of a failure."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import pytest
+
+from batchcompute import Client, JobFailedError, ValidationError
+
+
+def test_the_sdk_tells_all_problems_before_sending(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(cloud.root))
+    cloud.settings("max_instances = 5\n")
+    task = {
+        "PackageUri": "oss://b/k",
+        "ProgramName": "p",
+        "ImageId": "m-1",
+        "ProgramArguments": "'",
+        "InstanceCount": 6,
+    }
+    with Client("local") as client, pytest.raises(ValidationError) as caught:
+        client.create_job({"JobName": "j", "Priority": 5000, "TaskDag": {"TaskDescMap": {"A": task}}})
+    paths = sorted(problem.path.rpartition(".")[2] for problem in caught.value.problems)
+    assert paths == ["ImageId", "InstanceCount", "Priority", "ProgramArguments"]
+    assert not (cloud.root / "daemon.lock").exists()
+
+
+def test_images_are_listed(cloud: Any) -> None:
+    cloud.settings(f'[images."img-old"]\npython = "{sys.executable}"\ndescription = "Python of 2015"\n')
+    cloud.up()
+    _, images = cloud.call("GET", "/images")
+    assert set(images) == {"img-local", "img-old"}
+    assert images["img-old"]["Description"] == "Python of 2015"
+
+
+def test_a_failure_says_why_in_the_last_line(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(cloud.root))
+    cloud.up()
+    cloud.program("import os, sys, time; sys.stderr.write('no newline'); sys.stderr.flush(); exec(sys.argv[1])")
+    cases = {
+        "sys.exit(3)": "exit code 3",
+        "os.kill(os.getpid(), 9)": "signal 9 (SIGKILL)",
+        "time.sleep(60)": "ran longer than its Timeout of 1 s allows",
+    }
+    with Client("local") as client:
+        for code, reason in cases.items():
+            job_id = cloud.create({"A": {"ProgramArguments": f'"{code}"', "Timeout": 1}})
+            with pytest.raises(JobFailedError) as caught:
+                client.wait(job_id, check=True, timeout=60)
+            first, last = caught.value.log.splitlines()
+            assert first == "no newline"
+            assert last.startswith("batchcompute: ")
+            assert reason in last
+            assert f"attempt 1 on {os.uname().nodename}" in last
+    fine = cloud.create({"A": {"ProgramArguments": "'pass'"}})
+    assert cloud.ended(fine)["State"] == "Terminated"
+    assert cloud.log(fine, "A", stream="stderr") == "no newline"
