@@ -27,14 +27,20 @@ ERROR, USAGE, FAILED, STOPPED, TIMEOUT, CONNECTION, SERVICE, INTERRUPTED, PIPE =
 
 _CURES = {
     "NotFoundError": "`batchcompute job list` shows the jobs that are there",
-    "StateConflictError": "`batchcompute job show` tells its state; only Waiting and Running jobs can be stopped, others "
-    "started or deleted",
+    "StateConflictError": "stop is for Waiting and Running jobs, start and priority for Stopped and Failed ones, delete for "
+    "all that have ended",
     "ThrottlingError": "wait a little, and ask less often",
     "ConnectError": "`batchcompute doctor` finds out why",
     "ResponseLostError": "look with `batchcompute job list` before you repeat it",
     "RequestTimeoutError": "`batchcompute doctor` finds out why",
     "CredentialsError": "`batchcompute config init` makes a file to put a key into",
 }
+
+
+class Refused(click.ClickException):
+    """What was asked for cannot be done as it stands; nothing was changed."""
+
+    exit_code = USAGE
 
 
 def guarded(cli: click.Command, args: Sequence[str] | None = None) -> int:
@@ -61,8 +67,8 @@ def guarded(cli: click.Command, args: Sequence[str] | None = None) -> int:
                 return _pipe()
 
 
-def report(error: BaseException, session: Any) -> int:
-    """Tell what went wrong, and give the exit code."""
+def report(error: BaseException, session: Any, about: str = "") -> int:
+    """Tell what went wrong, and give the exit code. about: what the sentence begins with."""
     if session is not None and session.verbose and not isinstance(error, (click.ClickException, click.Abort)):
         import traceback
 
@@ -78,7 +84,7 @@ def report(error: BaseException, session: Any) -> int:
     if session is not None and session.json:
         click.echo(json.dumps({**known, "exit_code": code}), err=True)
         return code
-    text = f"Error: {known['error']}"
+    text = f"Error: {about}{known['error']}"
     if known["cure"]:
         text += f"; {known['cure']}"
     click.echo(text, err=True)
@@ -125,13 +131,14 @@ def code_of(error: BaseException) -> int:
         (errors.DecodeError, SERVICE),
         (errors.ClientError, SERVICE),
         (errors.BatchComputeError, USAGE),
-        (click.UsageError, USAGE),
         (KeyboardInterrupt, INTERRUPTED),
         (TypeError, USAGE),
     )
     if isinstance(error, click.Abort):
         interrupted = isinstance(error.__cause__ or error.__context__, KeyboardInterrupt)
         return INTERRUPTED if interrupted else ERROR
+    if isinstance(error, click.ClickException):
+        return error.exit_code
     return next((code for kind, code in codes if isinstance(error, kind)), ERROR)
 
 

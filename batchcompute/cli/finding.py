@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .failures import Refused
+
 if TYPE_CHECKING:
     from ..client import Client
     from ..responses import Job
@@ -31,14 +33,14 @@ def job_argument(several: bool = False) -> Callable[[Any], Any]:
 
 
 def find_job(client: Client, text: str) -> str:
-    """The id of the job that `text` stands for. Raises UsageError."""
+    """The id of the job that `text` stands for. Raises Refused."""
     return find_jobs(client, [text])[0]
 
 
 def find_jobs(client: Client, texts: Sequence[str]) -> list[str]:
     """The ids of the jobs that words stand for, each once: an id, its beginning or its end, or `last`, the newest job.
 
-    Raises UsageError for what stands for no job, or for several.
+    Raises Refused for what stands for no job, or for several.
     """
     if all(_WHOLE.fullmatch(text) for text in texts):
         return list(dict.fromkeys(texts))
@@ -56,7 +58,7 @@ def _find(jobs: Sequence[Job], text: str) -> str:
         return text
     if text == LAST:
         if not jobs:
-            raise click.UsageError("there is no job yet, so none is the last one")
+            raise Refused("there is no job yet, so none is the last one")
         return jobs[0].JobId
     wanted = text.lower()
     ids = [job.JobId for job in jobs]
@@ -68,7 +70,5 @@ def _find(jobs: Sequence[Job], text: str) -> str:
         return found[0]
     if found and wanted.removeprefix("job-"):
         some = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
-        raise click.UsageError(f"{text!r} stands for {len(found)} jobs: {some}; write more of the id")
-    raise click.UsageError(
-        f"there is no job {text!r}; `batchcompute job list` shows the jobs, and `last` is the newest"
-    )
+        raise Refused(f"{text!r} stands for {len(found)} jobs: {some}; write more of the id")
+    raise Refused(f"there is no job {text!r}; `batchcompute job list` shows the jobs, and `last` is the newest")

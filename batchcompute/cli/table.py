@@ -21,6 +21,7 @@ COMMANDS: dict[str, Entry] = {
     "config": Entry("The settings that a client finds.", verbs={"show": "settings:show"}),
     "demo": Entry("Count the primes below 10,000 with a job of two tasks.", "demo:demo"),
     "doctor": Entry("Look for what could go wrong, and say how to mend it.", "doctor:doctor"),
+    "image": Entry("What tasks can run on.", verbs={"list": "images:list_"}),
     "job": Entry(
         "Jobs: submit and follow them, see and change them.",
         verbs={
@@ -28,8 +29,16 @@ COMMANDS: dict[str, Entry] = {
             "show": "jobs:show",
             "describe": "jobs:describe",
             "wait": "jobs:wait",
+            "stop": "actions:stop",
+            "start": "actions:start",
+            "delete": "actions:delete",
+            "priority": "actions:priority",
             "logs": "logs:logs",
         },
+    ),
+    "oss": Entry(
+        "Objects: the packages, data and logs of jobs.",
+        verbs={"ls": "oss:ls", "cp": "oss:cp", "cat": "oss:cat", "rm": "oss:rm"},
     ),
     "plugin": Entry("What extends the SDK here.", verbs={"list": "plugins:show"}),
 }

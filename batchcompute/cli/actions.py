@@ -1,0 +1,104 @@
+"""`batchcompute job stop`, `start`, `delete` and `priority`: what changes jobs, several at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import output
+from .failures import Refused, code_of, report
+from .finding import find_jobs, job_argument
+from .session import Session, command
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+
+@command("stop", examples=["batchcompute job stop last"])
+@job_argument(several=True)
+@click.pass_context
+def stop(ctx: click.Context, session: Session, jobs: Sequence[str]) -> None:
+    """Stop jobs that are Waiting or Running.
+
+    JSON: a list of {job_id, action, error}; action is "stopped", error null where it was done.
+    """
+    with session.client() as client:
+        ctx.exit(_each(session, find_jobs(client, jobs), "stopped", client.stop_job))
+
+
+@command("start", examples=["batchcompute job start last"])
+@job_argument(several=True)
+@click.pass_context
+def start(ctx: click.Context, session: Session, jobs: Sequence[str]) -> None:
+    """Start jobs again that are Stopped or Failed. What has Finished in them does not run again.
+
+    JSON: a list of {job_id, action, error}; action is "started", error null where it was done.
+    """
+    with session.client() as client:
+        ctx.exit(_each(session, find_jobs(client, jobs), "started", client.start_job))
+
+
+@command(
+    "delete", examples=["batchcompute job delete 1C763900000001 1C763900000002", "batchcompute job delete last --yes"]
+)
+@job_argument(several=True)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.pass_context
+def delete(ctx: click.Context, session: Session, jobs: Sequence[str], yes: bool) -> None:
+    """Delete jobs that are Finished, Failed or Stopped, after asking.
+
+    JSON: a list of {job_id, action, error}; action is "deleted", error null where it was done.
+    """
+    with session.client() as client:
+        found = find_jobs(client, jobs)
+        if not yes:
+            _ask(client, found)
+        ctx.exit(_each(session, found, "deleted", client.delete_job))
+
+
+@command("priority", examples=["batchcompute job priority last 500"])
+@job_argument(several=True)
+@click.argument("priority", type=int)
+@click.pass_context
+def priority(ctx: click.Context, session: Session, jobs: Sequence[str], priority: int) -> None:
+    """Change the PRIORITY of jobs that are Stopped or Failed: 0 to 1000, larger runs earlier.
+
+    JSON: a list of {job_id, action, error}; action is "changed", error null where it was done.
+    """
+    with session.client() as client:
+        found = find_jobs(client, jobs)
+        ctx.exit(_each(session, found, "changed", lambda job: client.update_job_priority(job, priority)))
+
+
+def _ask(client: Client, jobs: Sequence[str]) -> None:
+    """Raises Abort when the answer is no, and Refused where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise Refused("nobody can be asked here, so --yes is needed")
+    names = ", ".join(f"{output.plain(client.get_job(job).JobName)} ({job})" for job in jobs)
+    click.confirm(f"Delete {names}?", abort=True, err=True)
+
+
+def _each(session: Session, jobs: Sequence[str], action: str, change: Callable[[str], Any]) -> int:
+    """Change every job, also after one could not be; the exit code of the first that could not."""
+    rows: list[dict[str, Any]] = []
+    code = 0
+    for job in jobs:
+        error = None
+        try:
+            change(job)
+        except Exception as caught:
+            error = caught
+            code = code or code_of(error)
+            if not session.json:
+                report(error, session, f"{job}: ")
+        rows.append({"job_id": job, "action": action, "error": None if error is None else str(error)})
+    if session.json:
+        output.emit_json(rows)
+    else:
+        for row in rows:
+            if row["error"] is None:
+                click.echo(f"{row['job_id']} {action}")
+    return code

@@ -1,0 +1,235 @@
+"""`batchcompute oss ls`, `cp`, `cat` and `rm`: the objects of a region."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, BinaryIO
+
+import click
+
+from . import output
+from .failures import Refused
+from .session import Session, command
+
+if TYPE_CHECKING:
+    from ..hooks import ObjectStore
+
+_SCHEME = "oss://"
+_CHUNK = 1 << 20
+_COLUMNS: Mapping[str, output.Column] = {"size": "SIZE", "uri": "OBJECT"}
+
+
+@command("ls", examples=["batchcompute oss ls oss://mine/", "batchcompute oss ls oss://mine/logs/stdout."])
+@click.argument("prefix")
+def ls(session: Session, prefix: str) -> None:
+    """List the objects whose names begin with PREFIX, such as oss://bucket/ or oss://bucket/logs/.
+
+    JSON: a list of {uri, size}; size in bytes.
+    """
+    with _store(session) as store:
+        rows = [{"uri": uri, "size": size} for uri, size in store.list(_uri(prefix))]
+        output.emit(rows, _COLUMNS, session.format, f"There is nothing in {output.plain(prefix)}.")
+
+
+@command(
+    "cp",
+    examples=[
+        "batchcompute oss cp data.csv oss://mine/data.csv",
+        "batchcompute oss cp oss://mine/data.csv .",
+        "batchcompute oss cp -r results/ oss://mine/results/",
+        "echo hello | batchcompute oss cp - oss://mine/hello",
+    ],
+)
+@click.argument("source")
+@click.argument("target")
+@click.option("--recursive", "-r", is_flag=True, help="Copy a folder, or all objects below a prefix.")
+def cp(session: Session, source: str, target: str, recursive: bool) -> None:
+    """Copy SOURCE to TARGET: a file to an object, an object to a file, or an object to another. What is there is replaced.
+
+    - is the standard input or output. A TARGET that is a folder, or ends in /, keeps the name.
+
+    JSON: a list of {from, to, size}; size in bytes.
+    """
+    if not _is_object(source) and not _is_object(target):
+        raise Refused(f"one of SOURCE and TARGET must begin with {_SCHEME}")
+    if recursive and "-" in (source, target):
+        raise Refused("--recursive needs a folder, not -")
+    rows = []
+    with _store(session) as store:
+        for one, other in _pairs(store, source, target) if recursive else [(source, _named(source, target))]:
+            size = _copy(store, one, other)
+            rows.append({"from": one, "to": other, "size": size})
+            if not session.json:
+                output.say(f"{output.plain(one)} -> {output.plain(other)}, {size} bytes")
+    if session.json and target != "-":  # else the standard output is the object
+        output.emit_json(rows)
+
+
+@command("cat", examples=["batchcompute oss cat oss://mine/hello"])
+@click.argument("uris", metavar="URI...", nargs=-1, required=True)
+def cat(session: Session, uris: Sequence[str]) -> None:
+    """Print objects as they are.
+
+    JSON: none; the bytes of the objects, in either format.
+    """
+    with _store(session) as store:
+        for uri in uris:
+            _copy(store, _uri(uri), "-")
+
+
+@command("rm", examples=["batchcompute oss rm oss://mine/hello", "batchcompute oss rm -r oss://mine/logs/ --yes"])
+@click.argument("uris", metavar="URI...", nargs=-1, required=True)
+@click.option("--recursive", "-r", is_flag=True, help="Remove all objects whose names begin with URI, after asking.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def rm(session: Session, uris: Sequence[str], recursive: bool, yes: bool) -> None:
+    """Remove objects.
+
+    JSON: a list of {uri}, of what was removed.
+    """
+    with _store(session) as store:
+        found = [one for uri in uris for one in _listed(store, uri)] if recursive else [_uri(uri) for uri in uris]
+        missing = [uri for uri in found if not store.exists(uri)] if not recursive else []
+        if missing:
+            raise Refused(f"there is no object {missing[0]}; `batchcompute oss ls` shows what is there")
+        if recursive and not yes and found:
+            if not sys.stdin.isatty():
+                raise Refused("nobody can be asked here, so --yes is needed")
+            click.confirm(f"Remove {len(found)} objects?", abort=True, err=True)
+        for uri in found:
+            store.delete(uri)
+            if not session.json:
+                click.echo(f"{output.plain(uri)} removed")
+    if session.json:
+        output.emit_json([{"uri": uri} for uri in found])
+
+
+@contextmanager
+def _store(session: Session) -> Iterator[ObjectStore]:
+    """The region's objects; a URI that cannot be used, and an object that is not there, are wrong usage."""
+    with session.client() as client:
+        try:
+            yield client.objects
+        except ValueError as error:
+            from ..errors import BatchComputeError
+
+            if isinstance(error, BatchComputeError):
+                raise
+            raise Refused(str(error)) from error
+
+
+def _is_object(name: str) -> bool:
+    return name.startswith(_SCHEME)
+
+
+def _uri(name: str) -> str:
+    if not _is_object(name):
+        raise Refused(f"{name!r} does not begin with {_SCHEME}; an object is {_SCHEME}bucket/key")
+    return name
+
+
+def _named(source: str, target: str) -> str:
+    """The target with the name of the source where it is a folder."""
+    folder = target.endswith("/") or (not _is_object(target) and target != "-" and os.path.isdir(target))
+    if not folder:
+        return target
+    name = source.rstrip("/").rpartition("/")[2]
+    if source == "-" or not name:
+        raise Refused(f"{target!r} is a folder; say what the copy is to be called")
+    return f"{target.rstrip('/')}/{name}"
+
+
+def _listed(store: ObjectStore, prefix: str) -> list[str]:
+    return [uri for uri, _ in store.list(_uri(prefix))]
+
+
+def _pairs(store: ObjectStore, source: str, target: str) -> list[tuple[str, str]]:
+    """What is to be copied to what. No object leads out of the target."""
+    base = target.rstrip("/")
+    if not _is_object(source):
+        if not os.path.isdir(source):
+            raise Refused(f"{source!r} is not a folder, so --recursive has no meaning")
+        files = sorted(path for path in Path(source).rglob("*") if path.is_file())
+        return [(str(path), f"{base}/{path.relative_to(source).as_posix()}") for path in files]
+    root = source if source.endswith("/") else f"{source}/"
+    found = []
+    for uri in _listed(store, root):
+        inside = uri.removeprefix(root)
+        if ".." in inside.split("/") or inside.startswith("/"):
+            raise Refused(f"the name of {uri!r} leads out of {target!r}; copy it alone")
+        found.append((uri, f"{base}/{inside}"))
+    return found
+
+
+def _copy(store: ObjectStore, source: str, target: str) -> int:
+    """Copy one, and tell its size."""
+    with _opened(store, source) as file:
+        if target == "-":
+            sys.stdout.flush()
+            size = _pour(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return size
+        if not _is_object(target):
+            return _write(Path(target), file)
+        with tempfile.TemporaryFile() as whole:  # a store may want to know the size of what it gets
+            if not file.seekable():
+                _pour(file, whole)
+                file = whole
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            store.put(target, file)
+            return size
+
+
+def _pour(source: IO[bytes], target: IO[bytes]) -> int:
+    size = 0
+    while data := source.read(_CHUNK):
+        target.write(data)
+        size += len(data)
+    return size
+
+
+@contextmanager
+def _opened(store: ObjectStore, source: str) -> Iterator[BinaryIO]:
+    if source == "-":
+        yield sys.stdin.buffer
+    elif not _is_object(source):
+        with open(source, "rb") as file:
+            yield file
+    else:
+        try:
+            found = store.open(source)
+        except (FileNotFoundError, NotADirectoryError):
+            raise Refused(f"there is no object {source}; `batchcompute oss ls` shows what is there") from None
+        with found:
+            yield found
+
+
+def _write(path: Path, data: BinaryIO) -> int:
+    """Write a file, and tell its size. It is replaced in one step, so that half a file is never seen."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():  # a pipe, a device
+        with path.open("wb") as device:
+            return _pour(data, device)
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".batchcompute-", delete=False) as part:
+        try:
+            size = _pour(data, part)
+            part.flush()
+            os.chmod(part.name, mode)
+            os.replace(part.name, path)
+        except BaseException:
+            os.unlink(part.name)
+            raise
+    return size
+
+
+def _umask() -> int:
+    mask = os.umask(0o77)
+    os.umask(mask)
+    return mask
