@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -156,6 +157,28 @@ def test_a_request_without_a_nonce_may_only_come_again_at_once() -> None:
         assert _code(headers, checker, method="POST") == "SignatureNonceUsed"
     strict = Authenticator(OneAccount(Account(7, "testid", "testsecret")), lambda: NOW, require_nonce=True)
     assert _code(headers, strict, method="POST") == "MissingSignatureNonce"
+
+
+def test_letters_of_all_languages_in_a_decoded_path() -> None:
+    headers = _headers("", x_acs_date="Tue, 30 Jun 2015 08:00:00 GMT")
+    text = list(strings_to_sign("GET", "/jobs/%E4%BD%A0", headers))[1]
+    assert text.encode("latin-1").endswith("/jobs/你".encode())
+    headers["authorization"] = f"acs testid:{sign('testsecret', text)}"
+    assert _code(headers, target="/jobs/%E4%BD%A1") == "SignatureDoesNotMatch"
+    _authenticator().check("GET", "/jobs/%E4%BD%A0", headers.items())
+
+
+def test_a_date_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        headers = _headers("") | {"date": "Tue, 30 Jun 2015 08:00:00 -0000"}
+        text = next(strings_to_sign("GET", "/jobs", headers))
+        headers["authorization"] = f"acs testid:{sign('testsecret', text)}"
+        _authenticator().check("GET", "/jobs", headers.items())
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_too_many_headers() -> None:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from itertools import takewhile
 from urllib.parse import unquote
@@ -37,8 +38,9 @@ def strings_to_sign(method: str, target: str, headers: Mapping[str, str]) -> Ite
     date = headers.get("date", "")
     yield f"{start}{date}\n{acs}{target}"
     path, _, query = target.partition("?")
-    pairs = sorted(unquote(part).removesuffix("=") for part in query.split("&") if part)
-    decoded = unquote(path) + ("?" + "&".join(pairs) if pairs else "")
+    # latin-1: every byte stays what it is, as in the headers
+    pairs = sorted(unquote(part, "latin-1").removesuffix("=") for part in query.split("&") if part)
+    decoded = unquote(path, "latin-1") + ("?" + "&".join(pairs) if pairs else "")
     yield f"{start}{headers.get('x-acs-date', date)}\n{acs}{decoded}"
 
 
@@ -91,7 +93,8 @@ class Authenticator:
         if not text:
             raise ServiceError(400, "MissingDate", "Date is mandatory for this action.")
         try:
-            sent = parsedate_to_datetime(text).timestamp()
+            date = parsedate_to_datetime(text)
+            sent = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, IndexError, OverflowError):
             raise ServiceError(400, "InvalidTimeStamp.Format", "Specified date is not well formatted.") from None
         if abs(self._clock() - sent) > WINDOW_SECONDS:
