@@ -66,6 +66,18 @@ def test_no_key_leads_out(key: str) -> None:
     assert path.startswith("/root/oss/b")
 
 
+def test_objects_and_folders_of_one_name(store: ObjectStore) -> None:
+    store.put("oss://b/a/x", b"1")
+    for uri in ("oss://b/a", "oss://b/a/x/y", "oss://b/.part-1", "oss://b/\ud800"):
+        with pytest.raises(UriError):
+            store.put(uri, b"2")
+    for uri in ("oss://b/a", "oss://b/a/x/y", "oss://b/none"):
+        store.delete(uri)
+        assert not store.exists(uri)
+    assert list(store.list("oss://b/")) == [("oss://b/a/x", 1)]
+    assert os.listdir(store.root / "b") == ["a"]
+
+
 def test_links_do_not_lead_out(store: ObjectStore, tmp_path: Path) -> None:
     (store.root / "b").mkdir(parents=True)
     (store.root / "b" / "out").symlink_to(tmp_path)

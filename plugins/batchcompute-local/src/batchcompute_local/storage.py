@@ -29,12 +29,16 @@ def split_uri(uri: str) -> tuple[str, str]:
     if not _BUCKET.fullmatch(bucket):
         raise UriError(f"{uri!r} has no usable bucket name")
     if "\0" in key or len(key.encode("utf-8", "surrogatepass")) > _LONGEST_KEY:
-        raise UriError(f"the key of {uri[:80]!r} is too long or has a NUL in it")
+        raise UriError(f"the key of {uri[:80]!r} is longer than {_LONGEST_KEY} bytes or has a NUL in it")
+    if not key.isascii() and any("\ud800" <= each <= "\udfff" for each in key):
+        raise UriError(f"the key of {uri[:80]!r} is no text: it has half a character in it")
     for part in key.removesuffix("/").split("/") if key else ():
         if part in ("", ".", ".."):
             raise UriError(f"{uri!r} has a part that is empty, '.' or '..'")
-        if len(os.fsencode(part)) > _LONGEST_NAME:
+        if len(part.encode("utf-8", "surrogatepass")) > _LONGEST_NAME:
             raise UriError(f"{uri[:80]!r} has a part of more than {_LONGEST_NAME} bytes")
+        if part.startswith(_PART):
+            raise UriError(f"{uri!r} has a part that begins with {_PART!r}, as only unfinished objects do")
     return bucket, key
 
 
@@ -56,10 +60,21 @@ class ObjectStore:
         return path
 
     def put(self, uri: str, data: bytes | BinaryIO) -> None:
-        """Create or replace an object; readers see the old one or the new one, never a part."""
+        """Create or replace an object; readers see the old one or the new one, never a part.
+
+        Raises UriError where a file is in the way of a folder, or a folder in the way of the file.
+        """
         path = self.path(uri)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=_PART, dir=path.parent)
+        try:
+            handle, name = self._part(path)
+        except (FileExistsError, NotADirectoryError):
+            raise UriError(
+                f"{uri!r}: an object has the name of a part of it, so it cannot be in a folder of that name"
+            ) from None
+        if path.is_dir():
+            os.close(handle)
+            os.unlink(name)
+            raise UriError(f"{uri!r} is a folder of other objects")
         try:
             with os.fdopen(handle, "wb") as file:
                 if isinstance(data, bytes):
@@ -72,6 +87,15 @@ class ObjectStore:
         except BaseException:
             os.unlink(name)
             raise
+
+    @staticmethod
+    def _part(path: Path) -> tuple[int, str]:
+        while True:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                return tempfile.mkstemp(prefix=_PART, dir=path.parent)
+            except FileNotFoundError:
+                continue  # another object was the last in that folder, and took it along
 
     def open(self, uri: str) -> BinaryIO:
         """Read an object."""
@@ -87,7 +111,10 @@ class ObjectStore:
     def delete(self, uri: str) -> None:
         """Remove an object; folders that are empty then go with it. No error if there is none."""
         path = self.path(uri)
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return
         for folder in path.parents:
             if folder == self.root:
                 break
