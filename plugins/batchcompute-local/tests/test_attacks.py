@@ -179,6 +179,28 @@ def test_names_that_lead_out(world: Any, describe: Any, name: str) -> None:
         world.create(describe({name: {}}))
 
 
+@pytest.mark.parametrize("field", ["JobName", "JobTag", "Description", "ImageId", "ProgramName", "ProgramType"])
+def test_long_names(world: Any, describe: Any, field: str) -> None:
+    from batchcompute_local.errors import ServiceError
+
+    value = "img-" + "x" * 100_000
+    body = (
+        describe({"A": {field: value}})
+        if field in ("ImageId", "ProgramName", "ProgramType")
+        else describe({"A": {}}, **{field: value})
+    )
+    with pytest.raises(ServiceError, match="InvalidParameter"):
+        world.create(body)
+
+
+def test_a_long_value_is_not_sent_back(port: Port, describe: Any) -> None:
+    body = describe({"x" * 900_000: {}})
+    with closing(http.client.HTTPConnection("127.0.0.1", port.number, timeout=20)) as connection:
+        connection.request("POST", "/jobs", body, port.signed("POST", "/jobs"))
+        answer = connection.getresponse()
+        assert (answer.status, len(answer.read()) < 5000) == (400, True)
+
+
 def test_header_injection(port: Port) -> None:
     target = "/jobs/x%0d%0aX-Evil:%201%0d%0a%0d%0aHTTP/1.1%20200%20OK"
     with closing(socket.create_connection(("127.0.0.1", port.number))) as sock:

@@ -28,6 +28,7 @@ from batchcompute_local.settings import Settings
 
 _log = logging.getLogger(__name__)
 _LARGE_BODY = 64 << 10
+_LONGEST_MESSAGE = 4000
 _JOB = re.compile(r"/jobs/([^/]+)(/description|/tasks|/Priority)?")
 Operation = Callable[[int], Any]
 
@@ -170,4 +171,5 @@ def answer_headers(request_id: str) -> dict[str, str]:
 
 def error_body(error: ServiceError, request_id: str) -> bytes:
     """The body of an error: `Code` and, as the service of early 2015 had it, `ErrorCode` (facts 1.5)."""
-    return _dump({"Code": error.code, "ErrorCode": error.code, "Message": error.message, "RequestId": request_id})
+    message = error.message[:_LONGEST_MESSAGE]  # it may quote what was sent
+    return _dump({"Code": error.code, "ErrorCode": error.code, "Message": message, "RequestId": request_id})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from batchcompute.errors import Problem, nearest
@@ -16,6 +16,8 @@ SOURCE = "the local region"
 LOCALES = ("GBK", "GB2312-80", "BIG5", "UTF-8", "ANSI", "EUC-JP", "EUC-TW", "EUC-KR", "SHIFT-JIS", "KSC5601")
 """The documented values of OssMappingLocale (facts 2.10)."""
 _MOST_MAPPINGS = 100
+_LONGEST_NAME = 1024
+_LONGEST_DESCRIPTION = 64 << 10
 
 
 def check_here(job: JobDescription, settings: Settings) -> list[Problem]:
@@ -24,6 +26,8 @@ def check_here(job: JobDescription, settings: Settings) -> list[Problem]:
 
 
 def _job(job: JobDescription, settings: Settings) -> Iterator[Problem]:
+    yield from _lengths("", {name: job[name] for name in ("JobName", "JobTag", "ZoneId")}, _LONGEST_NAME)
+    yield from _lengths("", {"Description": job.Description}, _LONGEST_DESCRIPTION)
     tasks = job.TaskDag.TaskDescMap
     if len(tasks) > settings.max_tasks:
         allowed = f"at most {settings.max_tasks}, the setting max_tasks"
@@ -49,8 +53,17 @@ def _task(path: str, task: TaskDescription) -> Iterator[Problem]:
         if not name or "=" in name:
             allowed = "a name that is not empty and has no '=' in it"
             yield Problem(f"{path}.EnvironmentVariables", name, "has a bad name", allowed, SOURCE)
+    names = {"ImageId": task.ImageId, "ProgramName": task.ProgramName, "ProgramType": task.ProgramType}
+    longest = max(task.EnvironmentVariables, key=len, default="")
+    yield from _lengths(f"{path}.", {**names, "EnvironmentVariables": longest}, _LONGEST_NAME)
     yield from _texts(path, task)
     yield from _mappings(path, task)
+
+
+def _lengths(path: str, texts: Mapping[str, str | None], most: int) -> Iterator[Problem]:
+    for name, text in texts.items():
+        if text and len(text) > most:
+            yield Problem(f"{path}{name}", f"{text[:20]}...", "is too long", f"at most {most} characters", SOURCE)
 
 
 def _uri(path: str, uri: str) -> Iterator[Problem]:
