@@ -12,14 +12,41 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import BatchComputeError, did_you_mean
-from .progress import ENDED, in_order
+from .completion import tasks
+from .dag import order
+from .finding import find_job, job_argument
+from .progress import ENDED
+from .session import Session, command
 
 if TYPE_CHECKING:
     from .. import Client, Task
 
+_EXAMPLES = (
+    "batchcompute job logs last",
+    "batchcompute job logs last Find --follow",
+    "batchcompute job logs last Find 3 --stderr > find-3.txt",
+    "batchcompute job logs last --format json | jq -r 'select(.instance == 0).line'",
+)
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 _GROWTH = 1.4
+
+
+@command("logs", examples=_EXAMPLES)
+@job_argument()
+@click.argument("task", required=False, shell_complete=tasks)
+@click.argument("instance", required=False, type=click.IntRange(0))
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
+@click.option("--stderr", is_flag=True, help="What was written to stderr, in place of stdout.")
+def logs(session: Session, job: str, task: str | None, instance: int | None, follow: bool, stderr: bool) -> None:
+    """Print what the instances of a job wrote, of one TASK, or of one INSTANCE of it. Lines of several begin with the
+    instance that wrote them; what a single INSTANCE wrote is printed as it is.
+
+    JSON: one object on each line, {task, instance, stream, line}.
+    """
+    with session.client() as client:
+        stream = "stderr" if stderr else "stdout"
+        Logs(client, find_job(client, job), task, instance, stream, follow, session.json).show()
 
 
 @dataclass(slots=True)
@@ -58,11 +85,11 @@ class Logs:
 
     def show(self) -> None:
         """Print them. Raises BatchComputeError for a task or an instance that the job does not have."""
-        order = self._order()
+        places = self._order()
         pause = _FIRST_PAUSE
         while True:
             ended = self.client.get_job(self.job_id).State in ENDED  # before the look, so that it is the last one
-            self._find(sorted(self.client.list_tasks(self.job_id), key=lambda task: order.get(task.TaskName, 0)))
+            self._find(sorted(self.client.list_tasks(self.job_id), key=lambda task: places.get(task.TaskName, 0)))
             last = ended or not self.follow
             if self._look(last):
                 pause = _FIRST_PAUSE
@@ -84,7 +111,7 @@ class Logs:
             count = dag.get_task(self.task).InstanceCount
             if not 0 <= self.instance < count:
                 raise BatchComputeError(f"task {self.task} has no instance {self.instance}: they are 0 to {count - 1}")
-        return {name: place for place, name in enumerate(in_order(dag.TaskDescMap, dag.Dependencies))}
+        return {name: place for place, name in enumerate(order(list(dag.TaskDescMap), dag.Dependencies))}
 
     def _find(self, tasks: list[Task]) -> None:
         """Note the instances that have started, and those that have ended."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from .output import duration, plain
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -76,39 +78,9 @@ class Row:
         return elapsed * (self.total - done) / done
 
 
-def in_order(names: Iterable[str], after: Mapping[str, Sequence[str]]) -> list[str]:
-    """The names with every task after those that it waits for, otherwise as they came.
-
-    after: task name to the names of those that start after it, as in a TaskDag.
-    """
-    left = list(names)
-    waits = {name: {one for one, successors in after.items() if name in successors} & set(left) for name in left}
-    found: list[str] = []
-    while left:
-        ready = [name for name in left if waits[name] <= set(found)] or left  # a circle: as they came
-        found += ready
-        left = [name for name in left if name not in ready]
-    return found
-
-
-def duration(length: float) -> str:
-    """Seconds as `7s`, `3m 07s`, `2h 05m`."""
-    whole = round(length)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m {whole % 60:02}s"
-    return f"{whole // 3600}h {whole % 3600 // 60:02}m"
-
-
 def seconds(moment: int | str) -> int:
     """A time of an answer as a number; a Client that makes texts of times (`human_readable`) leaves us without."""
     return moment if isinstance(moment, int) else 0
-
-
-def clean(text: str) -> str:
-    """The text without what could move the cursor or hide something: it comes from a program."""
-    return "".join(letter if letter.isprintable() else " " if letter == "\t" else "�" for letter in text)
 
 
 def cells(counts: Mapping[str, int], width: int) -> list[tuple[str, int]]:
@@ -127,7 +99,7 @@ def cells(counts: Mapping[str, int], width: int) -> list[tuple[str, int]]:
 def lines(rows: Sequence[Row], tail: Tail | None) -> list[str]:
     """One line for each task, without times: printed again only when it has changed."""
     width = max((len(row.name) for row in rows), default=0)
-    said = [f"{clean(row.name):<{width}}  {row.state:<8}  {row.told()}" for row in rows]
+    said = [f"{plain(row.name):<{width}}  {row.state:<8}  {row.told()}" for row in rows]
     return said + ([f"{_title(tail)}", *(f"    {line}" for line in tail.lines)] if tail else [])
 
 
@@ -137,16 +109,16 @@ def view(job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: in
     from rich.table import Table
     from rich.text import Text
 
-    head = Text.assemble((clean(job.JobName), "bold"), "  ", (job.JobId, "bright_black"), "  ", _state(job.State))
+    head = Text.assemble((plain(job.JobName), "bold"), "  ", (job.JobId, "bright_black"), "  ", _state(job.State))
     started = seconds(job.StartTime)
     if started:
-        head.append(f"  {duration(max(0.0, (seconds(job.EndTime) if job.State in ENDED else now) - started))}")
+        head.append(f"  {_whole((seconds(job.EndTime) if job.State in ENDED else now) - started)}")
     shown = rows if len(rows) <= _MOST_TASKS else _most_interesting(rows)
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(max_width=max(8, width // 4), no_wrap=True, overflow="ellipsis" if utf else "crop")
     bar = max(_SMALLEST_BAR, min(_BAR, width - 66))
     for row in shown:
-        cols: list[RenderableType] = [Text(clean(row.name)), _bar(row, bar, utf)]
+        cols: list[RenderableType] = [Text(plain(row.name)), _bar(row, bar, utf)]
         cols += [_state(row.state)] if width >= 60 else []
         cols += [Text(row.told() if width >= 80 else f"{row.counts.get('Finished', 0)}/{row.total}")]
         cols += [Text(_times(row, now))] if width >= 40 else []
@@ -168,7 +140,7 @@ def _most_interesting(rows: Sequence[Row]) -> list[Row]:
 
 
 def _title(tail: Tail) -> str:
-    return f"{clean(tail.task)}, instance {tail.instance}, failed; its stderr ends:"
+    return f"{plain(tail.task)}, instance {tail.instance}, failed; its stderr ends:"
 
 
 def _state(state: str) -> Text:
@@ -181,7 +153,7 @@ def _state(state: str) -> Text:
 def _bar(row: Row, width: int, utf: bool) -> Text:
     from rich.text import Text
 
-    marks = {state: (colour, mark if utf else plain) for state, colour, mark, plain in _STATES}
+    marks = {state: (colour, mark if utf else ascii_mark) for state, colour, mark, ascii_mark in _STATES}
     text = Text(no_wrap=True)
     for state, count in cells(row.counts, width):
         colour, mark = marks[state]
@@ -193,4 +165,8 @@ def _times(row: Row, now: float) -> str:
     elapsed, remaining = row.elapsed(now), row.remaining(now)
     if elapsed is None:
         return ""
-    return duration(elapsed) + (f", about {duration(remaining)} left" if remaining is not None else "")
+    return _whole(elapsed) + (f", about {_whole(remaining)} left" if remaining is not None else "")
+
+
+def _whole(length: float) -> str:
+    return duration(max(0, round(length)))

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 import click
 
 from ..errors import BatchComputeError, StateConflictError
-from .progress import Row, Tail, clean, in_order, lines, view
+from .dag import order
+from .failures import INTERRUPTED, STOPPED
+from .output import plain
+from .progress import ENDED, Row, Tail, lines, view
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from .. import Client, Job
 
-DETACHED = 130
-"""The exit code after Ctrl-C, as shells have it for SIGINT; the job goes on."""
 _TAIL_LINES = 8
 _TAIL_BYTES = 4000
 _SECOND_THOUGHTS = 3.0
@@ -66,10 +67,9 @@ class _Seen:
         self.job = job
         if not self._order:
             dag = self._client.get_job_description(self._id).TaskDag
-            self._order = {name: place for place, name in enumerate(in_order(dag.TaskDescMap, dag.Dependencies))}
+            self._order = {name: place for place, name in enumerate(order(list(dag.TaskDescMap), dag.Dependencies))}
         began = time.monotonic()
-        ended = job.State in ("Finished", "Failed", "Stopped")
-        if ended or began - self._listed > _LOOKS_COST * self._cost:
+        if job.State in ENDED or began - self._listed > _LOOKS_COST * self._cost:
             tasks = sorted(self._client.list_tasks(self._id), key=lambda task: self._order.get(task.TaskName, 0))
             self.rows = [Row.of(task) for task in tasks]
             failed = [
@@ -91,7 +91,7 @@ class _Seen:
             data = self._client.read_log(self._id, task, instance) or b""
         except (BatchComputeError, LookupError, OSError):  # what only explains a failure must not hide it
             return None
-        said = [clean(line) for line in data[-_TAIL_BYTES:].decode("utf-8", "replace").splitlines()]
+        said = [plain(line) for line in data[-_TAIL_BYTES:].decode("utf-8", "replace").splitlines()]
         return Tail(task, instance, tuple(said[-_TAIL_LINES:]))
 
 
@@ -136,28 +136,29 @@ def _drawn(seen: _Seen, console: Console) -> RenderableType:
 
 
 def _detach(client: Client, job_id: str, out: TextIO) -> NoReturn:
-    """Say how to come back; a second Ctrl-C within a few seconds offers to stop the job."""
+    """Say how to come back; a second Ctrl-C within a few seconds offers to stop the job. Raises click's Exit."""
     click.echo(f"\nDetached: {job_id} goes on. Come back with: batchcompute job wait {job_id}", file=out)
-    if not (sys.stdin.isatty() and out.isatty()):
-        raise click.exceptions.Exit(DETACHED)
-    try:
+    stopped = False
+    if sys.stdin.isatty() and out.isatty():
         click.echo("Press Ctrl-C again to stop the job.", file=out)
-        time.sleep(_SECOND_THOUGHTS)
-    except KeyboardInterrupt:
-        _offer_to_stop(client, job_id, out)
-    raise click.exceptions.Exit(DETACHED)
+        try:
+            time.sleep(_SECOND_THOUGHTS)
+        except KeyboardInterrupt:
+            stopped = _offer_to_stop(client, job_id, out)
+    raise click.exceptions.Exit(STOPPED if stopped else INTERRUPTED)
 
 
-def _offer_to_stop(client: Client, job_id: str, out: TextIO) -> None:
+def _offer_to_stop(client: Client, job_id: str, out: TextIO) -> bool:
+    """Whether the job was stopped."""
     try:
-        stop = click.confirm(f"\nStop {job_id}?", err=out is not sys.stdout)
-    except click.Abort:  # a third Ctrl-C, or the end of the input: no
-        click.echo(file=out)
-        return
-    if not stop:
-        return
-    try:
+        if not click.confirm(f"\nStop {job_id}?", err=out is not sys.stdout):
+            return False
         client.stop_job(job_id)
-        click.echo(f"Stopped. Go on with: batchcompute job start {job_id}", file=out)
+    except (click.Abort, KeyboardInterrupt):  # a third Ctrl-C, or the end of the input: no
+        click.echo(file=out)
+        return False
     except StateConflictError:
         click.echo(f"{job_id} has ended by itself.", file=out)
+        return False
+    click.echo(f"Stopped. Go on with: batchcompute job start {job_id}", file=out)
+    return True

@@ -1,0 +1,115 @@
+"""Following a job at a real terminal, and without one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from batchcompute import Client
+
+CTRL_C = "\x03"
+
+
+def test_submit_detach_come_back_follow(client: Client, hold: Path, terminal: Callable[..., Any]) -> None:
+    first = terminal("job", "submit", str(hold), "--wait")
+    job_id = first.expect(r"job-[0-9A-F]{32}")[0]
+    first.expect(r"Hold +▒▒ +Running +0 of 2 finished, 2 running")
+    first.type(CTRL_C)
+    first.expect(f"Detached: {job_id} goes on. Come back with: batchcompute job wait {job_id}")
+    assert first.ends() == 130
+    assert "Traceback" not in first.text
+    assert client.get_job(job_id).State == "Running"
+
+    again = terminal("job", "wait", job_id)
+    again.expect(r"Hold +▒▒ +Running")
+    logs = terminal("job", "logs", job_id, "--follow")
+    logs.expect(r"Hold\.0 \| instance 0 waits")
+    logs.expect(r"Hold\.1 \| instance 1 waits")
+    client.objects.put("oss://mine/gate", b"open")
+    assert again.ends() == 0
+    assert "2 of 2 finished" in again.text
+    assert logs.ends() == 0
+    assert logs.text.count("no newline at the end\n") == 2
+
+
+def test_the_second_ctrl_c_stops_the_job(client: Client, hold: Path, terminal: Callable[..., Any]) -> None:
+    job = client.create_job(hold.read_text())
+    shown = terminal("job", "wait", job.JobId)
+    shown.expect("2 running")
+    shown.type(CTRL_C)
+    shown.expect("Ctrl-C again to stop")
+    shown.type(CTRL_C)
+    shown.expect(r"Stop job-\w+\? \[y/N\]")
+    shown.type("y\n")
+    shown.expect("Go on with: batchcompute job start")
+    assert shown.ends() == 4
+    assert client.get_job(job).State == "Stopped"
+
+
+def test_second_thoughts_leave_the_job_alone(client: Client, hold: Path, terminal: Callable[..., Any]) -> None:
+    job = client.create_job(hold.read_text())
+    for answer in ("n\n", CTRL_C):
+        shown = terminal("job", "wait", job.JobId)
+        shown.expect("2 running")
+        shown.type(CTRL_C)
+        shown.expect("Ctrl-C again to stop")
+        shown.type(CTRL_C)
+        shown.expect(r"\[y/N\]")
+        shown.type(answer)
+        assert shown.ends() == 130
+        assert "Traceback" not in shown.text
+    assert client.get_job(job).State == "Running"
+    client.stop_job(job)
+
+
+def test_a_failing_instance_is_explained(
+    client: Client, describe: Callable[..., dict[str, Any]], terminal: Callable[..., Any]
+) -> None:
+    broken = "import sys; sys.exit('\\x1b[2Jno input \\N{SNOWMAN}')"
+    job = client.create_job(describe({"First": ["Second"]}, Second="pass", First=broken))
+    shown = terminal("job", "wait", job.JobId)
+    assert shown.ends() == 3
+    assert "First, instance " in shown.text
+    assert "\ufffd[2Jno input \N{SNOWMAN}" in shown.text, "what a program wrote cannot clear the screen"
+    last = shown.text.rpartition("First  ")[2]
+    assert "Second  ··" in last, "tasks stand in the order in which they run"
+
+
+def test_narrow_ascii_and_without_colours(client: Client, hold: Path, terminal: Callable[..., Any]) -> None:
+    job = client.create_job(hold.read_text())
+    plain = terminal(
+        "job", "wait", job.JobId, columns=38, NO_COLOR="1", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
+    )
+    plain.expect(r"Hold +>> +0/2")
+    client.objects.put("oss://mine/gate", b"open")
+    assert plain.ends() == 0
+    assert plain.raw.isascii()
+    assert b"\x1b[3" not in plain.raw, "no colours"
+    assert max(map(len, plain.text.splitlines()[:2])) <= 38
+
+
+def test_without_a_terminal_lines_are_printed(client: Client, hold: Path) -> None:
+    job = client.create_job(hold.read_text())
+    command = [sys.executable, "-c", "from batchcompute.cli import main; main()", "job", "wait", job.JobId]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        seen = ""
+        while "2 running" not in seen:
+            seen = process.stderr.readline()
+            assert seen, "it ended"
+        client.objects.put("oss://mine/gate", b"open")
+        rest = process.stderr.read()
+        assert process.wait(60) == 0
+    assert "Hold  Finished  2 of 2 finished\n" in rest
+    assert "\x1b" not in rest
+
+
+def test_a_dumb_terminal_gets_lines(client: Client, hold: Path, terminal: Callable[..., Any]) -> None:
+    client.objects.put("oss://mine/gate", b"open")
+    job = client.create_job(hold.read_text())
+    shown = terminal("job", "wait", job.JobId, TERM="dumb")
+    assert shown.ends() == 0
+    assert b"\x1b" not in shown.raw
