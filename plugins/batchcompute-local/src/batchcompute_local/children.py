@@ -22,6 +22,7 @@ from typing import Any
 from batchcompute_local import procs
 from batchcompute_local.journal import Record
 from batchcompute_local.lastline import write_last_line
+from batchcompute_local.room import is_full
 
 _POLL_SECONDS = 0.005
 PATIENCE_SECONDS = 0.25
@@ -52,6 +53,7 @@ class Children:
         self._by_pid: dict[int, _Child] = {}
         self._ending: list[_Child] = []
         self._failed: list[Record] = []
+        self._refused: list[str] = []
         self._boot = procs.boot_id()
         self._host = socket.gethostname()
 
@@ -99,12 +101,20 @@ class Children:
             del self._queue[attempt]
         return overdue
 
+    def refused(self) -> list[str]:
+        """What could not begin because the disk or the machine is full."""
+        refused, self._refused = self._refused, []
+        return refused
+
     def _start(self, order: dict[str, Any]) -> Record | None:
         """Spawn a program. Returns its `started` record, or None if it could not be started (it then ends at once)."""
         attempt = order["attempt"]
         try:
             pid = _spawn(order)
         except (OSError, ValueError) as error:
+            if is_full(error):
+                self._refused.append(attempt)
+                return None
             self._failed.append(self._exited(attempt, order["cwd"], reason=f"could not be started: {error}"))
             with suppress(OSError), open(order["stderr"], "a") as file:
                 file.write(f"batchcompute: the program could not be started: {error}\n")

@@ -29,8 +29,7 @@ def start_time(pid: int) -> int | None:
 def attempt_of(pid: int) -> str | None:
     """The attempt a process belongs to, by its environment; None if it belongs to none or cannot be read."""
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            content = file.read()
+        content = _environment(pid)
     except OSError:
         return None
     for entry in content.split(b"\0"):
@@ -56,3 +55,21 @@ def attempts(prefix: str) -> Iterator[tuple[int, str]]:
             attempt = attempt_of(int(name))
             if attempt is not None and attempt.startswith(prefix):
                 yield int(name), attempt
+
+
+def is_any_nameless(folder: str | os.PathLike[str]) -> bool:
+    """Whether a process works below `folder` whose environment is empty, as it is while a program is being loaded."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                inside = os.readlink(f"/proc/{name}/cwd").startswith(f"{os.fspath(folder)}{os.sep}")
+                if inside and not _environment(int(name)):
+                    return True
+            except OSError:
+                continue
+    return False
+
+
+def _environment(pid: int) -> bytes:
+    with open(f"/proc/{pid}/environ", "rb") as file:
+        return file.read()

@@ -6,7 +6,8 @@ tell the daemon. It is single-threaded and needs the standard library only. It s
     daemon -> runner   {"op": "start", "slots", "orders": [{"attempt", "argv", "cwd", "env", "stdout", "stderr",
                         "timeout", "grace"}, ...]}     {"op": "stop" | "ack", "attempts": [...]}     {"op": "end"}
     runner -> daemon   first {"live": [...], "ended": [record, ...]}, then lists of events:
-                       {"event": "started", ...} {"event": "exited", ...record} {"event": "lost" | "returned", "attempt"}
+                       {"event": "started", ...} {"event": "exited", ...record} {"event": "lost" | "returned" |
+                       "refused", "attempt"}: refused is returned since the disk is full
 
 Orders wait here until one of the slots is free, so that a slot is not empty while the daemon is told and writes down
 what ended: many ends and many orders then share a commit there, and many exit records a write to the disk here.
@@ -48,7 +49,7 @@ class Runner:
         self._journal = Journal(layout.journal)
         self._unacked = {r["attempt"]: r for r in self._journal.records if r["event"] == "exited"}
         begun = [r for r in self._journal.records if r["event"] == "started" and r["attempt"] not in self._unacked]
-        self._survivors = Survivors(begun, prefix)
+        self._survivors = Survivors(begun, prefix, layout.work(""))
         self._children = Children()
         self._unwritten: list[Record] = []
         self._unwritten_since = 0.0
@@ -88,7 +89,11 @@ class Runner:
             self._collect(now)
             self._begin()
             self._record(now)
-            for kind, attempts in (("lost", self._survivors.collect()), ("returned", self._children.give_back(now))):
+            for kind, attempts in (
+                ("lost", self._survivors.collect()),
+                ("returned", self._children.give_back(now)),
+                ("refused", self._children.refused()),
+            ):
                 self._events.extend({"event": kind, "attempt": attempt} for attempt in attempts)
             self._send()
             if self._daemon is not None or self._children or self._survivors:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from contextlib import suppress
+from pathlib import Path
 
 from batchcompute_local import procs
 from batchcompute_local.journal import Record
 
 _POLL_SECONDS = 0.005
+_EXEC_SECONDS = 1.0
 
 
 class Survivors:
     """What is left of attempts begun by an earlier runner: those in its journal, and those whose environment says so."""
 
-    def __init__(self, begun: list[Record], prefix: str) -> None:
+    def __init__(self, begun: list[Record], prefix: str, work: Path) -> None:
         self._prefix = prefix
+        deadline = time.monotonic() + _EXEC_SECONDS
+        # one that is between fork and exec has not its environment yet, but is in its folder already
+        while procs.is_any_nameless(work) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
         self._begun = {record["attempt"]: record for record in begun}
         self._live = set(self._begun) | {attempt for _, attempt in procs.attempts(prefix)}
         self._boot = procs.boot_id() if self._live else ""

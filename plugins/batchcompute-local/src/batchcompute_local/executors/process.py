@@ -11,31 +11,28 @@ import logging
 import os
 import shutil
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from batchcompute_local import unixsocket
 from batchcompute_local.executors.base import Exited, Launch, Lost, Recovered, Returned, Sink, Started
+from batchcompute_local.executors.spawning import spawn_runner
 from batchcompute_local.paths import Layout
+from batchcompute_local.room import is_full
 from batchcompute_local.settings import Settings
 from batchcompute_local.workspace import PreparationError, Prepared, Workspaces
 
 _log = logging.getLogger(__name__)
 _HELLO_SECONDS = 20.0
+_JOIN_SECONDS = 0.05
+_FULL_SECONDS = 1.0
 _PREPARERS = 4
 _LOOK_AHEAD = 32
-_SOURCES = Path(__file__).resolve().parents[2]
-# -I -S: neither the user's environment nor site-packages have a say in the process everything depends on
-_BOOT = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1)); from batchcompute_local.runner import main; main(*sys.argv[1:])"
-)
 
 
 class ProcessExecutor:
@@ -115,7 +112,7 @@ class ProcessExecutor:
 
     def _launch(self, launches: Sequence[Launch]) -> None:
         outcomes = [(launch, self._prepared(launch)) for launch in launches]
-        orders, failures = [], []
+        orders, failures, refused = [], [], []
         with self._lock:
             self._preparing.difference_update(launch.attempt for launch in launches)
             if self._closing:
@@ -126,24 +123,34 @@ class ProcessExecutor:
                 if isinstance(outcome, Prepared) and not stopped:
                     self._sent[launch.attempt] = outcome
                     orders.append(self._order(launch, outcome))
+                elif outcome is None and not stopped:
+                    refused.append(launch.attempt)
                 else:
                     failures.append((launch, "stopped" if stopped else str(outcome)))
             if orders:
                 self._send({"op": "start", "slots": self._settings.slots, "orders": orders})
+        for attempt in refused:
+            self._return_later(attempt)
         for launch, reason in failures:
             if reason != "stopped":
                 self._explain(launch, reason)
             self._sink(Exited(launch.attempt, reason=reason, ended=time.time(), host=socket.gethostname()))
 
-    def _prepared(self, launch: Launch) -> Prepared | str:
-        """What the runner needs, or why the instance cannot be run."""
+    def _prepared(self, launch: Launch) -> Prepared | str | None:
+        """What the runner needs, or why the instance cannot be run; None if there is no room for it now."""
         try:
             return self._workspaces.prepare(launch)
         except PreparationError as problem:
-            return str(problem)
+            return None if is_full(problem) else str(problem)
         except Exception as error:
             _log.exception("%s could not be prepared", launch.attempt)
             return f"the service could not prepare it: {type(error).__name__}"
+
+    def _return_later(self, attempt: str) -> None:
+        _log.warning("%s cannot begin: the disk or the machine is full; it is tried again", attempt)
+        timer = threading.Timer(_FULL_SECONDS, self._sink, (Returned(attempt),))
+        timer.daemon = True
+        timer.start()
 
     def _order(self, launch: Launch, prepared: Prepared) -> dict[str, Any]:
         return {
@@ -218,10 +225,13 @@ class ProcessExecutor:
                     if message["code"] == 0 and not message["timed_out"]:
                         self._leftovers[attempt] = partial(self._remove, message["cwd"], prepared)
                 self._sink(_exited(message))
-            case "lost" | "returned" as kind:
+            case "lost" | "returned" | "refused" as kind:
                 with self._lock:
                     self._sent.pop(attempt, None)
-                self._sink(Lost(attempt) if kind == "lost" else Returned(attempt))
+                if kind == "refused":
+                    self._return_later(attempt)
+                else:
+                    self._sink(Lost(attempt) if kind == "lost" else Returned(attempt))
 
     def _remove(self, cwd: str, prepared: Prepared | None) -> None:
         if prepared is None:
@@ -231,13 +241,19 @@ class ProcessExecutor:
 
     def _join(self) -> Recovered:
         """Connect to the runner, started if need be. Raises OSError."""
-        if self._runner:
-            os.waitpid(self._runner, os.WNOHANG)
-        try:
-            return self._greet(unixsocket.connect(self._layout.runner_socket, _HELLO_SECONDS))
-        except (FileNotFoundError, ConnectionError, TimeoutError):
-            self._spawn_runner()
-        return self._greet(unixsocket.connect(self._layout.runner_socket, _HELLO_SECONDS))
+        deadline, tried = time.monotonic() + _HELLO_SECONDS, False
+        while True:
+            try:
+                return self._greet(unixsocket.connect(self._layout.runner_socket, _HELLO_SECONDS))
+            except (FileNotFoundError, ConnectionError, TimeoutError):
+                if time.monotonic() > deadline:
+                    raise
+            if self._runner:
+                with suppress(ChildProcessError):
+                    os.waitpid(self._runner, os.WNOHANG)
+            self._runner = spawn_runner(self._layout, self._prefix, self._settings.runner_linger_seconds)
+            time.sleep(_JOIN_SECONDS if tried else 0.0)
+            tried = True
 
     def _greet(self, sock: socket.socket) -> Recovered:
         stream = sock.makefile("rb")
@@ -249,30 +265,6 @@ class ProcessExecutor:
         self._socket, self._stream = sock, stream
         hello = json.loads(line)
         return Recovered(frozenset(hello["live"]), tuple(map(_exited, hello["ended"])))
-
-    def _spawn_runner(self) -> None:
-        ready, told = os.pipe()
-        arguments = [str(self._layout.root), self._prefix, str(self._settings.runner_linger_seconds), "3"]
-        try:
-            self._runner = os.posix_spawn(
-                sys.executable,
-                [sys.executable, "-I", "-S", "-B", "-c", _BOOT, str(_SOURCES), *arguments],
-                {"PATH": os.environ.get("PATH", os.defpath)},
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, told, 3),
-                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, str(self._layout.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                    (os.POSIX_SPAWN_DUP2, 1, 2),
-                ],
-                setsid=True,
-            )
-            os.close(told)
-            told = -1
-            os.read(ready, 1)  # nothing comes if it could not begin; connecting then says so
-        finally:
-            os.close(ready)
-            if told >= 0:
-                os.close(told)
 
 
 def _exited(record: dict[str, Any]) -> Exited:
