@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,8 +209,9 @@ def _status(engine: Engine, url: str) -> dict[str, Any]:
 
 def _announce(ready: int, url: str) -> None:
     if url:
-        sys.stdout.write(f"Listening on {url}\n")
-        sys.stdout.flush()
+        with suppress(OSError):  # nobody need read it
+            sys.stdout.write(f"Listening on {url}\n")
+            sys.stdout.flush()
     _tell(ready)
 
 

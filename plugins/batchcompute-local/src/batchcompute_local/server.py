@@ -25,6 +25,7 @@ _KEEP_ALIVE_SECONDS = 120
 _SHUTDOWN_SECONDS = 5
 _HANDSHAKE_SECONDS = 10.0
 _TICK_SECONDS = 0.25
+_BACKLOG = 1024
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class _Server(uvicorn.Server):
                 await loop.create_server(
                     connection,
                     sock=listener.sock,
-                    backlog=128,
+                    backlog=_BACKLOG,
                     ssl=listener.tls,
                     ssl_handshake_timeout=patience,
                     ssl_shutdown_timeout=patience,
