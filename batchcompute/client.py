@@ -127,9 +127,7 @@ class Client:
         if idempotency_token is not None:
             self._check_token(idempotency_token)
         description = job_desc if isinstance(job_desc, JobDescription) else JobDescription(job_desc)
-        problems = self._hooks.validate_description(ValidationContext(description, self._region))
-        if problems:
-            raise ValidationError(problems)
+        self.check_job(description)
         body = json.dumps(description.detail(), separators=(",", ":")).encode("ascii")
         target = ops.CREATE_JOB.target()
         return cast(CreateResponse, self._call(ops.CREATE_JOB, target, body, timeout, idempotency_token))
@@ -184,6 +182,12 @@ class Client:
         return self.list_jobs(timeout=timeout)
 
     # --- beyond the reference
+
+    def check_job(self, job_desc: JobDescription) -> None:
+        """Raises ValidationError with everything for which create_job would refuse a description; sends nothing."""
+        problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
+        if problems:
+            raise ValidationError(problems)
 
     def wait(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,11 @@ if TYPE_CHECKING:
     import tarfile
 
 
-def pack(folder: str | os.PathLike[str]) -> bytes:
+def pack(folder: str | os.PathLike[str], *, exclude: Collection[str] = ("__pycache__",)) -> bytes:
     """A tar.gz of a folder's content, with paths relative to the folder, so that ProgramName is found at the top.
 
-    The same content gives the same bytes. `__pycache__` is left out. Raises NotADirectoryError.
+    The same content gives the same bytes. exclude: names of files and folders that are left out, at any depth. Raises
+    NotADirectoryError.
     """
     import gzip  # both here: a program that packs nothing need not wait for them
     import tarfile
@@ -29,7 +31,7 @@ def pack(folder: str | os.PathLike[str]) -> bytes:
     ):
         for path in sorted(root.rglob("*")):
             inside = path.relative_to(root)
-            if "__pycache__" not in inside.parts:
+            if not any(part in exclude for part in inside.parts):
                 archive.add(path, arcname=str(inside), recursive=False, filter=_anonymous)
     return packed.getvalue()
 
