@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.exceptions import Exit
 
 from . import output
 from .failures import Refused, code_of, report
@@ -19,26 +20,24 @@ if TYPE_CHECKING:
 
 @command("stop", examples=["batchcompute job stop last"])
 @job_argument(several=True)
-@click.pass_context
-def stop(ctx: click.Context, session: Session, jobs: Sequence[str]) -> None:
+def stop(session: Session, jobs: Sequence[str]) -> None:
     """Stop jobs that are Waiting or Running.
 
     JSON: a list of {job_id, action, error}; action is "stopped", error null where it was done.
     """
     with session.client() as client:
-        ctx.exit(_each(session, find_jobs(client, jobs), "stopped", client.stop_job))
+        raise Exit(_each(session, find_jobs(client, jobs), "stopped", client.stop_job))
 
 
 @command("start", examples=["batchcompute job start last"])
 @job_argument(several=True)
-@click.pass_context
-def start(ctx: click.Context, session: Session, jobs: Sequence[str]) -> None:
+def start(session: Session, jobs: Sequence[str]) -> None:
     """Start jobs again that are Stopped or Failed. What has Finished in them does not run again.
 
     JSON: a list of {job_id, action, error}; action is "started", error null where it was done.
     """
     with session.client() as client:
-        ctx.exit(_each(session, find_jobs(client, jobs), "started", client.start_job))
+        raise Exit(_each(session, find_jobs(client, jobs), "started", client.start_job))
 
 
 @command(
@@ -46,8 +45,7 @@ def start(ctx: click.Context, session: Session, jobs: Sequence[str]) -> None:
 )
 @job_argument(several=True)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.pass_context
-def delete(ctx: click.Context, session: Session, jobs: Sequence[str], yes: bool) -> None:
+def delete(session: Session, jobs: Sequence[str], yes: bool) -> None:
     """Delete jobs that are Finished, Failed or Stopped, after asking.
 
     JSON: a list of {job_id, action, error}; action is "deleted", error null where it was done.
@@ -56,21 +54,20 @@ def delete(ctx: click.Context, session: Session, jobs: Sequence[str], yes: bool)
         found = find_jobs(client, jobs)
         if not yes:
             _ask(client, found)
-        ctx.exit(_each(session, found, "deleted", client.delete_job))
+        raise Exit(_each(session, found, "deleted", client.delete_job))
 
 
 @command("priority", examples=["batchcompute job priority last 500"])
 @job_argument(several=True)
 @click.argument("priority", type=int)
-@click.pass_context
-def priority(ctx: click.Context, session: Session, jobs: Sequence[str], priority: int) -> None:
+def priority(session: Session, jobs: Sequence[str], priority: int) -> None:
     """Change the PRIORITY of jobs that are Stopped or Failed: 0 to 1000, larger runs earlier.
 
     JSON: a list of {job_id, action, error}; action is "changed", error null where it was done.
     """
     with session.client() as client:
         found = find_jobs(client, jobs)
-        ctx.exit(_each(session, found, "changed", lambda job: client.update_job_priority(job, priority)))
+        raise Exit(_each(session, found, "changed", lambda job: client.update_job_priority(job, priority)))
 
 
 def _ask(client: Client, jobs: Sequence[str]) -> None:

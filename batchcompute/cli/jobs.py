@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.exceptions import Exit
 
 from . import dag, output, shapes
 from .failures import FAILED, STOPPED
@@ -151,8 +152,7 @@ def describe(session: Session, job: str) -> None:
 @click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up then; the job goes on."
 )
-@click.pass_context
-def wait(ctx: click.Context, session: Session, job: str, timeout: float | None) -> None:
+def wait(session: Session, job: str, timeout: float | None) -> None:
     """Wait until a job has ended, and show how it goes. Ctrl-C leaves the job alone.
 
     Exits with 0 when it Finished, 3 when it Failed, 4 when it was Stopped, 5 after --timeout.
@@ -160,7 +160,7 @@ def wait(ctx: click.Context, session: Session, job: str, timeout: float | None) 
     JSON: the job as in `job list`, when it has ended.
     """
     with session.client() as client:
-        ctx.exit(follow(session, client, find_job(client, job), timeout))
+        raise Exit(follow(session, client, find_job(client, job), timeout))
 
 
 def follow(session: Session, client: Client, job_id: str, timeout: float | None = None) -> int:

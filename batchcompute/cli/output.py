@@ -44,6 +44,14 @@ def emit(rows: Iterable[Row], columns: Mapping[str, Column], fmt: str, empty: st
         say(empty)
 
 
+def emit_value(row: Row, text: str, fmt: str) -> None:
+    """Print one thing: as JSON the row, for people the text."""
+    if fmt == "json":
+        emit_json(dict(row))
+    else:
+        click.echo(plain(text))
+
+
 def emit_json(value: Any) -> None:
     """Print one JSON value, in ASCII: it can be read whatever the locale."""
     click.echo(json.dumps(value, indent=2))

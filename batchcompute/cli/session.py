@@ -108,12 +108,17 @@ def write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> N
 
 
 def command(
-    name: str, *, examples: Sequence[str] = (), formats: Sequence[str] = FORMATS
+    name: str, *, examples: Sequence[str] = (), formats: Sequence[str] = FORMATS, **settings: Any
 ) -> Callable[[Callable[..., Any]], Command]:
-    """Makes a function a command of that name. Its first argument is the Session; the others are its click parameters."""
+    """Makes a function a command of that name. Its first argument is the Session; the others are its click parameters.
+
+    settings: click's context settings.
+    """
 
     def make(function: Callable[..., Any]) -> Command:
-        return click.command(name, cls=Command, formats=formats, examples=examples)(pass_session(function))
+        return click.command(name, cls=Command, formats=formats, examples=examples, context_settings=settings)(
+            pass_session(function)
+        )
 
     return make
 

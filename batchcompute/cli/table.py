@@ -18,13 +18,15 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "completion": Entry("Make bash, zsh or fish complete what you type.", "completion:completion"),
-    "config": Entry("The settings that a client finds.", verbs={"show": "settings:show"}),
+    "config": Entry("The settings that a client finds.", verbs={"init": "init:init", "show": "settings:show"}),
     "demo": Entry("Count the primes below 10,000 with a job of two tasks.", "demo:demo"),
     "doctor": Entry("Look for what could go wrong, and say how to mend it.", "doctor:doctor"),
     "image": Entry("What tasks can run on.", verbs={"list": "images:list_"}),
     "job": Entry(
         "Jobs: submit and follow them, see and change them.",
         verbs={
+            "submit": "submit:submit",
+            "run": "run:run",
             "list": "jobs:list_",
             "show": "jobs:show",
             "describe": "jobs:describe",

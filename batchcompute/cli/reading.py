@@ -1,0 +1,131 @@
+"""Reads a job description from JSON, TOML or YAML, and changes single properties of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .failures import Refused
+
+if TYPE_CHECKING:
+    from ..resources import JobDescription
+
+_FORMATS = {".json": "JSON", ".toml": "TOML", ".yaml": "YAML", ".yml": "YAML"}
+_NO_YAML = "reading YAML needs PyYAML: pip install 'batchcompute[yaml]'; JSON and TOML need nothing"
+_DAG = ("TaskDag", "TaskDescMap")
+EVERY = "*"
+
+
+def read_description(name: str) -> JobDescription:
+    """The description in a file, - for the standard input. Its ending tells the format, else its content does.
+
+    Raises Refused with the place of a mistake, OSError.
+    """
+    from ..resources import JobDescription
+
+    data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    where = "the standard input" if name == "-" else name
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Refused(f"{where} is not UTF-8: byte {error.start}") from None
+    kind = _FORMATS.get(Path(name).suffix.lower()) or _guess(text)
+    found = _parse(text, kind, where)
+    if not isinstance(found, dict):
+        raise Refused(f"{where} has no description: it is a {type(found).__name__}, not properties such as JobName")
+    return JobDescription(found)
+
+
+def _guess(text: str) -> str:
+    """JSON begins with a brace; TOML has `=` or a table in its first line that says something, YAML a colon."""
+    first = next((line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")), "")
+    if first.startswith("{") or not first:
+        return "JSON"
+    return "TOML" if first.startswith("[") or "=" in first.partition(":")[0] else "YAML"
+
+
+def _parse(text: str, kind: str, where: str) -> Any:
+    if kind == "JSON":
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise Refused(f"{where} is not JSON: {error.msg}, line {error.lineno} column {error.colno}") from None
+        except RecursionError:
+            raise Refused(f"{where} is not a description: it is nested too deeply") from None
+    if kind == "TOML":
+        import tomllib
+
+        try:
+            return tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise Refused(f"{where} is not TOML: {error}") from None
+    try:
+        yaml: Any = import_module("yaml")
+    except ImportError:
+        raise Refused(f"{where}: {_NO_YAML}") from None
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1} column {mark.column + 1}" if mark else ""
+        raise Refused(f"{where} is not YAML: {getattr(error, 'problem', None) or error}{place}") from None
+
+
+def change(description: JobDescription, assignments: Iterable[str]) -> None:
+    """Set properties, each as `Priority=5`, `Find.InstanceCount=8`, `*.ImageId=img-1` (of every task), or by the whole path.
+
+    A value is text, or where the property takes no text, JSON. Raises Refused.
+    """
+    for assignment in assignments:
+        path, equals, value = assignment.partition("=")
+        if not equals or not path.strip():
+            raise Refused(f"--set {assignment!r} is not NAME=VALUE; such as Priority=5 or Find.InstanceCount=8")
+        for target, names in _targets(description, path.strip()):
+            _assign(target, names, value, path.strip())
+
+
+def _targets(description: JobDescription, path: str) -> list[tuple[Any, list[str]]]:
+    """What a path begins at, and the names from there on."""
+    names = path.split(".")
+    if tuple(names[:2]) == _DAG:
+        path, names = ".".join(names[2:]), names[2:]
+    tasks: Mapping[str, Any] = description.TaskDag.TaskDescMap
+    if names[0] == EVERY and len(names) > 1:
+        return [(task, names[1:]) for task in tasks.values()]
+    for task in sorted(tasks, key=len, reverse=True):  # a name may have dots in it
+        if path.startswith(f"{task}."):
+            return [(tasks[task], path.removeprefix(f"{task}.").split("."))]
+    if len(names) > 1 and names[0] not in type(description).__dict__:
+        from ..errors import did_you_mean
+
+        known = list(tasks)
+        raise Refused(
+            f"--set {path}: there is no task {names[0]!r}{did_you_mean(names[0], known)}; tasks: {', '.join(known)}"
+        )
+    return [(description, names)]
+
+
+def _assign(target: Any, names: list[str], value: str, path: str) -> None:
+    from ..errors import UnknownPropertyWarning
+
+    try:
+        for name in names[:-1]:
+            target = target[name]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UnknownPropertyWarning)
+            try:
+                target[names[-1]] = value
+            except TypeError:
+                try:
+                    typed = json.loads(value)
+                except ValueError:
+                    typed = value  # the first error says it best
+                target[names[-1]] = typed
+    except (TypeError, KeyError, UnknownPropertyWarning) as error:
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise Refused(f"--set {path}: {text}".replace(", it was dropped", "")) from None

@@ -1,0 +1,170 @@
+"""`batchcompute job run`: a job of one task from a command, without a description."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+from click.exceptions import Exit
+
+from .failures import Refused
+from .session import Session, command
+from .submit import SKIPPED, bucket_option, dry_run_option, send, timeout_option, wait_option
+
+if TYPE_CHECKING:
+    from ..resources import JobDescription
+
+_PRIORITY = 100
+_INTERPRETERS = (("python", r"python[0-9.]*"), ("php", r"php[0-9.]*"), ("java", "java"))
+_ENDINGS = {".py": "python", ".php": "php", ".jar": "java"}
+
+
+class Program(NamedTuple):
+    """What a command runs: ProgramType, ProgramName, ProgramArguments."""
+
+    kind: str
+    name: str
+    arguments: str
+
+
+@command(
+    "run",
+    examples=[
+        "batchcompute job run worker.py --size 10",
+        "batchcompute job run -n 4 --pack . -- python worker.py --size 10",
+        "batchcompute job run --pack worker/ --env SIZE=10 --wait -- python main.py",
+    ],
+    allow_interspersed_args=False,  # what follows the program is the program's
+)
+@click.argument("words", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("--instances", "-n", type=click.IntRange(1), default=1, show_default=True, help="How often it runs.")
+@click.option("--pack", "folder", type=click.Path(exists=True, file_okay=False), help="The folder of the program.")
+@click.option("--package", metavar="URI", help="A package that is there already, oss://bucket/key of a tar.gz.")
+@click.option("--name", help="The name of the job.  [default: the program's]")
+@click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="For its environment; may be repeated.")
+@click.option("--image", default="img-local", show_default=True, help="What it runs on; see `image list`.")
+@click.option("--cpu", type=int, help="Of each instance; 100 is a core.")
+@click.option("--memory", type=int, help="Of each instance, in MB.")
+@click.option("--timeout", type=int, default=86400, show_default=True, help="Seconds that each instance may run.")
+@click.option("--priority", type=int, default=_PRIORITY, show_default=True, help="Larger runs earlier.")
+@click.option("--logs", metavar="URI", help="Where the logs go.  [default: oss://BUCKET/NAME/logs/]")
+@bucket_option
+@dry_run_option
+@wait_option
+@timeout_option
+def run(
+    session: Session,
+    words: Sequence[str],
+    folder: str | None,
+    package: str | None,
+    bucket: str,
+    dry_run: bool,
+    wait: bool,
+    wait_timeout: float | None,
+    **task: Any,
+) -> None:
+    """Run COMMAND as a job: a python, php or java program with its arguments.
+
+    --pack uploads the folder that has the program; without it the program's file alone is uploaded. Prints the job's id. With
+    --wait, exits with 0 when it Finished, 3 when it Failed, 4 when it was Stopped.
+
+    JSON: as that of `job submit`.
+    """
+    if folder is not None and package is not None:
+        raise click.UsageError("--pack and --package are two ways to say the same; use one")
+    program = read_command(words)
+    data = None
+    if package is None:
+        program, data = _packed(program, folder)
+    description = describe(program, bucket=bucket, package=package, **task)
+    with session.client() as client:
+        raise Exit(send(session, client, description, data, bucket, dry_run, wait, wait_timeout))
+
+
+def read_command(words: Sequence[str]) -> Program:
+    """What the words of a command run. Raises Refused."""
+    first, rest = words[0], list(words[1:])
+    kind = next((kind for kind, names in _INTERPRETERS if re.fullmatch(names, PurePath(first).name)), None)
+    if kind is None:
+        kind = _ENDINGS.get(PurePath(first).suffix.lower())
+        if kind is None:
+            raise Refused(f"{first!r}: what runs it? Begin with python, php or java, or with a file .py, .php or .jar")
+        return Program(kind, first, shlex.join(rest))
+    if kind == "java" and rest[:1] == ["-jar"]:
+        rest = rest[1:]
+    if not rest:
+        raise Refused(f"{first} needs a program to run, such as `{first} worker.py`")
+    if rest[0].startswith("-"):
+        raise Refused(f"{first} {rest[0]}: a job runs a file of the package, without options of {kind}; name the file")
+    return Program(kind, rest[0], shlex.join(rest[1:]))
+
+
+def describe(
+    program: Program,
+    *,
+    bucket: str,
+    package: str | None = None,
+    name: str | None = None,
+    instances: int = 1,
+    variables: Sequence[str] = (),
+    image: str = "",
+    cpu: int | None = None,
+    memory: int | None = None,
+    timeout: int | None = None,
+    priority: int = _PRIORITY,
+    logs: str | None = None,
+) -> JobDescription:
+    """The description of a job of one task. Raises Refused for a variable without a value."""
+    from ..resources import JobDescription
+
+    task_name = re.sub(r"[^A-Za-z0-9_.-]", "-", PurePosixPath(program.name).stem).lstrip("_.-")[:64] or "task"
+    name = name or task_name
+    folder = re.sub(r"[^A-Za-z0-9_.-]", "-", name).lstrip(".") or task_name
+    where = logs or f"oss://{bucket}/{folder}/logs/"
+    task = {
+        "PackageUri": package,
+        "ProgramType": program.kind,
+        "ProgramName": program.name,
+        "ProgramArguments": program.arguments,
+        "ImageId": image,
+        "InstanceCount": instances,
+        "Timeout": timeout,
+        "EnvironmentVariables": _variables(variables),
+        "StdoutRedirectPath": where,
+        "StderrRedirectPath": where,
+        "ResourceDescription": {"Cpu": cpu, "Memory": memory},
+    }
+    return JobDescription({"JobName": name, "Priority": priority, "TaskDag": {"TaskDescMap": {task_name: task}}})
+
+
+def _variables(assignments: Sequence[str]) -> Mapping[str, str]:
+    found = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name:
+            raise Refused(f"--env {assignment!r} is not NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def _packed(program: Program, folder: str | None) -> tuple[Program, bytes]:
+    """The program as it is named in its package, and the package: a folder, or the program's file alone."""
+    import tempfile
+
+    from ..packing import pack
+
+    path = Path(program.name)
+    if folder is not None:
+        root = Path(folder)
+        if not (root / path).is_file() and path.is_file() and path.resolve().is_relative_to(root.resolve()):
+            path = path.resolve().relative_to(root.resolve())  # named from here, not from within the folder
+        return program._replace(name=path.as_posix()), pack(root, exclude=SKIPPED)
+    if not path.is_file():
+        raise Refused(f"there is no file {program.name!r} here; --pack DIR names the folder that has the program")
+    with tempfile.TemporaryDirectory() as alone:
+        (Path(alone) / path.name).write_bytes(path.read_bytes())
+        return program._replace(name=path.name), pack(alone)

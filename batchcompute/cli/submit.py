@@ -1,0 +1,205 @@
+"""`batchcompute job submit`: a description from a file becomes a job."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.exceptions import Exit
+
+from . import dag, output
+from .failures import Refused
+from .reading import change, read_description
+from .session import Session, command
+
+if TYPE_CHECKING:
+    from ..client import Client
+    from ..resources import JobDescription
+
+BUCKET = "batchcompute"
+SKIPPED = (
+    "__pycache__",
+    ".git",
+    ".hg",
+    ".svn",
+    ".venv",
+    "venv",
+    "node_modules",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+)
+"""What --pack leaves out of a package, at any depth."""
+
+bucket_option = click.option(
+    "--bucket", default=BUCKET, show_default=True, help="Where a packed program is put, and logs of `job run`."
+)
+dry_run_option = click.option("--dry-run", is_flag=True, help="Check and draw the job; send nothing.")
+wait_option = click.option("--wait", is_flag=True, help="Follow the job until it has ended.")
+timeout_option = click.option(
+    "--wait-timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="How long --wait waits."
+)
+
+
+@command(
+    "submit",
+    examples=[
+        "batchcompute job submit job.json",
+        "batchcompute job submit job.toml --pack worker/ --set Find.InstanceCount=8 --wait",
+        "batchcompute job submit job.yaml --dry-run",
+        "batchcompute job describe last | batchcompute job submit - --set Priority=500",
+    ],
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a property: Priority=5, Find.InstanceCount=8, or *.ImageId=... for all tasks; may be repeated.",
+)
+@click.option(
+    "--pack",
+    "folder",
+    type=click.Path(exists=True, file_okay=False),
+    help="Pack and upload this folder as the program of the tasks that have no PackageUri.",
+)
+@bucket_option
+@dry_run_option
+@wait_option
+@timeout_option
+def submit(
+    session: Session,
+    file: str,
+    assignments: Sequence[str],
+    folder: str | None,
+    bucket: str,
+    **how: Any,
+) -> None:
+    """Submit the job that FILE describes, as JSON, TOML or YAML; - is the standard input.
+
+    Prints the job's id. With --wait, exits with 0 when it Finished, 3 when it Failed, 4 when it was Stopped.
+
+    JSON: {job_id, name, tasks_total, instances_total, request_id}; with --wait the job as in `job list`, when it has ended;
+    with --dry-run {name, tasks_total, instances_total, tasks}, tasks a list of {task, after, instances_total, program, package}.
+    """
+    description = read_description(file)
+    change(description, assignments)
+    package = None
+    if folder is not None:
+        from ..packing import pack
+
+        package = pack(folder, exclude=SKIPPED)
+    with session.client() as client:
+        raise Exit(send(session, client, description, package, bucket, **how))
+
+
+def send(
+    session: Session,
+    client: Client,
+    description: JobDescription,
+    package: bytes | None,
+    bucket: str,
+    dry_run: bool,
+    wait: bool,
+    wait_timeout: float | None,
+) -> int:
+    """Submit a description, its package first; the exit code. Raises what Client.create_job does, and Refused."""
+    uri = None
+    if package is not None:
+        uri = f"oss://{bucket}/packages/{hashlib.sha256(package).hexdigest()[:32]}.tar.gz"
+        _fill(description, package, uri)
+    client.check_job(description)
+    if dry_run:
+        _show(session, description)
+        return 0
+    if uri is not None and package is not None and not client.objects.exists(uri):
+        client.objects.put(uri, package)
+        output.say(f"Packed the program, {len(package)} bytes, and uploaded it to {uri}.")
+    job = client.create_job(description)
+    told = {"job_id": job.JobId, **_summary(description), "request_id": job.RequestId}
+    if not (session.json and wait):
+        output.emit_value(told, told["job_id"], session.format)
+    if not session.json:
+        output.say(f"Submitted {_in_words(description)}.")
+    if wait:
+        from .jobs import follow
+
+        return follow(session, client, job.JobId, wait_timeout)
+    if not session.json:
+        output.say(f"Follow it: batchcompute job wait {job.JobId}")
+    return 0
+
+
+def _fill(description: JobDescription, package: bytes, uri: str) -> None:
+    """Name the package in the tasks that have none. Raises Refused when there are none, or the program is not in it."""
+    tasks = {name: task for name, task in description.TaskDag.TaskDescMap.items() if not task.PackageUri}
+    if not tasks and description.TaskDag.TaskDescMap:
+        raise Refused("--pack: every task has a PackageUri already; take one out, or with --set '*.PackageUri='")
+    inside = set(_names_in(package))
+    for name, task in tasks.items():
+        program = str(PurePosixPath(task.ProgramName))
+        if task.ProgramName and task.ProgramType != "java" and program not in inside:
+            from ..errors import did_you_mean
+
+            raise Refused(
+                f"TaskDag.TaskDescMap.{name}.ProgramName: {task.ProgramName!r} is not in the folder that --pack names"
+                f"{did_you_mean(program, inside)}"
+            )
+        task.PackageUri = uri
+
+
+def _names_in(package: bytes) -> Iterator[str]:
+    import io
+    import tarfile
+
+    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
+        yield from (member.name for member in archive if not member.isdir())
+
+
+def _summary(description: JobDescription) -> dict[str, Any]:
+    tasks = description.TaskDag.TaskDescMap
+    return {
+        "name": description.JobName,
+        "tasks_total": len(tasks),
+        "instances_total": sum(task.InstanceCount for task in tasks.values()),
+    }
+
+
+def _in_words(description: JobDescription) -> str:
+    summary = _summary(description)
+    tasks, instances = summary["tasks_total"], summary["instances_total"]
+    return (
+        f"{output.plain(summary['name'])}: {tasks} task{'s' if tasks > 1 else ''}, "
+        f"{instances} instance{'s' if instances > 1 else ''}"
+    )
+
+
+def _show(session: Session, description: JobDescription) -> None:
+    """What would be submitted."""
+    tasks, dependencies = description.TaskDag.TaskDescMap, description.TaskDag.Dependencies
+    before = dag.predecessors(dependencies)
+    if session.json:
+        rows = [
+            {
+                "task": name,
+                "after": before.get(name, []),
+                "instances_total": tasks[name].InstanceCount,
+                "program": tasks[name].ProgramName,
+                "package": tasks[name].PackageUri,
+            }
+            for name in dag.order(list(tasks), dependencies)
+        ]
+        output.emit_json({**_summary(description), "tasks": rows})
+        return
+    nodes = [dag.Node(name, "", _told(task)) for name, task in tasks.items()]
+    output.graph(dag.draw(nodes, dependencies, output.utf8()))
+    output.say(f"{_in_words(description)}. Nothing was sent.")
+
+
+def _told(task: Any) -> str:
+    words = f"{task.ProgramType} {task.ProgramName} {task.ProgramArguments}".strip()
+    return words if task.InstanceCount == 1 else f"{task.InstanceCount} times {words}"
