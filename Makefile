@@ -32,7 +32,8 @@ bench: $(VENV)/.dev
 
 # Random histories against a model, and the service killed a hundred times under load: docs/reliability.md has the figures.
 stress: $(VENV)/.dev
-	STATEFUL_EXAMPLES=600 $(BIN)/python -m pytest -q plugins/batchcompute-local/tests/test_stateful.py
+	STATEFUL_EXAMPLES=600 STATEFUL_DAEMON_STEPS=2000 $(BIN)/python -m pytest -q plugins/batchcompute-local/tests/test_stateful*.py \
+		plugins/batchcompute-local/tests/test_machine_faults.py
 	$(BIN)/python plugins/batchcompute-local/stress/crash.py
 
 clean:
