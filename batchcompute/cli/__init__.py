@@ -59,6 +59,14 @@ class _Root(click.Group):
         _check_known(self, ctx, args)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click would make a 1 of it
+            from .failures import PIPE
+
+            raise click.exceptions.Exit(PIPE) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(sorted(_summaries().items()))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -43,27 +42,30 @@ def completion(session: Session, shell: str) -> None:
 
 def jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The ids that begin with `incomplete`, the newest first; for an argument's `shell_complete`."""
-    with _asking(ctx) as client:
+
+    def ask(client: Client) -> list[CompletionItem]:
         found = [job for job in client.list_jobs(timeout=_SECONDS) if job.JobId.startswith(incomplete)]
         found.sort(key=lambda job: (job.CreateTime, job.JobId), reverse=True)
         return [CompletionItem(job.JobId, help=f"{job.JobName} {job.State}") for job in found[:_MOST]]
-    return []
+
+    return _asked(ctx, ask)
 
 
 def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The task names of the job that stands before it on the line."""
-    job_id = ctx.params.get("job")
-    if not isinstance(job_id, str):
-        return []
-    with _asking(ctx) as client:
-        dag = client.get_job_description(job_id, timeout=_SECONDS).TaskDag
+    job = ctx.params.get("job")
+
+    def ask(client: Client) -> list[CompletionItem]:
+        from .finding import find_job
+
+        dag = client.get_job_description(find_job(client, str(job)), timeout=_SECONDS).TaskDag
         return [CompletionItem(name) for name in dag.TaskDescMap if name.startswith(incomplete)]
-    return []
+
+    return _asked(ctx, ask) if job else []
 
 
-@contextmanager
-def _asking(ctx: click.Context) -> Iterator[Client]:
-    """A Client; what goes wrong is not shown in the middle of a line that somebody types."""
+def _asked(ctx: click.Context, ask: Callable[[Client], list[CompletionItem]]) -> list[CompletionItem]:
+    """The answer of a Client; what goes wrong is not shown in the middle of a line that somebody types."""
     import warnings
 
     from ..errors import BatchComputeError
@@ -72,6 +74,6 @@ def _asking(ctx: click.Context) -> Iterator[Client]:
         warnings.simplefilter("ignore")
         try:
             with ctx.ensure_object(Session).client() as client:
-                yield client
-        except (BatchComputeError, LookupError, OSError, TypeError, ValueError):
-            pass
+                return ask(client)
+        except (BatchComputeError, click.ClickException, LookupError, OSError, TypeError, ValueError):
+            return []

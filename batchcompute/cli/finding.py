@@ -11,6 +11,8 @@ import click
 from .failures import Refused
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from ..client import Client
     from ..responses import Job
 
@@ -23,6 +25,12 @@ class JobType(click.types.StringParamType):
     """The id of a job, or what stands for one (see `find_jobs`)."""
 
     name = "job"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The ids of the jobs that are there."""
+        from .completion import jobs
+
+        return jobs(ctx, param, incomplete)
 
 
 def job_argument(several: bool = False) -> Callable[[Any], Any]:

@@ -137,14 +137,14 @@ def _drawn(seen: _Seen, console: Console) -> RenderableType:
 
 def _detach(client: Client, job_id: str, out: TextIO) -> NoReturn:
     """Say how to come back; a second Ctrl-C within a few seconds offers to stop the job. Raises click's Exit."""
-    click.echo(f"\nDetached: {job_id} goes on. Come back with: batchcompute job wait {job_id}", file=out)
     stopped = False
-    if sys.stdin.isatty() and out.isatty():
-        click.echo("Press Ctrl-C again to stop the job.", file=out)
-        try:
+    try:
+        click.echo(f"\nDetached: {job_id} goes on. Come back with: batchcompute job wait {job_id}", file=out)
+        if sys.stdin.isatty() and out.isatty():
+            click.echo("Press Ctrl-C again to stop the job.", file=out)
             time.sleep(_SECOND_THOUGHTS)
-        except KeyboardInterrupt:
-            stopped = _offer_to_stop(client, job_id, out)
+    except KeyboardInterrupt:
+        stopped = _offer_to_stop(client, job_id, out)
     raise click.exceptions.Exit(STOPPED if stopped else INTERRUPTED)
 
 

@@ -1,0 +1,97 @@
+"""What instances wrote, of one or of many."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from batchcompute import Client
+
+SAY = """
+import os, sys
+number = os.environ["ALI_DIKU_INSTANCE_ID"]
+print("hello from", number)
+sys.stdout.flush()
+sys.stdout.buffer.write(b"\\xff end")
+print("oops", number, file=sys.stderr)
+"""
+
+
+def logs(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", "from batchcompute.cli import main; main()", "job", "logs", *arguments]
+    return subprocess.run(command, capture_output=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def job(client: Client, describe: Callable[..., dict[str, Any]]) -> str:
+    """A finished job: task Say, then task Echo, of two instances each."""
+    job = client.create_job(describe({"Say": ["Echo"]}, Echo="print('echo')", Say=SAY))
+    client.wait(job, check=True, timeout=60)
+    return job.JobId
+
+
+def test_all_with_prefixes_in_the_order_of_tasks(job: str) -> None:
+    done = logs(job)
+    assert done.stdout.splitlines() == [
+        b"Say.0  | hello from 0",
+        b"Say.0  | \xff end",
+        b"Say.1  | hello from 1",
+        b"Say.1  | \xff end",
+        b"Echo.0 | echo",
+        b"Echo.1 | echo",
+    ]
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert logs(job, "Echo").stdout == b"Echo.0 | echo\nEcho.1 | echo\n"
+    assert logs(job, "--follow").stdout == done.stdout, "a job that has ended is not waited for"
+
+
+def test_one_instance_is_printed_as_it_is(job: str) -> None:
+    assert logs(job, "Say", "1").stdout == b"hello from 1\n\xff end"
+    assert logs(job, "Say", "1", "--stderr").stdout == b"oops 1\n"
+    assert logs("last", "Say", "0", "--stderr", "--follow").stdout == b"oops 0\n"
+
+
+def test_lines_for_programs(job: str) -> None:
+    lines = [json.loads(line) for line in logs(job, "Say", "1", "--format", "json").stdout.splitlines()]
+    assert lines == [
+        {"task": "Say", "instance": 1, "stream": "stdout", "line": "hello from 1"},
+        {"task": "Say", "instance": 1, "stream": "stdout", "line": "\ufffd end"},
+    ]
+
+
+def test_what_is_not_there(job: str) -> None:
+    for arguments, words in (
+        ((job, "Sy"), "has no task 'Sy'; did you mean 'Say'?"),
+        ((job, "Say", "2"), "no instance 2: they are 0 to 1"),
+        ((job, "Say", "x"), "'x' is not a valid"),
+        (("job-" + "0" * 32,), "not found"),
+    ):
+        done = logs(*arguments)
+        assert done.returncode != 0
+        said = done.stderr.decode()
+        assert words in said
+        assert "Traceback" not in said
+
+
+def test_nothing_was_started_yet(client: Client, describe: Callable[..., dict[str, Any]]) -> None:
+    first = "import sys; sys.exit(1)"
+    job = client.create_job(describe({"First": ["Second"]}, First=first, Second="pass"))
+    client.wait(job, timeout=60)
+    done = logs(job.JobId, "Second")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"There are no logs" in done.stderr
+
+
+def test_a_reader_that_goes_away(job: str) -> None:
+    command = [sys.executable, "-c", "from batchcompute.cli import main; main()", "job", "logs", job]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
