@@ -11,8 +11,7 @@ import pytest
 from batchcompute_local.descriptions import read_description
 from batchcompute_local.errors import ServiceError, SettingsError
 from batchcompute_local.settings import Settings, read_settings
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

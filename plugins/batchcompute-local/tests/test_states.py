@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from batchcompute_local import states
 from batchcompute_local.states import ENDED, FAILED, FINISHED, RUNNING, STOPPED, WAITING, Counts, State
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 real = st.sampled_from([WAITING, RUNNING, FINISHED, FAILED, STOPPED])
 counts = st.builds(Counts, *[st.integers(0, 50)] * 5)
