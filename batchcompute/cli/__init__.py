@@ -21,6 +21,7 @@ _EXAMPLES = (
     "batchcompute job list --state Failed --format json",
     "batchcompute job show last",
 )
+_LONGEST_LINE = 100
 
 
 class Noun(click.Group):
@@ -99,21 +100,33 @@ def _imported(where: str) -> click.Command:
 
 def _summaries() -> Mapping[str, str]:
     """The line of every command in the help, those of plugins included."""
-    from ..errors import BatchComputeError
+    from . import remembered
 
     own = {name: entry.summary for name, entry in COMMANDS.items()}
-    try:
-        return {name: item.get_short_help_str(100) for name, item in _of_plugins().items()} | own
-    except BatchComputeError as error:  # a help must not fail for a setting
-        click.echo(f"Commands of plugins cannot be shown: {error}", err=True)
-        return own
+    theirs = remembered.load()
+    if theirs is None:
+        from ..errors import BatchComputeError
+
+        try:
+            theirs = {name: _line(item) for name, item in _of_plugins().items()}
+        except BatchComputeError as error:  # a help must not fail for a setting
+            click.echo(f"Commands of plugins cannot be shown: {error}", err=True)
+            return own
+    return theirs | own
 
 
 @cache
 def _of_plugins() -> dict[str, click.Command]:
     from ..configuration import hooks_for
+    from . import remembered
 
-    return hooks_for(None).commands()
+    found = hooks_for(None).commands()
+    remembered.save({name: _line(item) for name, item in found.items()})
+    return found
+
+
+def _line(command: click.Command) -> str:
+    return command.get_short_help_str(_LONGEST_LINE)
 
 
 @click.group(cls=_Root, context_settings={"help_option_names": ["-h", "--help"], "obj": None})

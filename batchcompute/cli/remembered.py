@@ -1,0 +1,63 @@
+"""The lines of plugins in the help, kept from one run to the next: asking the plugins takes longer than all the rest.
+
+The file is made anew whenever plugins are asked, and forgotten when a folder that Python imports from has changed, as it does
+when something is installed. A plugin that was blocked since may still stand in the help until one of these happens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+
+from .. import __version__
+
+_VARIABLES = ("BATCHCOMPUTE_PLUGINS", "BATCHCOMPUTE_PLUGINS_BLOCK", "BATCHCOMPUTE_PROFILE")
+
+
+def load() -> dict[str, str] | None:
+    """The lines of the help by command; None when they are not known."""
+    try:
+        with open(_path(), encoding="utf-8") as file:
+            kept = json.load(file)
+    except (OSError, ValueError):
+        return None
+    if not isinstance(kept, dict) or kept.get("of") != _state():
+        return None
+    return {str(name): str(line) for name, line in kept["commands"].items()}
+
+
+def save(commands: Mapping[str, str]) -> None:
+    """Keep them. That it cannot be written only costs time."""
+    path = _path()
+    part = f"{path}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(part, "w", encoding="utf-8") as file:
+            json.dump({"of": _state(), "commands": dict(commands)}, file)
+        os.replace(part, path)
+    except OSError:
+        return
+
+
+def _state() -> list[object]:
+    """What decides which plugins there are."""
+    folders: list[object] = []
+    for folder in sys.path:
+        try:
+            folders += [folder, os.stat(folder or ".").st_mtime_ns]
+        except OSError:
+            continue
+    return [__version__, sys.executable, *folders, *(os.environ.get(name) for name in _VARIABLES)]
+
+
+def _path() -> str:
+    if sys.platform.startswith("linux"):  # platformdirs says the same, but takes longer to import
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        if not os.path.isabs(base):
+            base = os.path.expanduser("~/.cache")
+        return os.path.join(base, "batchcompute", "commands.json")
+    import platformdirs
+
+    return os.path.join(platformdirs.user_cache_dir("batchcompute", appauthor=False), "commands.json")
