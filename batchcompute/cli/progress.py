@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .output import duration, plain
 
 if TYPE_CHECKING:
-    from rich.console import Group, RenderableType
+    from rich.console import Group, OverflowMethod, RenderableType
     from rich.text import Text
 
     from .. import Job, Task
@@ -60,8 +60,8 @@ class Row:
         return sum(self.counts.values())
 
     def told(self) -> str:
-        """The counts in words: `5 of 8 finished, 2 running`."""
-        others = [f"{self.counts[state]} {state.lower()}" for state, *_ in _STATES[1:] if self.counts.get(state)]
+        """The counts in words: `5 of 8 finished, 2 running`; the others wait."""
+        others = [f"{self.counts[state]} {state.lower()}" for state, *_ in _STATES[1:4] if self.counts.get(state)]
         return ", ".join([f"{self.counts.get('Finished', 0)} of {self.total} finished", *others])
 
     def elapsed(self, now: float) -> float | None:
@@ -113,23 +113,39 @@ def view(job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: in
     started = seconds(job.StartTime)
     if started:
         head.append(f"  {_whole((seconds(job.EndTime) if job.State in ENDED else now) - started)}")
+    cut: OverflowMethod = "ellipsis" if utf else "crop"
     shown = rows if len(rows) <= _MOST_TASKS else _most_interesting(rows)
+    columns, bar = _fitting(shown, now, width)
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(max_width=max(8, width // 4), no_wrap=True, overflow="ellipsis" if utf else "crop")
-    bar = max(_SMALLEST_BAR, min(_BAR, width - 66))
-    for row in shown:
-        cols: list[RenderableType] = [Text(plain(row.name)), _bar(row, bar, utf)]
-        cols += [_state(row.state)] if width >= 60 else []
-        cols += [Text(row.told() if width >= 80 else f"{row.counts.get('Finished', 0)}/{row.total}")]
-        cols += [Text(_times(row, now))] if width >= 40 else []
-        table.add_row(*cols)
+    for _ in range(2 + len(columns)):
+        table.add_column(no_wrap=True, overflow=cut)
+    name_width = max(8, width // 4)
+    for place, row in enumerate(shown):
+        name = Text(plain(row.name), no_wrap=True)
+        name.truncate(name_width, overflow=cut)
+        cells_of_row = [
+            _state(column[place]) if column[place] == row.state else Text(column[place]) for column in columns
+        ]
+        table.add_row(name, _bar(row, bar, utf), *cells_of_row)
     parts: list[RenderableType] = [head, table]
     if len(shown) < len(rows):
         parts.append(Text(f"and {len(rows) - len(shown)} more tasks", style="bright_black"))
     if tail:
         parts.append(Text(_title(tail), style="red"))
-        parts += [Text(f"  {line}", no_wrap=True, overflow="ellipsis" if utf else "crop") for line in tail.lines]
+        parts += [Text(f"  {line}", no_wrap=True, overflow=cut) for line in tail.lines]
     return Group(*parts)
+
+
+def _fitting(rows: Sequence[Row], now: float, width: int) -> tuple[list[list[str]], int]:
+    """What stands beside the bars, by column, and how long the bars are: on narrow terminals both get less."""
+    states, told, times = [row.state for row in rows], [row.told() for row in rows], [_times(row, now) for row in rows]
+    short = [f"{row.counts.get('Finished', 0)}/{row.total}" for row in rows]
+    left = width - min(max(8, width // 4), max((len(row.name) for row in rows), default=0)) - 2
+    for columns in ([states, told, times], [states, short, times], [states, short], [short]):
+        room = left - sum(2 + max(map(len, column), default=0) for column in columns)
+        if room >= _SMALLEST_BAR:
+            break
+    return columns, max(_SMALLEST_BAR, min(_BAR, room))
 
 
 def _most_interesting(rows: Sequence[Row]) -> list[Row]:
