@@ -45,7 +45,9 @@ class Service:
     def __init__(self) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="fuzz-"))
         command = [sys.executable, "-m", "batchcompute_local.daemon", "--port", "0", "--data-dir", str(self.root)]
-        (self.root / "service.toml").write_text("request_seconds = 2\nmax_body_bytes = 1000000\nslots = 2\n")
+        # a job of 86,400 instances is allowed otherwise, and a list of them takes its megabytes
+        limits = "request_seconds = 2\nmax_body_bytes = 1000000\nslots = 2\nmax_instances = 2000\n"
+        (self.root / "service.toml").write_text(limits)
         with (self.root / "stderr").open("wb") as stderr:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
         assert self.process.stdout is not None
