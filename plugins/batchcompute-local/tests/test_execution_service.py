@@ -36,6 +36,18 @@ def test_images_are_listed(cloud: Any) -> None:
     assert images["img-old"]["Description"] == "Python of 2015"
 
 
+def test_what_was_stopped_says_so(cloud: Any, wait_for: Any) -> None:
+    cloud.up()
+    cloud.program("import time; print('begun', flush=True); time.sleep(60)")
+    job_id = cloud.create({"A": {}})
+    wait_for(lambda: any((cloud.root / "logs" / job_id).glob("stdout*")), "the program")
+    wait_for(lambda: cloud.log(job_id, "A") == "begun\n", "its first line")
+    cloud.call("PUT", f"/jobs/{job_id}?Action=Stop")
+    line = wait_for(lambda: cloud.log(job_id, "A", stream="stderr"), "the last line")
+    assert line.startswith("batchcompute: stopped after ")
+    assert "attempt 1 on" in line
+
+
 def test_a_failure_says_why_in_the_last_line(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(cloud.root))
     cloud.up()
