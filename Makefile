@@ -30,11 +30,13 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
-# Random histories against a model, and the service killed a hundred times under load: docs/reliability.md has the figures.
+# Random histories against a model, the service killed a hundred times under load, and garbage on every route:
+# docs/reliability.md and docs/security.md have the figures.
 stress: $(VENV)/.dev
 	STATEFUL_EXAMPLES=600 STATEFUL_DAEMON_STEPS=2000 $(BIN)/python -m pytest -q plugins/batchcompute-local/tests/test_stateful*.py \
 		plugins/batchcompute-local/tests/test_machine_faults.py
 	$(BIN)/python plugins/batchcompute-local/stress/crash.py
+	$(BIN)/python plugins/batchcompute-local/stress/fuzz.py
 
 clean:
 	rm -rf $(VENV)
