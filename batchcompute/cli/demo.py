@@ -37,27 +37,34 @@ def description() -> JobDescription:
 
 @command("demo", examples=["batchcompute demo", "batchcompute demo --endpoint http://127.0.0.1:8888"])
 def demo(session: Session) -> None:
-    """Count the primes below 10,000 with a job of two tasks, and show how it goes. It runs in region local, or in --endpoint."""
+    """Count the primes below 10,000 with a job of two tasks, and show how it goes. It runs in region local, or in --endpoint.
+
+    JSON: {job_id, primes}.
+    """
     from .. import BatchComputeError, pack
+    from .output import emit_json
     from .watch import watch
 
+    out = sys.stderr if session.json else sys.stdout
     with session.client("local") as client:
         program = pack(Path(__file__).parent / "find_prime")
         client.objects.put(PACKAGE, program)
-        click.echo(f"Packed the program, {len(program)} bytes, and uploaded it to {PACKAGE}")
+        click.echo(f"Packed the program, {len(program)} bytes, and uploaded it to {PACKAGE}", out)
         job = client.create_job(description())
-        click.echo(f"Submitted job {job.JobId}: Find, 4 instances, then Count\n")
-        watch(client, job.JobId, out=sys.stdout)
+        click.echo(f"Submitted job {job.JobId}: Find, 4 instances, then Count\n", out)
+        watch(client, job.JobId, out=out)
         ended = client.wait(job, check=True)
-        click.echo(f"\nThe job {ended.State.lower()}. Its logs:")
+        click.echo(f"\nThe job {ended.State.lower()}. Its logs:", out)
         for uri, size in client.objects.list(LOGS):
             if job.JobId in uri and size:
-                click.echo(f"  {uri}")
+                click.echo(f"  {uri}", out)
         where = getattr(client.objects, "root", None)
         if where is not None:
-            click.echo(f"  (oss:// is the folder {where})")
+            click.echo(f"  (oss:// is the folder {where})", out)
         with client.objects.open(f"oss://demo/find-prime/{job.JobId}/answer") as file:
             answer = int(file.read())
         if answer != 1229:
             raise BatchComputeError(f"the job counted {answer} primes below {END}; there are 1229")
-        click.echo(f"\nPrimes below {END}: {answer}")
+        click.echo(f"\nPrimes below {END}: {answer}", out)
+        if session.json:
+            emit_json({"job_id": job.JobId, "primes": answer})

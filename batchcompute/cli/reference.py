@@ -1,14 +1,14 @@
-"""`python -m batchcompute.cli.reference`: docs/cli.md, made from the commands themselves.
-
-With the name of a folder, as in `... reference docs`, writes the pages there.
-"""
+"""`python -m batchcompute.cli.reference docs` writes docs/cli.md, from the commands, and docs/cli-json.md, from the schemas."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,7 +25,28 @@ _HEAD = """\
 
 `batchcompute NOUN VERB`, and a few commands without a verb. Tables are for people, `--format json` is for programs: what it
 prints is described in [cli-json.md](cli-json.md). Results go to stdout; progress, questions and errors go to stderr. Without
-`--endpoint` and without settings, jobs run on this machine.
+`--endpoint` and without settings, jobs run on this machine. A job is named by its id, by the beginning or the end of one, or
+by `last`.
+
+`job wait`, and `--wait` of `job submit` and `job run`, show how a job goes. Ctrl-C leaves the job alone and says how to come
+back; a second one offers to stop the job.
+
+![Four tasks with a bar each, counts, and the time that is left](images/wait-running.svg)
+
+When an instance fails, the end of what it wrote to stderr is shown as well:
+
+![A failed task, and the traceback of its program](images/wait-failed.svg)
+"""
+
+_JSON_HEAD = """\
+# What `--format json` prints
+
+<!-- made by `python -m batchcompute.cli.reference docs`; a test compares -->
+
+The command line for programs: stdout has one JSON value, in ASCII, and nothing else. Names are in snake_case, times are texts
+in UTC such as `2026-11-22T11:27:31Z`, and what is not there yet is null. Fields may be added; none is taken away within a major
+version. The same as JSON Schema is `schemas.json` in the package `batchcompute.cli`; the tests hold every command to it.
+`oss cat` prints the bytes of objects in either format, and `serve` nothing.
 """
 
 
@@ -86,12 +107,65 @@ def _exit_codes() -> str:
     return "| code | meaning |\n|---|---|\n" + "".join(f"| {code} | {_cell(text)} |\n" for code, _, text in lines)
 
 
+def json_page() -> str:
+    """The text of docs/cli-json.md."""
+    known = schemas()
+    parts = [_JSON_HEAD]
+    for name, schema in known["commands"].items():
+        parts.append(f"## {name}\n\n{_shape(schema, known)}")
+    parts.append("## Objects\n")
+    for name, schema in known["$defs"].items():
+        if name != "error":
+            parts.append(f"### {name}\n\n{_shape(schema, known)}")
+    parts.append(f"## Errors\n\n{_shape(known['$defs']['error'], known)}")
+    return "\n".join(parts)
+
+
+def schemas() -> dict[str, Any]:
+    """What `--format json` prints, as JSON Schema: `$defs`, and `commands` by their names without `batchcompute`."""
+    found: dict[str, Any] = json.loads(
+        resources.files(__package__).joinpath("schemas.json").read_text(encoding="utf-8")
+    )
+    return found
+
+
+def _shape(schema: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+    """A schema in words, and a table of the fields."""
+    said = schema.get("description", "")
+    if "properties" in schema:
+        required = schema.get("required", ())
+        rows = "".join(
+            f"| `{name}`{'' if name in required else ', if there'} | {_type(field)} | {_cell(field.get('description', ''))} |\n"
+            for name, field in schema["properties"].items()
+        )
+        return f"{said}\n\n| field | type | meaning |\n|---|---|---|\n{rows}"
+    what = _type(schema)
+    return f"{said} {what[:1].upper()}{what[1:]}.\n" if said else f"{what[:1].upper()}{what[1:]}.\n"
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(map(_type, schema["anyOf"]))
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name})"
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    kinds = schema.get("type", "any")
+    if kinds == "array":
+        return f"list of {_type(schema['items'])}"
+    return " or ".join([kinds] if isinstance(kinds, str) else kinds)
+
+
 def main(arguments: list[str]) -> None:
-    """Print the page, or write it into a folder."""
-    if not arguments:
-        click.echo(page(), nl=False)
-        return
-    Path(arguments[0], "cli.md").write_text(page(), encoding="utf-8")
+    """Write the pages into a folder."""
+    for name, text in pages().items():
+        Path(*arguments, name).write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """The text of each page, by its name."""
+    return {"cli.md": page(), "cli-json.md": json_page()}
 
 
 if __name__ == "__main__":

@@ -116,14 +116,14 @@ class Terminal:
             found = re.search(pattern, self.text)
             if found:
                 return found
-            assert time.monotonic() < deadline, f"{pattern!r} was not shown:\n{self.text}"
-            assert self._read(), f"it ended without {pattern!r}:\n{self.text}"
+            assert time.monotonic() < deadline, f"{pattern!r} was not shown:\n{self.text[-1500:]}"
+            assert self._read(), f"it ended without {pattern!r}:\n{self.text[-1500:]}"
 
     def ends(self) -> int:
         """Wait for its end; the exit code."""
         deadline = time.monotonic() + _SECONDS
         while self._read():
-            assert time.monotonic() < deadline, f"it does not end:\n{self.text}"
+            assert time.monotonic() < deadline, f"it does not end:\n{self.text[-1500:]}"
         return self.process.wait(_SECONDS)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from batchcompute import Client
 
 CTRL_C = "\x03"
+END_OF_INPUT = "\x04"
 
 
 def test_submit_detach_come_back_follow(client: Client, hold: Path, terminal: Callable[..., Any]) -> None:
@@ -51,7 +52,7 @@ def test_the_second_ctrl_c_stops_the_job(client: Client, hold: Path, terminal: C
 
 def test_second_thoughts_leave_the_job_alone(client: Client, hold: Path, terminal: Callable[..., Any]) -> None:
     job = client.create_job(hold.read_text())
-    for answer in ("n\n", CTRL_C):
+    for answer in ("n\n", "\n", END_OF_INPUT):
         shown = terminal("job", "wait", job.JobId)
         shown.expect("2 running")
         shown.type(CTRL_C)
@@ -83,7 +84,7 @@ def test_narrow_ascii_and_without_colours(client: Client, hold: Path, terminal: 
     plain = terminal(
         "job", "wait", job.JobId, columns=38, NO_COLOR="1", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
     )
-    plain.expect(r"Hold +>> +0/2")
+    plain.expect(r"Hold +>> +Running +0/2")
     client.objects.put("oss://mine/gate", b"open")
     assert plain.ends() == 0
     assert plain.raw.isascii()

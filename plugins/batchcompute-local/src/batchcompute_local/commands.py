@@ -40,7 +40,19 @@ def _folder(command: Command) -> Command:
     return run  # type: ignore[return-value]
 
 
-_style = click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def _outer_style() -> str:
+    """What `batchcompute --format json local ...` asked for."""
+    ctx = click.get_current_context(silent=True)
+    return "json" if ctx is not None and getattr(ctx.find_root().obj, "json", False) else "table"
+
+
+_style = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default=_outer_style,
+    help="table is for people, json for programs. [default: table]",
+)
 
 
 @click.command()
