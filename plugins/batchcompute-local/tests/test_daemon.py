@@ -28,6 +28,11 @@ def _started(cloud: Any) -> list[str]:
     return sorted(path.name for path in (cloud.root / "oss" / "tests").glob("started.*"))
 
 
+def _instance(cloud: Any, job_id: str) -> dict[str, Any]:
+    one: dict[str, Any] = cloud.call("GET", f"/jobs/{job_id}/tasks")[1]["A"]["InstanceStatusVector"][0]
+    return one
+
+
 def test_a_job_runs_from_signed_request_to_log(cloud: Any) -> None:
     cloud.up()
     cloud.program("import os, sys\nprint(os.environ['ALI_DIKU_INSTANCE_ID'], sys.argv[1:])\nsys.stderr.write('e')")
@@ -110,9 +115,12 @@ def test_a_running_program_is_adopted_and_can_be_stopped(cloud: Any, wait_for: A
     os.kill(pid, signal.SIGKILL)
     cloud.up()
     assert cloud.job(job_id)["State"] == "Running"
+    wait_for(lambda: _instance(cloud, job_id)["WorkerStartTime"], "what was known of the program")
     assert cloud.call("PUT", f"/jobs/{job_id}?Action=Stop") == (200, None)
     assert cloud.job(job_id)["State"] == "Stopped"
     wait_for(lambda: control.status(cloud.root)["idle"], "the program's end")  # type: ignore[index]
+    ended = _instance(cloud, job_id)
+    assert ended["WorkerEndTime"] >= ended["WorkerStartTime"] > 0
 
 
 @pytest.mark.parametrize("both", [True, False])

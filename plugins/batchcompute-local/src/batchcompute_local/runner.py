@@ -156,6 +156,7 @@ class Runner:
         self._selector.register(sock, selectors.EVENT_READ)
         live = [*self._children.live(), *self._survivors.live(), *(r["attempt"] for r in self._unwritten)]
         self._write({"live": live, "ended": list(self._unacked.values())})
+        self._events.extend(self._children.records())  # the daemon before it kept these in memory only
 
     def _hang_up(self) -> None:
         if self._daemon is not None:
