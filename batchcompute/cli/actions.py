@@ -97,5 +97,5 @@ def _each(session: Session, jobs: Sequence[str], action: str, change: Callable[[
     else:
         for row in rows:
             if row["error"] is None:
-                click.echo(f"{row['job_id']} {action}")
+                output.put(f"{row['job_id']} {action}")
     return code

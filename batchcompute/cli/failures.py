@@ -23,6 +23,8 @@ from typing import Any
 
 import click
 
+from .output import plain, say
+
 ERROR, USAGE, FAILED, STOPPED, TIMEOUT, CONNECTION, SERVICE, INTERRUPTED, PIPE = 1, 2, 3, 4, 5, 6, 7, 130, 141
 
 _CURES = {
@@ -49,8 +51,9 @@ def guarded(cli: click.Command, args: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
     session: Any = None
+    stdout = sys.stdout
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
+        warnings.showwarning = lambda message, *_: say(f"Warning: {message}")
         try:
             from .session import Session
 
@@ -60,6 +63,10 @@ def guarded(cli: click.Command, args: Sequence[str] | None = None) -> int:
             return code if isinstance(code, int) else 0
         except BrokenPipeError:
             return _pipe()
+        except SystemExit:
+            if sys.stdout is not stdout:  # how click takes a broken pipe, before it exits with 1
+                return _pipe()
+            raise
         except (Exception, KeyboardInterrupt) as error:
             try:
                 return report(error, session)
@@ -72,29 +79,29 @@ def report(error: BaseException, session: Any, about: str = "") -> int:
     if session is not None and session.verbose and not isinstance(error, (click.ClickException, click.Abort)):
         import traceback
 
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        say("".join(traceback.format_exception(error)).rstrip())
     code = code_of(error)
     if code == INTERRUPTED or isinstance(error, click.Abort):
-        click.echo("Interrupted." if code == INTERRUPTED else "Nothing was done.", err=True)
+        say("Interrupted." if code == INTERRUPTED else "Nothing was done.")
         return code
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
+        say(error.format_message())
         return code
     known = details(error)
     if session is not None and session.json:
-        click.echo(json.dumps({**known, "exit_code": code}), err=True)
+        say(json.dumps({**known, "exit_code": code}))
         return code
     text = f"Error: {about}{known['error']}"
     if known["cure"]:
         text += f"; {known['cure']}"
-    click.echo(text, err=True)
+    say("\n".join(map(plain, text.splitlines())))
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)
+        say(f"Try '{error.ctx.command_path} --help'.")
     return code
 
 
 def details(error: BaseException) -> dict[str, Any]:
-    """{error, cure, field, request_id} of an error, None or "" where there is none."""
+    """{error, kind, cure, fields, request_id} of an error, empty where there is none; with exit_code its form in JSON."""
     from ..errors import BatchComputeError, ValidationError
 
     kind = type(error).__name__

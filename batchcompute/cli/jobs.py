@@ -91,9 +91,9 @@ def show(session: Session, job: str) -> None:
     if session.json:
         output.emit_json({**seen, "tasks": list(tasks.values())})
     elif session.format == "mermaid":
-        click.echo(dag.mermaid(nodes, dependencies))
+        output.put(dag.mermaid(nodes, dependencies))
     elif session.format == "dot":
-        click.echo(dag.dot(nodes, dependencies, seen["name"] or found))
+        output.put(dag.dot(nodes, dependencies, seen["name"] or found))
     else:
         _print(seen, nodes, dependencies)
         _explain(found, list(tasks.values()))
@@ -108,7 +108,7 @@ def _print(job: Mapping[str, Any], nodes: Sequence[dag.Node], dependencies: dag.
     output.line((", ".join(facts), None))
     if job["description"]:
         output.line((job["description"], None))
-    click.echo()
+    output.put()
     output.graph(dag.draw(nodes, dependencies, output.utf8()))
 
 
@@ -126,7 +126,7 @@ def _explain(job_id: str, tasks: Sequence[Mapping[str, Any]]) -> None:
     failed = [(task["task"], number) for task in tasks for number in task["failed"]]
     if failed:
         name, number = failed[0]
-        click.echo(f"\nWhy {name} failed: batchcompute job logs {job_id} {name} {number} --stderr")
+        output.put(f"\nWhy {name} failed: batchcompute job logs {job_id} {name} {number} --stderr")
 
 
 @command("describe", examples=["batchcompute job describe last > again.json", "batchcompute job submit again.json"])

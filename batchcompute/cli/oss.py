@@ -104,7 +104,7 @@ def rm(session: Session, uris: Sequence[str], recursive: bool, yes: bool) -> Non
         for uri in found:
             store.delete(uri)
             if not session.json:
-                click.echo(f"{output.plain(uri)} removed")
+                output.put(f"{output.plain(uri)} removed")
     if session.json:
         output.emit_json([{"uri": uri} for uri in found])
 

@@ -39,7 +39,7 @@ def emit(rows: Iterable[Row], columns: Mapping[str, Column], fmt: str, empty: st
         emit_json(found)
     elif found:
         for line in table(found, columns):
-            click.echo(line)
+            put(line)
     elif empty:
         say(empty)
 
@@ -49,17 +49,22 @@ def emit_value(row: Row, text: str, fmt: str) -> None:
     if fmt == "json":
         emit_json(dict(row))
     else:
-        click.echo(plain(text))
+        put(plain(text))
 
 
 def emit_json(value: Any) -> None:
     """Print one JSON value, in ASCII: it can be read whatever the locale."""
-    click.echo(json.dumps(value, indent=2))
+    put(json.dumps(value, indent=2))
+
+
+def put(text: str = "") -> None:
+    """Print a line of the output."""
+    click.echo(text, file=sys.stdout)  # named, since click replaces a stream that is ASCII by one that is not
 
 
 def say(text: str, colour: str | None = None) -> None:
     """Tell people something that is not the output: it goes to stderr."""
-    click.echo(styled(text, colour, sys.stderr), err=True)
+    click.echo(styled(text, colour, sys.stderr), file=sys.stderr)
 
 
 def table(rows: Sequence[Row], columns: Mapping[str, Column]) -> list[str]:
@@ -93,7 +98,7 @@ def line(*pieces: Piece) -> None:
         cut = clip(plain(piece), left)
         left -= width(cut)
         text += styled(cut, COLOURS.get(state or ""))
-    click.echo(text.rstrip())
+    put(text.rstrip())
 
 
 def graph(lines: Sequence[Line]) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 
-import click
-
-from .output import emit_json
+from . import output
 from .session import Session, command
 
 
@@ -37,17 +35,17 @@ def show(session: Session) -> None:
     for warning in told:
         text = str(warning.message)
         if not any(name in text for name in hooks.skipped):  # those are listed
-            click.echo(f"Warning: {text}", err=True)
+            output.say(f"Warning: {text}")
     if session.json:
-        emit_json({"plugins": used, "skipped": skipped})
+        output.emit_json({"plugins": used, "skipped": skipped})
         return
     for item in used:
-        click.echo(f"{item['name']}  ({item['distribution']} {item['version']})")
-        click.echo(f"    {', '.join(item['hooks'])}")
+        output.put(f"{item['name']}  ({item['distribution']} {item['version']})")
+        output.put(f"    {', '.join(item['hooks'])}")
     if skipped:
-        click.echo("skipped:")
+        output.put("skipped:")
     for left_out in skipped:
-        click.echo(f"    {left_out['name']}  ({left_out['distribution']} {left_out['version']}): {left_out['why']}")
+        output.put(f"    {left_out['name']}  ({left_out['distribution']} {left_out['version']}): {left_out['why']}")
 
 
 def _origin(origins: dict[str, tuple[str, str]], name: str) -> dict[str, str]:

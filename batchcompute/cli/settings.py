@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 
-import click
-
-from .output import emit_json
+from . import output
 from .session import Session, command
 
 
@@ -22,9 +20,9 @@ def show(session: Session) -> None:
     ambient.hooks()  # plugins declare settings
     settings = ambient.settings()
     if session.json:
-        emit_json([{"name": item.name, "value": item.shown, "source": item.source} for item in settings])
+        output.emit_json([{"name": item.name, "value": item.shown, "source": item.source} for item in settings])
         return
     lines = [(f"{item.name} = {json.dumps(item.shown, ensure_ascii=False)}", item.source) for item in settings]
     width = min(60, max(len(line) for line, _ in lines))
     for line, source in lines:
-        click.echo(f"{line:<{width}}  # {source}")
+        output.put(f"{line:<{width}}  # {source}")
