@@ -63,7 +63,6 @@ class Misspelt:
 def _install(monkeypatch: pytest.MonkeyPatch, *modules: object) -> extensions.Extensions:
     found = extensions.load([Point(f"p{n}", module) for n, module in enumerate(modules)])  # type: ignore[misc]
     monkeypatch.setattr(extensions, "installed", lambda: found)
-    monkeypatch.setattr("batchcompute_local.workspace.installed", lambda: found)
     return found
 
 

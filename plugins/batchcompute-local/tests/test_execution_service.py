@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+from batchcompute_local.errors import DaemonError
 
 from batchcompute import Client, JobFailedError, ValidationError
 
@@ -70,3 +71,9 @@ def test_a_failure_says_why_in_the_last_line(cloud: Any, monkeypatch: pytest.Mon
     fine = cloud.create({"A": {"ProgramArguments": "'pass'"}})
     assert cloud.ended(fine)["State"] == "Terminated"
     assert cloud.log(fine, "A", stream="stderr") == "no newline"
+
+
+def test_an_executor_that_is_not_installed_keeps_the_daemon_from_starting(cloud: Any) -> None:
+    cloud.settings('executor = "proces"\n')
+    with pytest.raises(DaemonError, match="executor 'proces' is not installed; did you mean 'process'"):
+        cloud.up()

@@ -24,8 +24,10 @@ from batchcompute_local.paths import Layout, default_data_dir
 
 if TYPE_CHECKING:
     from batchcompute_local.engine import Engine
+    from batchcompute_local.executors.base import Executor
     from batchcompute_local.network import Address
     from batchcompute_local.settings import Settings
+    from batchcompute_local.store import Store
 
 _log = logging.getLogger("batchcompute_local.daemon")
 _LOCK_SECONDS = 15.0
@@ -185,14 +187,26 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
 def _engine(layout: Layout, settings: Settings) -> Engine:
     from batchcompute_local.capacity import Capacity
     from batchcompute_local.engine import Engine
-    from batchcompute_local.extensions import make_executor
-    from batchcompute_local.specs import ExecutorContext
     from batchcompute_local.store import Store
 
     store = Store(layout.database)
+    capacity = Capacity(settings.cpu, settings.memory)
+    return Engine(store, _executor(layout, settings, store), settings.slots, capacity=capacity)
+
+
+def _executor(layout: Layout, settings: Settings, store: Store) -> Executor:
+    def is_job(job: str) -> bool:
+        return store.summary(job) is not None
+
+    if settings.executor == "process":  # without the time to look for others
+        from batchcompute_local.executors.process import ProcessExecutor
+
+        return ProcessExecutor(layout, settings, store.prefix, is_job)
+    from batchcompute_local.extensions import make_executor
+    from batchcompute_local.specs import ExecutorContext
+
     options = settings.executors.get(settings.executor, {})
-    context = ExecutorContext(layout, settings, store.prefix, lambda job: store.summary(job) is not None, options)
-    return Engine(store, make_executor(context), settings.slots, capacity=Capacity(settings.cpu, settings.memory))
+    return make_executor(ExecutorContext(layout, settings, store.prefix, is_job, options))
 
 
 def _recover(engine: Engine, failure: list[BaseException]) -> None:

@@ -55,12 +55,8 @@ def load(points: Iterable[EntryPoint]) -> Extensions:
 
 
 def make_executor(context: ExecutorContext) -> Executor:
-    """The executor that the settings name. Raises SettingsError if it is not installed or does not take its options."""
+    """The installed executor that the settings name. Raises SettingsError if it is not installed or does not take its options."""
     name = context.settings.executor
-    if name == "process":
-        from batchcompute_local.executors.process import ProcessExecutor
-
-        return ProcessExecutor(context.layout, context.settings, context.prefix, context.is_job)
     found = installed().executors
     if name not in found:
         known = ("process", *found)

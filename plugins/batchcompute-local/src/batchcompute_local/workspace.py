@@ -11,14 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from batchcompute_local.executors.base import Launch
-from batchcompute_local.extensions import installed
 from batchcompute_local.images import Image
 from batchcompute_local.mappings import Mapper, MappingError
 from batchcompute_local.packages import Package, PackageError, Packages
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import LOCAL_IMAGE, TaskSpec
 from batchcompute_local.procs import ATTEMPT_VARIABLE
-from batchcompute_local.programs import BUILT_IN, Program, ProgramError
+from batchcompute_local.programs import BUILT_IN, Program, ProgramError, ProgramType
 from batchcompute_local.settings import Settings
 from batchcompute_local.spares import Spares
 from batchcompute_local.storage import ObjectStore, UriError
@@ -190,7 +189,7 @@ class Workspaces:
                 return wanted or kind  # it is looked for in the image
             return self._found(wanted or self._settings.programs.get(kind) or default, kind, environment)
 
-        known = BUILT_IN.get(kind) or installed().program_types.get(kind)
+        known = BUILT_IN.get(kind) or _installed(kind)
         if known is None:
             raise ProgramError(f"no program type {kind!r} is installed any more")
         words = [*known.command(Program(task.program_name, package, _CWD, interpreter))]
@@ -234,3 +233,9 @@ class Workspaces:
             "BATCHCOMPUTE_OSS_ROOT": str(self._layout.oss),
             **task.environment,
         }
+
+
+def _installed(kind: str) -> ProgramType | None:
+    from batchcompute_local.extensions import installed  # looking for it takes its time
+
+    return installed().program_types.get(kind)
