@@ -1,0 +1,182 @@
+"""`job list`, `show`, `describe`, `wait`, `stop`, `start`, `delete` and `priority`; which job is meant."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchcompute import Client
+from batchcompute.cli.failures import Refused
+from batchcompute.cli.finding import find_jobs
+from batchcompute.responses import Job
+
+Run = Callable[..., Any]
+
+
+class Fake:
+    """A client with jobs of these ids, the first one created first."""
+
+    def __init__(self, *ids: str) -> None:
+        self.jobs = [Job({"JobId": name, "CreateTime": number}) for number, name in enumerate(ids)]
+
+    def list_jobs(self) -> list[Job]:
+        return self.jobs
+
+
+def find(fake: Fake, *texts: str) -> list[str]:
+    return find_jobs(fake, texts)  # type: ignore[arg-type]
+
+
+A, B, C = "job-00AA11", "job-00AB22", "job-00BB11"
+
+
+def test_which_job_is_meant() -> None:
+    fake = Fake(A, B, C)
+    assert find(fake, "last") == [C]
+    assert find(fake, A) == [A]
+    assert find(fake, "job-00aa", "00AB", "22", "bb11") == [A, B, C]
+    assert find(fake, "last", C, "00BB") == [C], "each once"
+    whole = "job-" + "F" * 32
+    assert find(fake, whole) == [whole], "a whole id is left to the service"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("11", "stands for 2 jobs: job-00BB11, job-00AA11; write more"),
+        ("zz", "there is no job 'zz'"),
+        ("job-", "there is no job"),
+    ],
+)
+def test_which_job_is_not_clear(text: str, told: str) -> None:
+    with pytest.raises(Refused, match=told):
+        find(Fake(A, B, C), text)
+    with pytest.raises(Refused, match="no job yet"):
+        find(Fake(), "last")
+
+
+@pytest.fixture
+def submit(client: Client, describe: Callable[..., dict[str, Any]]) -> Callable[..., str]:
+    """Runs a job to its end: submit({"A": ["B"]}, A="program", B="program"); its id."""
+
+    def make(dependencies: Mapping[str, list[str]] | None = None, **programs: str) -> str:
+        job = client.create_job(describe(dependencies, **programs))
+        client.wait(job, timeout=60)
+        return job.JobId
+
+    return make
+
+
+def test_list(bc: Run, submit: Callable[..., str], data_dir: Path) -> None:
+    done = bc("job", "list")
+    assert (done.code, done.out, done.err) == (0, "", "There are no jobs. `batchcompute demo` runs one.\n")
+    first, second = submit(A="pass"), submit(A="raise SystemExit(1)")
+    jobs = bc("job", "list", "--format", "json").json
+    assert [job["job_id"] for job in jobs] == sorted([first, second], reverse=True)
+    assert {job["job_id"]: (job["state"], job["instances_total"]) for job in jobs} == {
+        first: ("Finished", 2),
+        second: ("Failed", 2),
+    }
+    assert [job["job_id"] for job in bc("job", "list", "--state", "failed", "--format", "json").json] == [second]
+    assert bc("job", "list", "--state", "Stopped").err == "No job is in that state.\n"
+    done = bc("job", "list", "--limit", "1")
+    assert done.out.splitlines()[0].split() == ["JOB", "NAME", "STATE", "PRIORITY", "TASKS", "INSTANCES", "AGE", "TIME"]
+    assert len(done.out.splitlines()) == 2
+    assert done.err == "1 of 2 jobs are shown; --limit 0 shows all.\n"
+    assert len(bc("job", "list", "--limit", "0").out.splitlines()) == 3
+
+
+def test_show(bc: Run, submit: Callable[..., str]) -> None:
+    job = submit({"A": ["B", "D"], "B": ["C"], "C": ["D"]}, A="pass", B="pass", C="raise SystemExit(1)", D="pass")
+    done = bc("job", "show", "last")
+    assert done.out.startswith(f"test  {job}  Failed\n")
+    drawn = [line[:3].rstrip() for line in done.out.splitlines()[3:10]]
+    assert drawn == ["●", "├─╮", "● │", "│ │", "✗ │", "╰─┤", "  ○"]
+    assert "2 of 2 finished" in done.out
+    assert f"Why C failed: batchcompute job logs {job} C " in done.out
+    shown = bc("job", "show", job, "--format", "json").json
+    tasks = {task["task"]: task for task in shown["tasks"]}
+    assert list(tasks) == ["A", "B", "C", "D"]
+    assert tasks["D"]["after"] == ["A", "C"]
+    assert tasks["C"]["failed"]
+    assert tasks["C"]["instances_failed"] == len(tasks["C"]["failed"])
+    assert bc("job", "show", "last", "--format", "mermaid").out.startswith("flowchart TD\n")
+    assert bc("job", "show", "last", "--format", "dot").out.startswith('digraph "test" {\n')
+    assert bc("job", "list", "--format", "dot").code == 2
+
+
+def test_describe_can_be_submitted_again(bc: Run, submit: Callable[..., str], typed: Callable[[bytes], None]) -> None:
+    submit(A="pass")
+    described = bc("job", "describe", "last")
+    assert "RequestId" not in described.out
+    typed(described.out.encode())
+    assert bc("job", "submit", "-", "--wait").code == 0
+    assert bc("job", "describe", "last").json == described.json
+
+
+def test_wait(bc: Run, submit: Callable[..., str], client: Client, hold: Path) -> None:
+    submit(A="pass")
+    done = bc("job", "wait", "last")
+    assert done.code == 0
+    assert "is Finished, after" in done.err
+    submit(B="raise SystemExit(1)")
+    assert bc("job", "wait", "last").code == 3
+    done = bc("job", "wait", "last", "--format", "json")
+    assert (done.code, done.json["state"]) == (3, "Failed")
+    assert bc("job", "submit", hold).code == 0
+    done = bc("job", "wait", "last", "--timeout", "0.1")
+    assert done.code == 5
+    assert "it goes on" in done.err
+    assert bc("job", "stop", "last").code == 0
+    assert bc("job", "wait", "last").code == 4
+
+
+def test_stop_start_priority_delete(bc: Run, client: Client, hold: Path) -> None:
+    one, two = bc("job", "submit", hold).out.strip(), bc("job", "submit", hold).out.strip()
+    done = bc("job", "stop", one, two)
+    assert (done.code, done.out) == (0, f"{one} stopped\n{two} stopped\n")
+    done = bc("job", "stop", one)
+    assert done.code == 7
+    assert "stop is for Waiting and Running jobs" in done.err
+    assert bc("job", "priority", one, two, "7").out == f"{one} changed\n{two} changed\n"
+    assert client.get_job(two).Priority == 7
+    done = bc("job", "priority", one, "7000")
+    assert done.code == 2
+    assert "[0, 1000]" in done.err
+    client.objects.put("oss://mine/gate", b"")
+    assert bc("job", "start", one).code == 0
+    assert bc("job", "wait", one).code == 0
+    absent = "job-" + "0" * 32
+    done = bc("job", "delete", absent, one, "--yes", "--format", "json")
+    assert done.code == 7, "one could not be done"
+    assert [(row["job_id"], row["action"], bool(row["error"])) for row in done.json] == [
+        (absent, "deleted", True),
+        (one, "deleted", False),
+    ]
+    assert bc("job", "delete", absent, two, "-y").out == f"{two} deleted\n", "the others are done nevertheless"
+    assert list(client.list_jobs()) == []
+
+
+def test_delete_asks(bc: Run, submit: Callable[..., str], client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = submit(A="pass")
+    done = bc("job", "delete", job)
+    assert done.code == 2
+    assert "--yes is needed" in done.err
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    answers = iter(["n\n", "y\n"])
+    asked = []
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        return next(answers)
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", answer)
+    done = bc("job", "delete", job)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.endswith("Nothing was done.\n")
+    assert bc("job", "delete", job).code == 0
+    assert list(client.list_jobs()) == []

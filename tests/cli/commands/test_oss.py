@@ -1,0 +1,101 @@
+"""`oss ls`, `cp`, `cat` and `rm`, and `image list`."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchcompute import Client
+
+Run = Callable[..., Any]
+
+
+def test_there_and_back(bc: Run, client: Client, tmp_path: Path) -> None:
+    source, target = tmp_path / "a.bin", tmp_path / "deep/b.bin"
+    source.write_bytes(bytes(range(256)) * 10_000)
+    done = bc("oss", "cp", source, "oss://mine/a.bin", "--format", "json")
+    assert done.json == [{"from": str(source), "to": "oss://mine/a.bin", "size": 2_560_000}]
+    assert bc("oss", "cp", "oss://mine/a.bin", target).code == 0
+    assert target.read_bytes() == source.read_bytes()
+    assert bc("oss", "cp", "oss://mine/a.bin", "oss://mine/copy/").code == 0
+    assert bc("oss", "ls", "oss://mine", "--format", "json").json == [
+        {"uri": "oss://mine/a.bin", "size": 2_560_000},
+        {"uri": "oss://mine/copy/a.bin", "size": 2_560_000},
+    ]
+    assert bc("oss", "ls", "oss://mine/c").out == "   SIZE  OBJECT\n2560000  oss://mine/copy/a.bin\n"
+    assert [path.name for path in target.parent.iterdir()] == ["b.bin"], "no part is left"
+
+
+def test_standard_streams(bc: Run, client: Client, typed: Callable[[bytes], None]) -> None:
+    typed(b"hello\n")
+    assert bc("oss", "cp", "-", "oss://mine/hello").code == 0
+    assert bc("oss", "cp", "oss://mine/hello", "-").out == "hello\n"
+    assert bc("oss", "cat", "oss://mine/hello", "oss://mine/hello").out == "hello\nhello\n"
+    done = bc("oss", "cp", "-", "oss://mine/folder/")
+    assert done.code == 2
+    assert "say what the copy is to be called" in done.err
+
+
+def test_a_file_that_is_replaced_keeps_its_rights(bc: Run, client: Client, tmp_path: Path) -> None:
+    client.objects.put("oss://mine/a", b"new")
+    target = tmp_path / "a"
+    target.write_text("old")
+    target.chmod(0o640)
+    assert bc("oss", "cp", "oss://mine/a", tmp_path).code == 0, "a folder keeps the name"
+    assert (target.read_text(), stat.S_IMODE(target.stat().st_mode)) == ("new", 0o640)
+
+
+def test_folders(bc: Run, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "in/sub").mkdir(parents=True)
+    (tmp_path / "in/one").write_text("1")
+    (tmp_path / "in/sub/two").write_text("2")
+    assert bc("oss", "cp", "-r", tmp_path / "in", "oss://mine/in/").code == 0
+    assert [uri for uri, _ in client.objects.list("oss://mine/")] == ["oss://mine/in/one", "oss://mine/in/sub/two"]
+    client.objects.put("oss://mine/inner", b"not of that folder")
+    assert bc("oss", "cp", "-r", "oss://mine/in", tmp_path / "out").code == 0
+    assert sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "out").rglob("*") if path.is_file()) == [
+        "out/one",
+        "out/sub/two",
+    ]
+    assert bc("oss", "rm", "-r", "oss://mine/in/").code == 2, "nobody can be asked"
+    done = bc("oss", "rm", "-r", "oss://mine/in/", "--yes", "--format", "json")
+    assert done.json == [{"uri": "oss://mine/in/one"}, {"uri": "oss://mine/in/sub/two"}]
+    assert bc("oss", "rm", "oss://mine/inner").out == "oss://mine/inner removed\n"
+    assert bc("oss", "ls", "oss://mine").err == "There is nothing in oss://mine.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("cat", "oss://mine/nothing"), "there is no object oss://mine/nothing; `batchcompute oss ls`"),
+        (("cp", "oss://mine/nothing", "x"), "there is no object"),
+        (("rm", "oss://mine/nothing"), "there is no object"),
+        (("ls", "mine"), "does not begin with oss://"),
+        (("ls", "oss://../x"), "no usable bucket name"),
+        (("cat", "oss://mine/../../x"), "'..'"),
+        (("cp", "a", "b"), "must begin with oss://"),
+        (("cp", "-r", "-", "oss://mine/a"), "needs a folder"),
+        (("cp", "-r", "nowhere", "oss://mine/a"), "is not a folder"),
+    ],
+)
+def test_mistakes(bc: Run, data_dir: Path, words: tuple[str, ...], told: str) -> None:
+    done = bc("oss", *words)
+    assert done.code == 2
+    assert told in done.err
+
+
+def test_a_region_without_objects(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = bc("-e", "http://127.0.0.1:9", "oss", "ls", "oss://mine")
+    assert done.code == 2
+    assert "no plugin offers an object store" in done.err
+
+
+def test_images(bc: Run, data_dir: Path) -> None:
+    shown = bc("image", "list", "--format", "json").json
+    assert [(one["image_id"], one["platform"]) for one in shown] == [("img-local", "Linux")]
+    assert set(shown[0]) == {"image_id", "name", "platform", "description", "owner"}
+    assert bc("image", "list").out.splitlines()[1].startswith("img-local")
