@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,8 @@ def _commands(ctx: click.Context, command: click.Command, depth: int) -> Iterato
     examples = "".join(f"\n$ {example}" for example in getattr(command, "examples", ()))
     yield f"```text\n{usage}\n{examples}".rstrip("\n") + "\n```\n"
     yield _text(command)
-    own = [param for param in command.params if not isinstance(param, Option)]
-    if any(param.param_type_name == "option" for param in own):
+    own = [param for param in command.params if isinstance(param, click.Option) and not isinstance(param, Option)]
+    if own:
         yield _options(ctx, own)
 
 
@@ -91,7 +91,7 @@ def _text(command: click.Command) -> str:
     return inspect.cleandoc(command.help or "").replace("\b\n", "") + "\n"
 
 
-def _options(ctx: click.Context, params: list[click.Parameter]) -> str:
+def _options(ctx: click.Context, params: Sequence[click.Parameter]) -> str:
     records = [record for param in params if (record := param.get_help_record(ctx)) is not None]
     rows = "".join(f"| `{_cell(names)}` | {_cell(text)} |\n" for names, text in records)
     return f"| option | meaning |\n|---|---|\n{rows}"

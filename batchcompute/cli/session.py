@@ -88,7 +88,9 @@ class Command(click.Command):
             records = [
                 record
                 for param in self.get_params(ctx)
-                if isinstance(param, Option) is wanted and (record := param.get_help_record(ctx)) is not None
+                if isinstance(param, click.Option)
+                and isinstance(param, Option) is wanted
+                and (record := param.get_help_record(ctx)) is not None
             ]
             if records:
                 with formatter.section(title):

@@ -1,6 +1,7 @@
 """Runs the code blocks of one page in order: `python run_page.py < blocks.json`, in an empty working directory.
 
-Python blocks share one namespace, as a reader who types them in would have it; shell blocks are run by bash.
+Python blocks share one namespace, as a reader who types them in would have it; shell blocks are run by bash. On a page that is
+a transcript, the console blocks show what the commands print, `...` standing for anything.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+TRANSCRIPTS = ("quickstart.md",)
 # Commands that are not run here, and where they are.
 ELSEWHERE = {
     "make demo": ".ci/run",
@@ -53,6 +55,24 @@ def run_shell(block: dict[str, Any]) -> None:
         assert lines, "a console block without a command; commands begin with `$ `"
     script = "\n".join(line for line in lines if line.strip() not in ELSEWHERE)
     subprocess.run(["bash", "-euo", "pipefail", "-c", script], check=True, stdin=subprocess.DEVNULL)
+
+
+def run_transcript(block: dict[str, Any]) -> None:
+    """Run each command, and compare what it prints."""
+    for part in re.split(r"^\$ ", block["text"], flags=re.MULTILINE)[1:]:
+        command, _, shown = part.partition("\n")
+        if command in ELSEWHERE:
+            continue
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if not re.fullmatch(".*".join(map(re.escape, shown.split("..."))), done.stdout, flags=re.DOTALL):
+            raise AssertionError(f"{block['page']}:{block['line']}: {command} prints\n{done.stdout}\nnot\n{shown}")
 
 
 def read_toml(block: dict[str, Any]) -> None:
@@ -105,6 +125,8 @@ def main() -> None:
         match block["language"]:
             case "python":
                 run_python(block, names)
+            case "console" if Path(block["page"]).name in TRANSCRIPTS:
+                run_transcript(block)
             case "sh" | "console":
                 run_shell(block)
             case "toml":

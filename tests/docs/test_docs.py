@@ -160,3 +160,19 @@ def test_a_wrong_block_is_noticed(block: str, words: str, tmp_path: Path) -> Non
     )
     assert done.returncode != 0
     assert words in done.stderr
+
+
+@pytest.mark.parametrize(("shown", "right"), [("one ... three", True), ("one two", False), ("two", False), ("", False)])
+def test_a_transcript_is_compared(shown: str, right: bool, tmp_path: Path) -> None:
+    page = tmp_path / "quickstart.md"
+    page.write_text(f"```console\n$ true\n$ echo one two three\n{shown}\n```\n")
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("run_page.py"))],
+        input=json.dumps(blocks_of(str(page))),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode == 0) == right, done.stderr
