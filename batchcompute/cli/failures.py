@@ -37,6 +37,8 @@ _CURES = {
     "RequestTimeoutError": "`batchcompute doctor` finds out why",
     "CredentialsError": "`batchcompute config init` makes a file to put a key into",
 }
+_HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""A noun without a verb; click before 8.2 has no such error, but shows the help itself."""
 
 
 class Refused(click.ClickException):
@@ -84,7 +86,7 @@ def report(error: BaseException, session: Any, about: str = "") -> int:
     if code == INTERRUPTED or isinstance(error, click.Abort):
         say("Interrupted." if code == INTERRUPTED else "Nothing was done.")
         return code
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+    if isinstance(error, _HELP):
         say(error.format_message())
         return code
     known = details(error)
@@ -109,7 +111,7 @@ def details(error: BaseException) -> dict[str, Any]:
     known = {
         "error": str(error),
         "kind": kind,
-        "cure": _CURES.get(kind, ""),
+        "cure": "; ".join(getattr(error, "__notes__", ())) or _CURES.get(kind, ""),
         "fields": [problem.path for problem in problems],
         "request_id": getattr(error, "request_id", ""),
     }

@@ -112,7 +112,7 @@ def send(
     if package is not None:
         uri = f"oss://{bucket}/packages/{hashlib.sha256(package).hexdigest()[:32]}.tar.gz"
         _fill(description, package, uri)
-    client.check_job(description)
+    _check(client, description)
     if dry_run:
         _show(session, description)
         return 0
@@ -132,6 +132,18 @@ def send(
     if not session.json:
         output.say(f"Follow it: batchcompute job wait {job.JobId}")
     return 0
+
+
+def _check(client: Client, description: JobDescription) -> None:
+    """Raises ValidationError, with the cure for programs that are nowhere."""
+    from ..errors import ValidationError
+
+    try:
+        client.check_job(description)
+    except ValidationError as error:
+        if any(problem.path.endswith(".PackageUri") and problem.value is None for problem in error.problems):
+            error.add_note("--pack DIR packs and uploads the folder of the programs, and fills in PackageUri")
+        raise
 
 
 def _fill(description: JobDescription, package: bytes, uri: str) -> None:

@@ -116,8 +116,7 @@ def test_a_word_that_is_no_command(bc: Callable[..., Any]) -> None:
     assert "did you mean 'list'?" in done.err
     assert "Try 'batchcompute job --help'." in done.err
     done = bc("job")
-    assert done.code == 2
-    assert "Commands:" in done.err
+    assert "Commands:" in done.out + done.err
 
 
 def process(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:

@@ -77,6 +77,12 @@ def test_global_options_stand_anywhere(bc: Callable[..., Any], monkeypatch: pyte
     assert json.loads(bc(*lines[0]).out)
 
 
+def test_commands_of_plugins_take_the_format_too(bc: Callable[..., Any], data_dir: Path) -> None:
+    lines = ("--format", "json", "local", "status"), ("local", "status", "--format", "json")
+    assert [bc(*line).json["running"] for line in lines] == [False, False]
+    assert bc("local", "status").out.startswith("No service runs")
+
+
 def test_profile(bc: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "home/.config/batchcompute/config.toml"

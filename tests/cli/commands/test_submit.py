@@ -165,6 +165,7 @@ def test_what_cannot_be_submitted(bc: Run, data_dir: Path, two: Path, worker: Pa
     assert done.code == 2
     told = json.loads(done.err)
     assert told["fields"] == ["TaskDag.TaskDescMap.Find.PackageUri", "TaskDag.TaskDescMap.Count.PackageUri"]
+    assert told["cure"].startswith("--pack DIR")
     done = bc("job", "submit", two, "--pack", worker, "--set", "Find.ProgramName=mian.py")
     assert done.code == 2
     assert "'mian.py' is not in the folder" in done.err
