@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +22,7 @@ from ..errors import (
 )
 from ..hooks import AttemptContext, DiagnosisContext, Finding, hookimpl
 from ..regions import find_region
-from .output import emit_json, plain, styled
+from .output import emit_json, plain, styled, terminal_width
 from .session import Session, command
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 40.0
 _REFUSED, _WORTH_KNOWING = 15 * 60, 30
+_INDENT = 22
 _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLEM", "red")}
 
 
@@ -45,14 +47,24 @@ def doctor(session: Session) -> None:
         emit_json({"ok": well, "findings": [asdict(finding) for finding in found]})
     else:
         for finding in found:
-            mark, colour = _MARKS[finding.state]
-            first, *more = finding.what.splitlines()
-            click.echo(f"{styled(f'{mark:<7}', colour)}  {finding.name:<12} {plain(first)}")
-            for line in more:
-                click.echo(f"{'':<22} {plain(line)}")
-            if finding.cure:
-                click.echo(f"{'':<22} {styled('cure:', 'cyan')} {plain(finding.cure)}")
+            _print(finding)
     raise click.exceptions.Exit(0 if well else 1)
+
+
+def _print(finding: Finding) -> None:
+    """One finding, with its cure below; on a terminal long lines are broken."""
+    mark, colour = _MARKS[finding.state]
+    width = terminal_width()
+    head = f"{styled(f'{mark:<7}', colour)}  {finding.name:<12} "
+    parts = [plain(line) for line in finding.what.splitlines()]
+    if finding.cure:
+        parts.append(f"cure: {plain(finding.cure)}")
+    for part in parts:
+        for line in wrap(part, max(30, width - _INDENT)) if width else [part]:
+            if line.startswith("cure:"):
+                line = styled("cure:", "cyan") + line.removeprefix("cure:")
+            click.echo(head + line)
+            head = " " * _INDENT
 
 
 def examine(endpoint: str | None) -> Iterator[Finding]:

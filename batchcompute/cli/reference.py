@@ -36,6 +36,12 @@ back; a second one offers to stop the job.
 When an instance fails, the end of what it wrote to stderr is shown as well:
 
 ![A failed task, and the traceback of its program](images/wait-failed.svg)
+
+`job show` draws what waits for what, and `doctor` looks for what could go wrong:
+
+![Four tasks as marks on lanes, with states, counts and times](images/show.svg)
+
+![Findings, each with its cure](images/doctor.svg)
 """
 
 _JSON_HEAD = """\

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -44,8 +45,9 @@ def watch(client: Client, job_id: str, *, timeout: float | None = None, out: Tex
 
 
 def can_redraw(out: TextIO) -> bool:
-    """Whether `out` is a terminal whose cursor can be moved."""
-    return out.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+    """Whether `out` is a terminal whose cursor can be moved, and nobody else writes to it: --verbose logs each call."""
+    logged = logging.getLogger("batchcompute").isEnabledFor(logging.INFO)
+    return out.isatty() and not logged and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
 class _Seen:

@@ -6,22 +6,33 @@ tests/cli/test_pages.py compares.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
+import click
 from rich.console import Console
+from rich.text import Text
 
-from batchcompute import Job
+from batchcompute import Job, JobDescription, Task
+from batchcompute.cli import doctor as doctoring, jobs, output
 from batchcompute.cli.progress import Row, Tail, view
+from batchcompute.hooks import Finding
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 _NOW = 1_790_000_000
 _WIDTH = 96
+_JOB = "job-000000006B02CD0FAD1C763900000001"
 
 
-def _job(state: str, started: int, ended: int = 0) -> Job:
+def _job(state: str, started: int, ended: int = 0, **more: Any) -> Job:
     times = {"StartTime": _NOW - started, "EndTime": _NOW - ended if ended else 0}
-    return Job({"JobId": "job-000000006B02CD0FAD1C763900000001", "JobName": "render", "State": state, **times})
+    return Job({"JobId": _JOB, "JobName": "render", "State": state, "Priority": 100, **times, **more})
 
 
 def _row(name: str, state: str, started: int = 0, ended: int = 0, **counts: int) -> Row:
@@ -55,9 +66,88 @@ def failed(console: Console) -> None:
     console.print(view(_job("Failed", 64, 2), rows, Tail("Render", 41, said), _NOW, console.width, True))
 
 
+def show(console: Console) -> None:
+    """The tasks of a job, and what waits for what."""
+
+    def task(name: str, state: str, started: int = 0, ended: int = 0, **counts: int) -> Task:
+        states = [one for one, count in counts.items() for _ in range(count)]
+        instances = [{"InstanceId": number, "State": one} for number, one in enumerate(states)]
+        times = {"StartTime": _NOW - started if started else 0, "EndTime": _NOW - ended if ended else 0}
+        return Task({"TaskName": name, "State": state, "InstanceList": instances, **times})
+
+    names = ("Split", "Render", "Sound", "Join")
+    after = {"Split": ["Render", "Sound"], "Render": ["Join"], "Sound": ["Join"]}
+    client = mock.MagicMock()
+    client.get_job.return_value = _job("Running", 190, CreateTime=_NOW - 200)
+    dag = {"TaskDescMap": {name: {} for name in names}, "Dependencies": after}
+    client.get_job_description.return_value = JobDescription({"TaskDag": dag})
+    client.list_tasks.return_value = [
+        task("Split", "Finished", 190, 182, Finished=1),
+        task("Render", "Running", 182, Finished=71, Running=8, Waiting=49),
+        task("Sound", "Finished", 181, 20, Finished=6),
+        task("Join", "Waiting", Waiting=1),
+    ]
+    _printed(console, jobs.show, [_JOB], client)
+
+
+def doctor(console: Console) -> None:
+    """What is well and what is not."""
+    findings = [
+        Finding("version", "ok", "batchcompute 3.0.0"),
+        Finding("settings", "ok", "region local, profile default"),
+        Finding("endpoint", "ok", "/home/ann/.local/share/batchcompute answered in 15 ms"),
+        Finding("clock", "ok", "the clocks agree"),
+        Finding("interpreter", "note", "php programs cannot run: there is no php", "install it"),
+        Finding(
+            "storage",
+            "problem",
+            "/home/ann/.local/share/batchcompute has 0.0 GB left",
+            "delete jobs that are not needed, or name another folder with BATCHCOMPUTE_DATA_DIR",
+        ),
+    ]
+    with mock.patch.object(doctoring, "examine", return_value=findings):
+        _printed(console, doctoring.doctor, [])
+
+
+class _Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _printed(console: Console, command: click.Command, arguments: list[str], client: Any = None) -> None:
+    """Put what a command prints on a terminal into the picture."""
+
+    @contextmanager
+    def opened() -> Iterator[Any]:
+        yield client
+
+    def since(begin: str | None, end: str | None = None) -> str:
+        return real(begin, end or now)
+
+    real, now = output.since, datetime.fromtimestamp(_NOW, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    session = SimpleNamespace(client=opened, json=False, format="table", endpoint=None)
+    environment = {"COLUMNS": str(console.width), "TERM": "xterm-256color", "NO_COLOR": ""}
+    terminal = _Terminal()
+    with (
+        mock.patch.object(output, "since", since),
+        mock.patch.dict(os.environ, environment),
+        redirect_stdout(terminal),
+    ):
+        callback = command.callback
+        assert callback is not None
+        parameters = {"job": arguments[0]} if arguments else {}
+        with suppress(click.exceptions.Exit):
+            callback.__wrapped__(session, **parameters)  # type: ignore[attr-defined]  # without click's context
+    console.print(Text.from_ansi(terminal.getvalue().rstrip("\n")))
+
+
 PICTURES: dict[str, tuple[str, Callable[[Console], None]]] = {
     "wait-running": ("batchcompute job wait last", running),
     "wait-failed": ("batchcompute job wait last", failed),
+    "show": ("batchcompute job show last", show),
+    "doctor": ("batchcompute doctor", doctor),
 }
 
 

@@ -32,6 +32,17 @@ def complete(*words: str) -> list[str]:
     return [word.partition(",")[2] for word in done.stdout.splitlines() if word]
 
 
+@pytest.fixture
+def program(tmp_path: Path) -> str:
+    """A PATH on which `batchcompute` is this one."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "batchcompute"
+    program.write_text(f"#!{sys.executable}\nfrom batchcompute.cli import main\nmain()\n")
+    program.chmod(0o755)
+    return f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+
 @pytest.mark.parametrize("shell", _SHELLS)
 def test_scripts(shell: str) -> None:
     done = run("completion", shell)
@@ -74,25 +85,51 @@ def test_nothing_is_said_when_nobody_can_be_asked(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
-def test_bash_really_completes(client: Client, describe: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+def test_bash_really_completes(client: Client, describe: Callable[..., dict[str, Any]], program: str) -> None:
     job = client.create_job(describe(Say="pass")).JobId
     client.wait(job, timeout=60)
-    program = tmp_path / "batchcompute"
-    program.write_text(f"#!{sys.executable}\nfrom batchcompute.cli import main\nmain()\n")
-    program.chmod(0o755)
     script = """
     source <(batchcompute completion bash)
     COMP_WORDS=(batchcompute job wait "") COMP_CWORD=3
     _batchcompute_completion batchcompute
     echo "${COMPREPLY[@]}"
     """
-    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", script],
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": program},
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
     assert done.stdout.split() == [job], done.stderr
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not here")
+def test_fish_really_completes(client: Client, describe: Callable[..., dict[str, Any]], program: str) -> None:
+    job = client.create_job(describe(Say="pass")).JobId
+    client.wait(job, timeout=60)
+    script = 'batchcompute completion fish | source; complete -C "batchcompute job wait "'
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", script],
+        env={**os.environ, "PATH": program},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == [job], done.stderr
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not here")
+def test_zsh_takes_the_script(program: str) -> None:
+    script = 'autoload -U compinit; compinit -u; eval "$(batchcompute completion zsh)"; print ${_comps[batchcompute]}'
+    done = subprocess.run(
+        ["zsh", "-f", "-c", script],
+        env={**os.environ, "PATH": program},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == "_batchcompute_completion\n", done.stderr
