@@ -101,13 +101,15 @@ def show(session: Session, job: str) -> None:
 
 def _print(job: Mapping[str, Any], nodes: Sequence[dag.Node], dependencies: dag.Dependencies) -> None:
     state = job["state"]
-    output.line((job["name"] or "-", None), ("  ", None), (job["job_id"], None), ("  ", None), (state, state))
+    output.line(
+        (job["name"] or "-", None), ("  ", None), (job["job_id"], None), ("  ", None), (state, state), cut=False
+    )
     facts = [f"priority {job['priority']}", f"created {output.since(job['created'])} ago"]
     if job["started"]:
         facts.append(f"{'took' if job['ended'] else 'runs for'} {output.since(job['started'], job['ended'])}")
-    output.line((", ".join(facts), None))
+    output.line((", ".join(facts), None), cut=False)
     if job["description"]:
-        output.line((job["description"], None))
+        output.line((job["description"], None), cut=False)
     output.put()
     output.graph(dag.draw(nodes, dependencies, output.utf8()))
 

@@ -26,7 +26,9 @@ Piece = tuple[str, str | None]
 """A text, and the state whose colour it has."""
 COLOURS = {"Finished": "green", "Running": "cyan", "Failed": "red", "Stopped": "yellow", "Waiting": "white"}
 _GAP = "  "
-_SMALLEST = 6
+_NARROW, _SMALLEST = 14, 4
+_BY_END = {"job_id", "uri"}
+"""What is known by its end, which stays when it is cut."""
 
 
 def emit(rows: Iterable[Row], columns: Mapping[str, Column], fmt: str, empty: str = "") -> None:
@@ -69,35 +71,52 @@ def say(text: str, colour: str | None = None) -> None:
 
 def table(rows: Sequence[Row], columns: Mapping[str, Column]) -> list[str]:
     """The lines of a table: titles, then rows; numbers stand right."""
-    titles = [column if isinstance(column, str) else column[0] for column in columns.values()]
+    texts = [[column if isinstance(column, str) else column[0] for column in columns.values()]]
     values = [
         [row.get(key) if isinstance(column, str) else column[1](row) for key, column in columns.items()] for row in rows
     ]
-    cells = [[shown(value) for value in row] for row in values]
+    texts += [[shown(value) for value in row] for row in values]
     right = [all(isinstance(value, (int, float)) for value in column) for column in zip(*values, strict=True)]
-    widths = [max(width(text) for text in column) for column in zip(titles, *cells, strict=True)]
-    widths = _fitted(widths, terminal_width())
-    return [_cells(texts, widths, right) for texts in (titles, *cells)]
+    widths = _fitted([max(map(width, column)) for column in zip(*texts, strict=True)], terminal_width())
+    return [_cells(row, columns, widths, right) for row in texts]
 
 
-def _cells(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+def _cells(texts: Sequence[str], keys: Iterable[str], widths: Sequence[int], right: Sequence[bool]) -> str:
     parts = []
-    for number, text in enumerate(texts):
-        cut = clip(text, widths[number])
-        space = " " * (widths[number] - width(cut))
+    for text, key, cells, is_right in zip(
+        texts, keys, widths, right, strict=False
+    ):  # widths end where the terminal does
+        cut = clip(text, cells, by_end=key in _BY_END)
+        space = " " * (cells - width(cut))
         coloured = styled(cut, COLOURS.get(text))
-        parts.append(space + coloured if right[number] else coloured + space)
+        parts.append(space + coloured if is_right else coloured + space)
     return _GAP.join(parts).rstrip()
 
 
-def line(*pieces: Piece) -> None:
-    """Print one line, cut to the terminal."""
-    left = terminal_width() or sys.maxsize
+def _fitted(widths: list[int], limit: int | None) -> list[int]:
+    """What fits: the last columns are left out where even narrow ones are too many, then the widest give way."""
+    if limit is None:
+        return widths
+
+    def excess(widths: Sequence[int]) -> int:
+        return sum(widths) + len(_GAP) * (len(widths) - 1) - limit
+
+    while len(widths) > 1 and excess([min(cells, _NARROW) for cells in widths]) > 0:
+        widths = widths[:-1]
+    while excess(widths) > 0 and max(widths) > _SMALLEST:
+        widest = widths.index(max(widths))
+        widths = [*widths[:widest], widths[widest] - 1, *widths[widest + 1 :]]
+    return widths
+
+
+def line(*pieces: Piece, cut: bool = True) -> None:
+    """Print one line, cut to the terminal; with `cut` False the terminal folds it."""
+    left = (terminal_width() if cut else None) or sys.maxsize
     text = ""
     for piece, state in pieces:
-        cut = clip(plain(piece), left)
-        left -= width(cut)
-        text += styled(cut, COLOURS.get(state or ""))
+        part = clip(plain(piece), left)
+        left -= width(part)
+        text += styled(part, COLOURS.get(state or ""))
     put(text.rstrip())
 
 
@@ -120,18 +139,6 @@ def graph(lines: Sequence[Line]) -> None:
             (f"{node.state:<{states}}" + ("  " if states else ""), node.state),
             (node.text + after, None),
         )
-
-
-def _fitted(widths: list[int], limit: int | None) -> list[int]:
-    """The widest columns give way until the line fits, as far as they can."""
-    if limit is None:
-        return widths
-    widths = list(widths)
-    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - limit
-    while excess > 0 and max(widths) > _SMALLEST:
-        widths[widths.index(max(widths))] -= 1
-        excess -= 1
-    return widths
 
 
 def shown(value: Any) -> str:
@@ -157,16 +164,16 @@ def width(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def clip(text: str, limit: int) -> str:
-    """A text of at most `limit` cells."""
+def clip(text: str, limit: int, by_end: bool = False) -> str:
+    """A text of at most `limit` cells. by_end: its end stays, not its beginning."""
     if width(text) <= limit:
         return text
     if limit < 1:
         return ""
     mark = "…" if utf8() else "~"
     while width(text) > limit - 1:
-        text = text[:-1]
-    return text + mark
+        text = text[1:] if by_end else text[:-1]
+    return mark + text if by_end else text + mark
 
 
 def terminal_width(stream: Any = None) -> int | None:

@@ -46,8 +46,14 @@ def test_a_table_is_cut_to_a_terminal_and_nowhere_else(monkeypatch: pytest.Monke
     screen(monkeypatch, 40)
     monkeypatch.setenv("NO_COLOR", "1")
     assert [output.width(line) for line in output.table(rows, COLUMNS)] == [37, 40]
+    monkeypatch.setenv("COLUMNS", "24")
+    assert output.table(rows, COLUMNS) == ["NAME               COUNT", "nnnnnnnnnnnnnnnn…      1"], (
+        "the last column went"
+    )
     monkeypatch.setenv("COLUMNS", "5")
-    assert output.table(rows, COLUMNS)[1] == "nnnnn…      1  Finis…", "every column keeps a part"
+    assert output.table(rows, COLUMNS) == ["NAME", "nnnn…"]
+    ids: dict[str, output.Column] = {"job_id": "JOB"}
+    assert output.table([{"job_id": "job-1234"}], ids) == ["JOB", "…1234"], "an id is known by its end"
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert "n" * 50 in output.table(rows, COLUMNS)[1]
 
