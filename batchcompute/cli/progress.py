@@ -109,11 +109,12 @@ def view(job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: in
     from rich.table import Table
     from rich.text import Text
 
-    head = Text.assemble((plain(job.JobName), "bold"), "  ", (job.JobId, "bright_black"), "  ", _state(job.State))
+    cut: OverflowMethod = "ellipsis" if utf else "crop"
+    head = Text.assemble((plain(job.JobName), "bold"), "  ", _state(job.State), no_wrap=True, overflow=cut)
     started = seconds(job.StartTime)
     if started:
         head.append(f"  {_whole((seconds(job.EndTime) if job.State in ENDED else now) - started)}")
-    cut: OverflowMethod = "ellipsis" if utf else "crop"
+    head.append(f"  {job.JobId}", style="bright_black")
     shown = rows if len(rows) <= _MOST_TASKS else _most_interesting(rows)
     columns, bar = _fitting(shown, now, width)
     table = Table.grid(padding=(0, 2, 0, 0))
