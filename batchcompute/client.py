@@ -79,6 +79,8 @@ class Client:
         for name, value in unknown.items():
             if name not in _OLD_NAMES:
                 raise TypeError(f"Client has no argument {name!r}{did_you_mean(name, _ARGUMENTS)}")
+            if human_readable:
+                raise TypeError(f"human_readable and {name} are two names of one argument: pass the first")
             warn_caller(f"Client({name}=...) is called {_OLD_NAMES[name]}", DeprecationWarning)
             human_readable = value
         if not isinstance(human_readable, bool):
@@ -231,7 +233,7 @@ class Client:
 
     @property
     def objects(self) -> ObjectStore:
-        """The region's object store: put, get, list and delete by `oss://bucket/key`. Raises ConfigError without one."""
+        """The region's object store: put, open, exists, list and delete by `oss://bucket/key`. Raises ConfigError without one."""
         store = self._hooks.object_store(self._pipeline.context(ops.LIST_IMAGES, ops.LIST_IMAGES.target()))
         if store is None:
             raise ConfigError(f"no plugin offers an object store for region {self._region.name}")
@@ -283,7 +285,8 @@ def job_id_of(job: JobLike) -> str:
         )
     if not job_id.strip():
         raise ValueError("the job id is empty")
-    if job_id in (".", ".."):  # not encoded, and resolved by whatever is on the way: another path
+    # '.' and '..' are not encoded, and resolved by whatever is on the way: another path
+    if job_id in (".", "..") or any("\ud800" <= character <= "\udfff" for character in job_id):
         raise ValueError(f"{job_id!r} is not a job id")
     return job_id
 

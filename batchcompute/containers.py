@@ -166,8 +166,11 @@ class LazyList(MutableSequence[E], Generic[E]):
 
     def __contains__(self, item: object) -> bool:
         """An item, or what identifies one: `job_id in client.list_jobs()`."""
-        if isinstance(item, (str, int)) and self._cls._identity:
-            return any(getattr(other, self._cls._identity) == item for other in self)
+        identity = self._cls._identity
+        if not isinstance(item, (str, int, self._cls)) and identity:
+            item = getattr(item, identity, item)  # what create_job answered stands for its job
+        if isinstance(item, (str, int)) and identity:
+            return any(getattr(other, identity) == item for other in self)
         return any(other == item for other in self)
 
     def __eq__(self, other: object) -> bool:
@@ -176,6 +179,13 @@ class LazyList(MutableSequence[E], Generic[E]):
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
+
+    def copy(self) -> list[E]:
+        """A plain list of the items."""
+        return list(self)
+
+    def __radd__(self, other: Iterable[E]) -> list[E]:
+        return [*other, *self]
 
     def __add__(self, other: Iterable[E]) -> list[E]:
         return [*self, *other]

@@ -32,8 +32,8 @@ def explicit(
         "access_key_secret": access_key_secret,
         "security_token": security_token,
     }
-    if not any(parts.values()):
-        return None
+    if access_key_id is None and access_key_secret is None and not security_token:
+        return None  # but '' is an access key that somebody meant to give
     wrong = _problem(parts)
     if wrong:
         raise ConfigError(wrong)

@@ -107,7 +107,7 @@ class ValidationError(BatchComputeError, ValueError):
 
     def __str__(self) -> str:
         count = len(self.problems)
-        lines = [f"the description has {count} problem{'s' if count > 1 else ''}:"]
+        lines = [f"not sent because of {count} problem{'s' if count > 1 else ''}:"]
         return "\n  ".join([*lines, *map(str, self.problems)])
 
 
@@ -305,9 +305,12 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f"; did you mean {best!r}?" if best else ""
 
 
+_NOT_THE_CALLER = ("batchcompute", "tenacity")
+
+
 def warn_caller(message: str, category: type[Warning]) -> None:
     """Warn, pointing at the first line outside of this package: the line that the user can mend."""
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "batchcompute":
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)

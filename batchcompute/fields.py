@@ -107,7 +107,7 @@ class Nested(Field[W, "W | Mapping[str, Any] | str"]):
         self.cls = cls
 
     def missing(self, obj: Record) -> W:
-        value: W = obj._values.setdefault(self.key, self.cls())
+        value = obj._values[self.key] = self.cls()
         return value
 
     def convert(self, value: object, warn: bool) -> W:
@@ -139,7 +139,7 @@ class DictOf(Field[D, Mapping[str, Any]]):
         self.cls = cls
 
     def missing(self, obj: Record) -> D:
-        value: D = obj._values.setdefault(self.key, self.cls())
+        value = obj._values[self.key] = self.cls()
         return value
 
     def read(self, obj: Record, value: object) -> D:
@@ -207,7 +207,7 @@ class Items(Field["MutableSequence[E]", Sequence[Any]]):
         self.cls = cls
 
     def missing(self, obj: Record) -> MutableSequence[E]:
-        value: LazyList[E] = obj._values.setdefault(self.key, LazyList(self.cls, [], obj._origin))
+        value = obj._values[self.key] = LazyList(self.cls, [], obj._origin)
         return value
 
     def read(self, obj: Record, value: object) -> MutableSequence[E]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from .errors import DecodeError, FieldError, JsonError, UnknownPropertyWarning, did_you_mean, warn_caller
 from .properties import AnyField, Field, Origin, PropertyTypeError, is_empty
@@ -94,12 +94,14 @@ class Record:
             return error
         return DecodeError(f"the service answered a bad {type(self).__name__}: {error}", self._origin.request_id)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        if name in self._old_names:
-            return getattr(self, self._canonical(name))
-        raise FieldError(f"{type(self).__name__} has no property {name!r}{did_you_mean(name, self._fields)}")
+    if not TYPE_CHECKING:  # type checkers are to complain about a property that is not declared
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            if name in self._old_names:
+                return getattr(self, self._canonical(name))
+            raise FieldError(f"{type(self).__name__} has no property {name!r}{did_you_mean(name, self._fields)}")
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._fields and name not in self._old_names:
@@ -110,7 +112,7 @@ class Record:
         """A new dict of the properties that are not empty, nested ones included (reference section 1.2)."""
         found = {}
         for name, field in self._fields.items():
-            if field.shown or field.key in self._values:
+            if field.shown or self._values.get(field.key) is not None:
                 value = field.plain(field.__get__(self))
                 if not is_empty(value):
                     found[name] = value
@@ -221,15 +223,17 @@ class Writable(Jsonizable):
     __slots__ = ()
     __hash__ = None  # type: ignore[assignment]  # it can change
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in self._fields:
-            self._assign(self._fields[name], value)
-        elif name in self._old_names:
-            self._assign(self._fields[self._canonical(name)], value)
-        elif name.startswith("_"):
-            object.__setattr__(self, name, value)
-        else:
-            self._drop(name)
+    if not TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name in self._fields:
+                self._assign(self._fields[name], value)
+            elif name in self._old_names:
+                self._assign(self._fields[self._canonical(name)], value)
+            elif name.startswith("_"):
+                object.__setattr__(self, name, value)
+            else:
+                self._drop(name)
 
     def __setitem__(self, name: str, value: object) -> None:
         if isinstance(name, str) and not name.startswith("_"):

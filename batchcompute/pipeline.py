@@ -9,7 +9,6 @@ call -> [ attempt 1; after a failure the retry policy takes over, and each attem
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +26,7 @@ from .errors import (
     ConfigError,
     CredentialsError,
     DecodeError,
+    PluginError,
     RequestTimeoutError,
     ThrottlingError,
     did_you_mean,
@@ -34,6 +34,7 @@ from .errors import (
 )
 from .hooks import AttemptContext, CallContext, CallResult, ResponseContext, Transport
 from .hooks.manager import Hooks
+from .locks import ForkSafeLock
 from .operations import Operation, may_be_done
 from .regions import Region
 from .wire import IDEMPOTENCY_HEADER, Endpoint, Request, Response
@@ -61,7 +62,7 @@ class Pipeline:
         self._humanize = humanize
         self._transports: dict[str, Transport] = {}
         self._chain: Chain | None = None
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self.clock = hooks.clock()
         """What deadlines are measured with."""
         self.clock_offset = 0.0
@@ -156,6 +157,9 @@ class Pipeline:
         error: BatchComputeError | None = None
         try:
             response = transport.send(request)
+            if not isinstance(response, Response):
+                kind = type(response).__name__
+                raise PluginError(f"transport {endpoint.transport!r} answered {kind}, wanted is a Response")
             if not 200 <= response.status < 300:
                 error = error_of(response)
                 self._note_clock(error, response)
@@ -236,12 +240,9 @@ class _Attempts:
         return self._lost and not refused
 
     def run(self) -> Response:
-        offset = self._pipeline.clock_offset
         try:
             return self._next()
         except BatchComputeError as error:
-            if is_clock_error(error) and self._pipeline.clock_offset != offset:
-                return self.run()  # nothing was done; it is signed with the right time now
             self._first = error
         try:
             return self._pipeline.retried(self._ctx, self._next)
@@ -255,9 +256,12 @@ class _Attempts:
         if first is not None:
             raise first
         self.number += 1
+        offset = self._pipeline.clock_offset
         try:
             return self._pipeline.attempt(self._ctx, self.number)
         except BatchComputeError as error:
+            if is_clock_error(error) and self._pipeline.clock_offset != offset:
+                return self._next()  # nothing was done; it is signed with the right time now
             self._lost = self._lost or may_be_done(error)
             raise
 
@@ -268,5 +272,7 @@ def _left(call: CallContext) -> float | None:
         return None
     left = call.deadline - call.clock.monotonic()
     if left <= 0:
-        raise RequestTimeoutError(f"{call.operation.name} did not end in time")
+        error = RequestTimeoutError(f"{call.operation.name} did not end in time")
+        error.sent = False  # this attempt; an earlier one may have been
+        raise error
     return left

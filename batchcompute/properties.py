@@ -7,7 +7,7 @@ instances costs a parse and not 100,000 objects.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
@@ -50,7 +50,7 @@ class Origin:
 
 def is_empty(value: object) -> bool:
     """None, "", {} and [] are empty: left out of detail and dump. 0 and False are not (reference section 1.2)."""
-    return value is None or (not value and not isinstance(value, (int, float)))
+    return value is None or (isinstance(value, Sized) and len(value) == 0)
 
 
 def expected(what: str, value: object) -> PropertyTypeError:

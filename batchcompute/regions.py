@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
@@ -106,6 +107,7 @@ def find_region(text: str, regions: Iterable[Region]) -> Region:
     )
 
 
+_HOST = re.compile(r"[^\s/?#@\\<>\"'|^`{}]+")  # urllib3 refuses the others, but only when it is called
 _INSTALL_LOCAL = "; for region local install its service: pip install 'batchcompute[local]'"
 
 
@@ -115,7 +117,7 @@ def _from_url(text: str, known: dict[str, Region]) -> Region:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise ConfigError(f"endpoint {text!r} is not a URL: {error}") from None
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or not _HOST.fullmatch(host):
         raise ConfigError(f"endpoint {text!r} needs a host, and the scheme http or https")
     if parts.username or parts.password:
         raise ConfigError("endpoint: credentials do not belong into a URL; pass access_key_id and access_key_secret")

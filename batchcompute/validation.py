@@ -94,11 +94,13 @@ def _dependencies(
 ) -> Iterator[Problem]:
     for before, successors in dependencies.items():
         for name in (before, *successors):
-            if name not in tasks:
+            if not isinstance(name, str):  # a list in the dict can be changed without our notice
+                yield Problem(f"TaskDag.Dependencies.{before}", name, "is not the name of a task", "a str", source)
+            elif name not in tasks:
                 path = "TaskDag.Dependencies" + ("" if name == before else f".{before}")
                 known = ", ".join(sorted(tasks)[:8]) + (", ..." if len(tasks) > 8 else "")
                 yield Problem(path, name, "is not a task of this job", known, source, nearest(name, tasks))
-    cycle = find_cycle(dependencies)
+    cycle = find_cycle({key: [name for name in names if isinstance(name, str)] for key, names in dependencies.items()})
     if cycle:
         yield Problem("TaskDag.Dependencies", " -> ".join(cycle), "is a cycle", "a graph without cycles", source)
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .errors import BatchComputeError, JobFailedError, JobStoppedError, RequestTimeoutError, WaitTimeoutError
+from .errors import (
+    BatchComputeError,
+    JobFailedError,
+    JobStoppedError,
+    ServerError,
+    ThrottlingError,
+    TransportError,
+    WaitTimeoutError,
+)
 from .hooks import Clock
 from .responses import Job, JobResponse
 
@@ -15,6 +23,7 @@ if TYPE_CHECKING:
 FIRST_INTERVAL = 0.05
 LONGEST_INTERVAL = 5.0
 GROWTH = 1.3
+OUTAGE_SECONDS = 300.0  # without a timeout, a service that does not answer is waited for this long
 SHORTEST_LOOK = 0.5  # the last look is a real one
 LOG_LINES = 20
 LOG_BYTES = 4000
@@ -32,14 +41,24 @@ def wait(
     ends = None if timeout is None else clock.monotonic() + timeout
     interval = FIRST_INTERVAL
     seen: Job | None = None
+    out_since: float | None = None
     while True:
         left = None if ends is None else max(ends - clock.monotonic(), SHORTEST_LOOK)
         try:
             job = client.get_job(job_id, timeout=left)
-        except RequestTimeoutError:
-            if ends is None or seen is None or clock.monotonic() < ends:
+        except (TransportError, ServerError, ThrottlingError):
+            now = clock.monotonic()
+            out_since = now if out_since is None else out_since
+            if ends is not None and now >= ends:
+                if seen is None:
+                    raise
+                raise _still(job_id, seen, timeout) from None
+            if ends is None and now - out_since >= OUTAGE_SECONDS:
                 raise
-            raise _still(seen, timeout) from None
+            clock.sleep(interval if ends is None else min(interval, max(0.0, ends - now)))
+            interval = min(interval * GROWTH, LONGEST_INTERVAL)
+            continue
+        out_since = None
         if job != seen:
             interval = min(interval, 1.0) if seen is not None else interval  # something happens: look more often
             seen = job
@@ -50,14 +69,14 @@ def wait(
                 _raise_unless_finished(client, job)
             return job
         if ends is not None and clock.monotonic() >= ends:
-            raise _still(job, timeout)
+            raise _still(job_id, job, timeout)
         pause = interval if ends is None else min(interval, max(0.0, ends - clock.monotonic()))
         clock.sleep(pause)
         interval = min(interval * GROWTH, LONGEST_INTERVAL)
 
 
-def _still(job: Job, timeout: float | None) -> WaitTimeoutError:
-    return WaitTimeoutError(f"{job.JobId} is still {job.State} after {timeout} seconds; it goes on", job)
+def _still(job_id: str, job: Job, timeout: float | None) -> WaitTimeoutError:
+    return WaitTimeoutError(f"{job_id} is still {job.State} after {timeout} seconds; it goes on", job)
 
 
 def _raise_unless_finished(client: Client, job: JobResponse) -> None:

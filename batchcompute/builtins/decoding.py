@@ -121,7 +121,7 @@ def date_of(response: Response) -> float | None:
 
 def _retry_after(text: str) -> float | None:
     """Seconds of a Retry-After header: a number, or a date."""
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text)
     at = _http_time(text)
     return None if at is None else max(0.0, at - time.time())

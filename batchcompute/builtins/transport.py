@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import TransportConfig
 from ..errors import ConfigError, ConnectError, RequestTimeoutError, ResponseLostError, TransportError
 from ..hooks import RegistrationContext, Transport, TransportFactory, hookimpl
+from ..locks import ForkSafeLock
 from ..wire import Endpoint, Request, Response
 from .proxies import open_through, proxy_of
 
@@ -119,7 +119,7 @@ class PooledTransport:
         self._timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
         self._open_pool = open_pool
         self._pools: dict[Endpoint, urllib3.HTTPConnectionPool] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._process = os.getpid()
 
     def send(self, request: Request) -> Response:
@@ -157,9 +157,9 @@ class PooledTransport:
         return response
 
     def _pool(self, endpoint: Endpoint) -> urllib3.HTTPConnectionPool:
-        if self._process != os.getpid():  # a forked child shares neither its parent's sockets nor a lock held there
-            self._pools, self._lock, self._process = {}, threading.Lock(), os.getpid()
         with self._lock:
+            if self._process != os.getpid():  # a forked child must not share its parent's sockets
+                self._pools, self._process = {}, os.getpid()
             if endpoint not in self._pools:
                 self._pools[endpoint] = self._open_pool(endpoint)
             return self._pools[endpoint]

@@ -82,6 +82,9 @@ class Plugins:
     def _register(self, name: str, plugin: object) -> None:
         if not self._wanted(name):
             return
+        if plugin is None or isinstance(plugin, type):  # pluggy takes both without a word
+            self._skip(name, "is a class: pass an object of it" if plugin is not None else "is None")
+            return
         try:
             registered = self.manager.register(plugin, name)
         except ValueError:  # pluggy's message would show the reprs of all plugins

@@ -149,6 +149,8 @@ class Hooks:
     def _candidates(self, hook: str) -> list[Any]:
         found: dict[str, Any] = {}
         for answer in getattr(self._manager.hook, hook)(ctx=RegistrationContext(self.config)):
+            if answer is not None and not isinstance(answer, Iterable):
+                raise self._unusable(hook, answer, "an iterable")
             for item in answer or ():
                 if not isinstance(getattr(item, "name", None), str):
                     raise PluginError(f"{hook}: a plugin answered a {type(item).__name__} without a name")
@@ -160,8 +162,8 @@ class Hooks:
     def clock(self) -> Clock:
         """What deadlines are measured with."""
         answer = self._manager.hook.clock(ctx=RegistrationContext(self.config))
-        if answer is None:
-            raise _unusable("clock", answer, "a Clock")
+        if not (hasattr(answer, "monotonic") and hasattr(answer, "sleep")):
+            raise self._unusable("clock", answer, "a Clock")
         return cast(Clock, answer)
 
     def resolve_endpoint(self, ctx: CallContext) -> Endpoint:
@@ -169,18 +171,21 @@ class Hooks:
         answer = self._resolve_endpoint(ctx)
         if isinstance(answer, Endpoint):
             return answer
-        raise _unusable("resolve_endpoint", answer, "an Endpoint")
+        raise self._unusable("resolve_endpoint", answer, "an Endpoint")
 
     def resolve_credentials(self, ctx: CallContext) -> Credentials | None:
         """Who is asking; None when nobody knows."""
         answer = self._resolve_credentials(ctx)
         if answer is None or isinstance(answer, Credentials):
             return answer
-        raise _unusable("resolve_credentials", answer, "Credentials or None")
+        raise self._unusable("resolve_credentials", answer, "Credentials or None")
 
     def retry_policy(self, ctx: CallContext) -> RetryPolicy | None:
         """How a call is repeated; None for not at all."""
-        return cast("RetryPolicy | None", self._manager.hook.retry_policy(ctx=ctx))
+        answer = self._manager.hook.retry_policy(ctx=ctx)
+        if answer is None or callable(answer):
+            return cast("RetryPolicy | None", answer)
+        raise self._unusable("retry_policy", answer, "a RetryPolicy or None")
 
     def request_headers(self, ctx: AttemptContext) -> dict[str, str]:
         """All headers that plugins add."""
@@ -188,6 +193,8 @@ class Hooks:
         if self._request_headers is None:
             return merged
         for answer in self._request_headers(ctx=ctx):
+            if not isinstance(answer, Mapping):
+                raise self._unusable("request_headers", answer, "a mapping of names to values")
             for name, value in answer.items():
                 if not _HEADER.fullmatch(f"{name}: {value}"):
                     raise PluginError(f"request_headers: {name!r} has a name or a value that no header can have")
@@ -201,17 +208,22 @@ class Hooks:
         answer = self._sign_request(ctx)
         if isinstance(answer, Mapping):
             return answer
-        raise _unusable("sign_request", None, "the signature's headers")
+        raise self._unusable("sign_request", None, "the signature's headers")
 
     def validate_description(self, ctx: ValidationContext) -> list[Problem]:
         """What is wrong with a description."""
-        return list(self._manager.hook.validate_description(ctx=ctx) or ())
+        answer = self._manager.hook.validate_description(ctx=ctx) or ()
+        if isinstance(answer, Iterable):
+            problems = list(answer)
+            if all(isinstance(problem, Problem) for problem in problems):
+                return problems
+        raise self._unusable("validate_description", answer, "Problems or None")
 
     def decode_response(self, ctx: ResponseContext) -> Any:
         """The object that a call returns."""
         answer = self._decode_response(ctx)
         if answer is None:
-            raise _unusable("decode_response", None, "an object")
+            raise self._unusable("decode_response", None, "an object")
         return answer
 
     def humanize_timestamp(self, seconds: int) -> str | int:
@@ -221,11 +233,25 @@ class Hooks:
 
     def fetch_log(self, ctx: LogContext) -> BinaryIO | None:
         """A log, None when the region has none to give."""
-        return cast("BinaryIO | None", self._manager.hook.fetch_log(ctx=ctx))
+        answer = self._manager.hook.fetch_log(ctx=ctx)
+        if answer is None or hasattr(answer, "read"):
+            return cast("BinaryIO | None", answer)
+        raise self._unusable("fetch_log", answer, "a binary file or None")
 
     def object_store(self, ctx: CallContext) -> ObjectStore | None:
         """The region's object store, None when no plugin has one."""
-        return cast("ObjectStore | None", self._manager.hook.object_store(ctx=ctx))
+        answer = self._manager.hook.object_store(ctx=ctx)
+        if answer is None or hasattr(answer, "put"):
+            return cast("ObjectStore | None", answer)
+        raise self._unusable("object_store", answer, "an ObjectStore or None")
+
+    def _unusable(self, hook: str, answer: object, wanted: str) -> PluginError:
+        if answer is None:
+            return PluginError(f"no plugin answered {hook}; is the built-in one blocked?")
+        names = [name for name, _ in self._plugins.calls_of(hook)]
+        return PluginError(
+            f"{hook}: a plugin answered {type(answer).__name__}, wanted is {wanted}; asked were, in order: {', '.join(names)}"
+        )
 
     # --- observers
 
@@ -271,9 +297,3 @@ def _told(
 
 def _always(hook: str, config: Config) -> bool:
     return True
-
-
-def _unusable(hook: str, answer: object, wanted: str) -> PluginError:
-    if answer is None:
-        return PluginError(f"no plugin answered {hook}; is the built-in one blocked?")
-    return PluginError(f"{hook}: a plugin answered {type(answer).__name__}, wanted is {wanted}")

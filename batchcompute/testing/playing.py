@@ -40,6 +40,8 @@ class Player:
     def __init__(self, load: Callable[[], Tape], scrubber: Scrubber) -> None:
         self._load = load
         self._tape: Tape | None = None
+        self.unrecorded: list[str] = []
+        """What was asked and never recorded, in words."""
         self._lock = threading.Lock()
         self._clock = ReplayClock()
         self._scrubber = scrubber
@@ -88,7 +90,11 @@ class Player:
 
     def send(self, request: Request) -> Response:
         """The recorded answer, dated now. Raises the recorded TransportError, or UnrecordedRequestError."""
-        answer, new = self.tape().play(request.method, request.target, request.body)
+        try:
+            answer, new = self.tape().play(request.method, request.target, request.body)
+        except UnrecordedRequestError as error:
+            self.unrecorded.append(str(error))
+            raise
         if new:
             self._clock.patience = _PATIENCE
         if isinstance(answer, TransportError):

@@ -74,14 +74,18 @@ def batchcompute_cassette(
     path, scrub = _arguments(*marker.args, **marker.kwargs) if marker else (None, ())
     folder = request.config.rootpath / request.config.getini("batchcompute_cassettes")
     mode = request.config.getoption("--batchcompute-record")
-    with (
-        suppress(_TestFailedError),
-        use_cassette(folder / (path or cassette_name(request.node)), mode, scrub) as plugin,
-    ):
+    file = folder / (path or cassette_name(request.node))
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise pytest.UsageError(f"the cassette {path!r} is outside of {folder}")
+    with suppress(_TestFailedError), use_cassette(file, mode, scrub) as plugin:
         if marker:
             found = (*loading.installed_plugins(), ("batchcompute:cassette", _EntryPoint(copy.copy(plugin))))
             monkeypatch.setattr(loading, "installed_plugins", lambda: found)
         yield plugin
+        unrecorded = getattr(plugin, "unrecorded", ())
+        if unrecorded and not request.node.stash.get(_failed, False):
+            # the program under test may have caught it, as it catches any error of the SDK
+            pytest.fail(f"the test passed, but asked what was never recorded: {unrecorded[0]}", pytrace=False)
         if request.node.stash.get(_failed, False):
             raise _TestFailedError  # half a session is none: the cassette stays as it was
 

@@ -16,6 +16,12 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import ConfigError, did_you_mean
+
+try:
+    import vcr as _needed  # noqa: F401  # the format of the cassettes is vcrpy's
+except ModuleNotFoundError:
+    raise ModuleNotFoundError("recorded sessions need vcrpy: pip install 'batchcompute[testing]'", name="vcr") from None
+
 from .cassette import Exchange, read_cassette, write_cassette
 from .errors import UnrecordedRequestError
 from .playing import Player

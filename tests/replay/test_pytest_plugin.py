@@ -120,3 +120,32 @@ def test_a_contract_takes_three_lines(run: Run) -> None:
     done = run(tests=tests, conftest="")
     assert " passed" in done.stdout, done.stdout
     assert "failed" not in done.stdout
+
+
+def test_an_unrecorded_request_fails_the_test_that_swallowed_its_error(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "project" / "test_swallow.py").write_text(
+        "import pytest\n"
+        "from batchcompute import BatchComputeError, Client\n"
+        "@pytest.mark.batchcompute_cassette\n"
+        "def test_it(service, request):\n"
+        "    client = Client('cn-qingdao', plugins=service)\n"
+        "    client.get_job('job-1')\n"
+        "    if request.config.getoption('--batchcompute-record') == 'replay':\n"
+        "        try:\n"
+        "            client.get_job('job-2')\n"
+        "        except BatchComputeError:\n"
+        "            pass\n"
+    )
+    assert run("test_swallow.py", "--batchcompute-record").returncode == 0
+    done = run("test_swallow.py")
+    assert done.returncode == 1
+    assert "asked what was never recorded" in done.stdout
+
+
+def test_a_cassette_stays_in_its_folder(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "project" / "test_out.py").write_text(
+        "import pytest\n@pytest.mark.batchcompute_cassette(path='../../out.yaml')\ndef test_it(service):\n    pass\n"
+    )
+    done = run("test_out.py", "--batchcompute-record")
+    assert done.returncode != 0
+    assert "outside of" in done.stdout

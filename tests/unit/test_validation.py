@@ -110,7 +110,7 @@ def test_the_error_lists_them_all_and_nothing_is_sent(stub: Any) -> None:
         stub.client().create_job({"JobName": "a"})
     assert [problem.path for problem in caught.value.problems] == ["Priority", "TaskDag.TaskDescMap"]
     text = str(caught.value)
-    assert text.startswith("the description has 2 problems:\n")
+    assert text.startswith("not sent because of 2 problems:\n")
     assert "Priority: is missing; allowed: [0, 1000] [reference section 2.1]" in text
     assert "TaskDag.TaskDescMap: is missing" in text
     assert isinstance(caught.value, ValueError)

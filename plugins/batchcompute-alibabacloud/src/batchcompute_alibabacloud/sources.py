@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -86,6 +87,9 @@ class Sources:
                 "sts_endpoint": _sts_endpoint(get("sts_region")),
             }
             return "oidc_role_arn", values, source
+        expires = get("sts_expiration")
+        if mode == "ststoken" and isinstance(expires, (int, float)) and 0 < expires <= time.time():
+            raise CredentialsError(f"{source}: the token has expired")
         # The library reads the file for itself; the profile is there to notice when it has changed.
         values = {"profile": dict(profile), "profile_file": self._aliyun.path, "profile_name": get("name")}
         return library.CLI_PROFILE, values, source

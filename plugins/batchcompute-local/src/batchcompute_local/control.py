@@ -52,12 +52,15 @@ def status(data_dir: Path) -> dict[str, Any] | None:
 def ensure_running(data_dir: Path) -> None:
     """Have a daemon of this version listen; one of another version is replaced if it is idle and has no port.
 
-    Raises DaemonError with the end of the daemon's log if it does not start, OSError if the folder cannot be made.
+    Raises DaemonError with the end of the daemon's log if it does not start, or if the folder cannot be made.
     """
     layout = Layout.at(data_dir)
     if _serves(status(data_dir)):
         return
-    layout.create()
+    try:
+        layout.create()
+    except OSError as error:
+        raise DaemonError(f"the data folder {layout.root} cannot be used: {error.strerror}") from error
     with locked(layout.start_lock):
         found = status(data_dir)
         if _serves(found):
@@ -165,6 +168,7 @@ def locked(path: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
+        fcntl.flock(handle, fcntl.LOCK_UN)  # a process that was forked meanwhile has the handle too
         os.close(handle)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from pathlib import Path
 
 import urllib3
@@ -13,6 +12,7 @@ from urllib3.exceptions import NewConnectionError
 from batchcompute.builtins.transport import PooledTransport
 from batchcompute.config import TransportConfig
 from batchcompute.errors import ConnectError
+from batchcompute.locks import ForkSafeLock
 from batchcompute.wire import Endpoint, Request, Response
 from batchcompute_local import control
 
@@ -45,7 +45,7 @@ class LocalTransport:
     def __init__(self, settings: TransportConfig) -> None:
         self._pooled = PooledTransport(settings, lambda endpoint: _open_pool(endpoint, settings))
         self._greeted: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def send(self, request: Request) -> Response:
         """Send once; a request that found no daemon was not sent, so it goes to the one that is started then."""
