@@ -120,7 +120,7 @@ def details(error: BaseException) -> dict[str, Any]:
     elif isinstance(error, OSError) and not isinstance(error, BatchComputeError):
         where = f"{error.filename}: " if error.filename else ""
         known["error"] = f"{where}{error.strerror or error}"
-    elif not isinstance(error, (BatchComputeError, TypeError, ValueError, LookupError)):
+    elif not isinstance(error, (BatchComputeError, ValueError, LookupError)):
         known["error"] = f"unexpected {kind}: {error}"
         known["cure"] = "--verbose shows where"
     elif isinstance(error, KeyError) and not isinstance(error, BatchComputeError):
@@ -141,7 +141,6 @@ def code_of(error: BaseException) -> int:
         (errors.ClientError, SERVICE),
         (errors.BatchComputeError, USAGE),
         (KeyboardInterrupt, INTERRUPTED),
-        (TypeError, USAGE),
     )
     if isinstance(error, click.Abort):
         interrupted = isinstance(error.__cause__ or error.__context__, KeyboardInterrupt)

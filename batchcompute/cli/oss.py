@@ -85,7 +85,7 @@ def cat(session: Session, uris: Sequence[str]) -> None:
 
 @command("rm", examples=["batchcompute oss rm oss://mine/hello", "batchcompute oss rm -r oss://mine/logs/ --yes"])
 @click.argument("uris", metavar="URI...", nargs=-1, required=True)
-@click.option("--recursive", "-r", is_flag=True, help="Remove all objects whose names begin with URI, after asking.")
+@click.option("--recursive", "-r", is_flag=True, help="Remove all objects below URI, a folder, after asking.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def rm(session: Session, uris: Sequence[str], recursive: bool, yes: bool) -> None:
     """Remove objects.
@@ -93,7 +93,7 @@ def rm(session: Session, uris: Sequence[str], recursive: bool, yes: bool) -> Non
     JSON: a list of {uri}, of what was removed.
     """
     with _store(session) as store:
-        found = [one for uri in uris for one in _listed(store, uri)] if recursive else [_uri(uri) for uri in uris]
+        found = [one for uri in uris for one in _below(store, uri)] if recursive else [_uri(uri) for uri in uris]
         missing = [uri for uri in found if not store.exists(uri)] if not recursive else []
         if missing:
             raise Refused(f"there is no object {missing[0]}; `batchcompute oss ls` shows what is there")
@@ -144,8 +144,13 @@ def _named(source: str, target: str) -> str:
     return f"{target.rstrip('/')}/{name}"
 
 
-def _listed(store: ObjectStore, prefix: str) -> list[str]:
-    return [uri for uri, _ in store.list(_uri(prefix))]
+def _below(store: ObjectStore, folder: str) -> list[str]:
+    """The objects in a folder: not those whose names only begin like it."""
+    return [uri for uri, _ in store.list(_uri(_folder(folder)))]
+
+
+def _folder(uri: str) -> str:
+    return uri if uri.endswith("/") else f"{uri}/"
 
 
 def _pairs(store: ObjectStore, source: str, target: str) -> list[tuple[str, str]]:
@@ -156,10 +161,9 @@ def _pairs(store: ObjectStore, source: str, target: str) -> list[tuple[str, str]
             raise Refused(f"{source!r} is not a folder, so --recursive has no meaning")
         files = sorted(path for path in Path(source).rglob("*") if path.is_file())
         return [(str(path), f"{base}/{path.relative_to(source).as_posix()}") for path in files]
-    root = source if source.endswith("/") else f"{source}/"
     found = []
-    for uri in _listed(store, root):
-        inside = uri.removeprefix(root)
+    for uri in _below(store, source):
+        inside = uri.removeprefix(_folder(source))
         if ".." in inside.split("/") or inside.startswith("/"):
             raise Refused(f"the name of {uri!r} leads out of {target!r}; copy it alone")
         found.append((uri, f"{base}/{inside}"))

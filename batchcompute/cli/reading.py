@@ -38,7 +38,10 @@ def read_description(name: str) -> JobDescription:
     found = _parse(text, kind, where)
     if not isinstance(found, dict):
         raise Refused(f"{where} has no description: it is a {type(found).__name__}, not properties such as JobName")
-    return JobDescription(found)
+    try:
+        return JobDescription(found)
+    except TypeError as error:
+        raise Refused(f"{where}: {error}") from None
 
 
 def _guess(text: str) -> str:

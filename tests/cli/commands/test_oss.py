@@ -62,7 +62,7 @@ def test_folders(bc: Run, client: Client, tmp_path: Path) -> None:
         "out/sub/two",
     ]
     assert bc("oss", "rm", "-r", "oss://mine/in/").code == 2, "nobody can be asked"
-    done = bc("oss", "rm", "-r", "oss://mine/in/", "--yes", "--format", "json")
+    done = bc("oss", "rm", "-r", "oss://mine/in", "--yes", "--format", "json")
     assert done.json == [{"uri": "oss://mine/in/one"}, {"uri": "oss://mine/in/sub/two"}]
     assert bc("oss", "rm", "oss://mine/inner").out == "oss://mine/inner removed\n"
     assert bc("oss", "ls", "oss://mine").err == "There is nothing in oss://mine.\n"

@@ -53,6 +53,7 @@ def test_formats(tmp_path: Path, typed: Callable[[bytes], None], ending: str, te
     [
         ("a.json", b'{"JobName": }', "is not JSON: .*line 1 column 13"),
         ("a.json", b"[" * 100_000, "nested too deeply"),
+        ("a.json", b'{"Priority": "high"}', "a.json: Priority: expected an int"),
         ("a.json", b"[1]", "it is a list, not properties"),
         ("a.toml", b"JobName = \n", "is not TOML: .*line 1"),
         ("a.yaml", b"a: [1\nb: 2", "is not YAML: .*line 2"),
