@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import click
 
-from ..errors import BatchComputeError, StateConflictError
+from ..errors import BatchComputeError, StateConflictError, TransportError
 from .dag import order
 from .failures import INTERRUPTED, STOPPED
 from .output import plain
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .. import Client, Job
 
+_BACK = "Come back with: batchcompute job wait {}"
 _TAIL_LINES = 8
 _TAIL_BYTES = 4000
 _SECOND_THOUGHTS = 3.0
@@ -40,6 +41,9 @@ def watch(client: Client, job_id: str, *, timeout: float | None = None, out: Tex
     try:
         with (_live if can_redraw(out) else _plain)(seen, out):
             return client.wait(job_id, timeout=timeout, on_change=seen.look)
+    except TransportError:
+        click.echo(_BACK.format(job_id), file=out)
+        raise
     except KeyboardInterrupt:
         _detach(client, job_id, out)
 
@@ -141,7 +145,7 @@ def _detach(client: Client, job_id: str, out: TextIO) -> NoReturn:
     """Say how to come back; a second Ctrl-C within a few seconds offers to stop the job. Raises click's Exit."""
     stopped = False
     try:
-        click.echo(f"\nDetached: {job_id} goes on. Come back with: batchcompute job wait {job_id}", file=out)
+        click.echo(f"\nDetached: {job_id} goes on. {_BACK.format(job_id)}", file=out)
         if sys.stdin.isatty() and out.isatty():
             click.echo("Press Ctrl-C again to stop the job.", file=out)
             time.sleep(_SECOND_THOUGHTS)
