@@ -55,6 +55,7 @@ class _Source:
 
     task: str
     instance: int
+    began: object = 0
     shown: int = 0
     rest: bytes = b""
     there: bool = False
@@ -123,7 +124,10 @@ class Logs:
                         self._width = max(self._width, len(f"{task.TaskName}.{number}"))
                         if instance.State != "Waiting" or instance.StartTime:
                             key = task.TaskName, number
-                            self._sources.setdefault(key, _Source(*key)).ended = instance.State in ENDED
+                            source = self._sources.setdefault(key, _Source(*key))
+                            if source.began != instance.StartTime:  # its log begins anew
+                                source.began, source.shown, source.rest, source.done = instance.StartTime, 0, b"", False
+                            source.ended = instance.State in ENDED
 
     def _look(self, last: bool) -> bool:
         """Print what is new; whether there was anything."""

@@ -6,11 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from batchcompute import Client
+from batchcompute import Client, Job, JobDescription, Task
+from batchcompute.cli import logs as module
 
 SAY = """
 import os, sys
@@ -95,3 +97,37 @@ def test_a_reader_that_goes_away(job: str) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) == 141
+
+
+def test_an_instance_that_runs_again_is_read_anew(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """The service was killed, and its instance begins once more: the log is shorter than what was read of it."""
+    looks = iter([(1, b"first try\nhalf a li"), (2, b"again\n"), (2, b"again\nto the end\n")])
+    log = b""
+    state = "Running"
+
+    def tasks(job: str) -> list[Task]:
+        nonlocal log, state
+        began, log = next(looks)
+        state = "Finished" if b"end" in log else "Running"
+        instances = [{"InstanceId": 0, "State": "Running", "StartTime": began}]
+        return [Task({"TaskName": "Say", "State": "Running", "InstanceList": instances})]
+
+    def read(job: str, task: str, instance: int, stream: str, *, start: int) -> bytes:
+        return log[start:]
+
+    client = SimpleNamespace(
+        get_job=lambda job: Job({"State": state}),
+        get_job_description=lambda job: JobDescription({"TaskDag": {"TaskDescMap": {"Say": {}}}}),
+        list_tasks=tasks,
+        read_log=read,
+    )
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    looks = iter([*looks, (2, b"again\nto the end\n")])  # a last look when it has ended
+    module.Logs(client, "job-1", follow=True).show()  # type: ignore[arg-type]
+    assert capsysbinary.readouterr().out.splitlines() == [
+        b"Say.0 | first try",
+        b"Say.0 | again",
+        b"Say.0 | to the end",
+    ]
