@@ -108,6 +108,8 @@ def send(
     wait_timeout: float | None,
 ) -> int:
     """Submit a description, its package first; the exit code. Raises what Client.create_job does, and Refused."""
+    if wait_timeout is not None and not wait:
+        raise click.UsageError("--wait-timeout is for --wait; add it")
     uri = None
     if package is not None:
         uri = f"oss://{bucket}/packages/{hashlib.sha256(package).hexdigest()[:32]}.tar.gz"

@@ -175,6 +175,9 @@ def test_what_cannot_be_submitted(bc: Run, data_dir: Path, two: Path, worker: Pa
     assert "every task has a PackageUri already" in done.err
     assert bc("job", "submit", two, "--pack", worker / "nowhere").code == 2
     assert bc("job", "submit", "nowhere.json").code == 2
+    done = bc("job", "submit", two, "--pack", worker, "--wait-timeout", "5")
+    assert done.code == 2
+    assert "--wait-timeout is for --wait" in done.err
 
 
 def test_an_unknown_property_is_told(data_dir: Path, two: Path, worker: Path) -> None:
