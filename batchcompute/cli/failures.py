@@ -95,7 +95,7 @@ def report(error: BaseException, session: Any, about: str = "") -> int:
         return code
     text = f"Error: {about}{known['error']}"
     if known["cure"]:
-        text += f"; {known['cure']}"
+        text += ("\n" if "\n" in text else "; ") + known["cure"]
     say("\n".join(map(plain, text.splitlines())))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         say(f"Try '{error.ctx.command_path} --help'.")

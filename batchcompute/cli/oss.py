@@ -15,7 +15,7 @@ import click
 
 from . import output
 from .failures import Refused
-from .session import Session, command
+from .session import Session, command, objects_of
 
 if TYPE_CHECKING:
     from ..hooks import ObjectStore
@@ -114,7 +114,7 @@ def _store(session: Session) -> Iterator[ObjectStore]:
     """The region's objects; a URI that cannot be used, and an object that is not there, are wrong usage."""
     with session.client() as client:
         try:
-            yield client.objects
+            yield objects_of(client)
         except ValueError as error:
             from ..errors import BatchComputeError
 

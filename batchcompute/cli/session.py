@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from ..client import Client
+    from ..hooks import ObjectStore
 
 FORMATS = ("table", "json")
 _GLOBAL = "global"
@@ -35,6 +36,17 @@ class Session:
         from ..configuration import load
 
         return Client(self.endpoint or endpoint or load().config.endpoint or "local")
+
+
+def objects_of(client: Client) -> ObjectStore:
+    """The object store of the region. Raises ConfigError, with what can be done where there is none."""
+    from ..errors import ConfigError
+
+    try:
+        return client.objects
+    except ConfigError as error:
+        error.add_note("use the region's own tools for objects, and name the one with the program in PackageUri")
+        raise
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

@@ -13,7 +13,7 @@ from click.exceptions import Exit
 from . import dag, output
 from .failures import Refused
 from .reading import change, read_description
-from .session import Session, command
+from .session import Session, command, objects_of
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -118,8 +118,8 @@ def send(
     if dry_run:
         _show(session, description)
         return 0
-    if uri is not None and package is not None and not client.objects.exists(uri):
-        client.objects.put(uri, package)
+    if uri is not None and package is not None and not (store := objects_of(client)).exists(uri):
+        store.put(uri, package)
         output.say(f"Packed the program, {len(package)} bytes, and uploaded it to {uri}.")
     job = client.create_job(description)
     told = {"job_id": job.JobId, **_summary(description), "request_id": job.RequestId}
