@@ -130,7 +130,7 @@ def stop(layout: Layout) -> None:
 @click.option("--lines", type=click.IntRange(1), default=_LOG_LINES, show_default=True, help="How many of the last.")
 @_folder
 def logs(layout: Layout, lines: int) -> None:
-    """Print the end of the service's own log. What programs write: Client.read_log."""
+    """Print the end of the service's own log. What programs write is shown by `batchcompute job logs`."""
     from collections import deque
 
     if not layout.log.exists():
