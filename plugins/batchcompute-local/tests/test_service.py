@@ -135,6 +135,20 @@ def test_a_bad_priority(world: Any, describe: Any, body: bytes) -> None:
     assert _refused(world, lambda: world.service.update_job_priority(1, job_id, body)) == (400, "InvalidParameter")
 
 
+def test_a_list_shows_each_job_as_get_job_does(world: Any, describe: Any) -> None:
+    """The one is made from rows by SQL, the other from the jobs in memory."""
+    ended, failed, stopped, running, waiting = (world.create(describe({"A": {}}, Description="ü")) for _ in range(5))
+    world.end(f"{ended}.0.0.1")
+    world.end(f"{failed}.0.0.1", code=3)
+    world.do(lambda: world.service.stop_job(1, stopped))
+    listed = world.do(lambda: world.service.list_jobs(1))
+    assert listed == {job_id: world.job(job_id) for job_id in (ended, failed, stopped, running, waiting)}
+    assert [type(value) for job in listed.values() for value in job.values()] == [
+        type(value) for job_id in listed for value in world.job(job_id).values()
+    ]
+    assert {job["State"] for job in listed.values()} == {"Terminated", "Failed", "Stopped", "Running", "Waiting"}
+
+
 def test_owners_do_not_see_each_other(world: Any, describe: Any) -> None:
     mine, theirs = world.create(describe({"A": {}})), world.create(describe({"A": {}}), owner=2)
     assert list(world.do(lambda: world.service.list_jobs(1))) == [mine]

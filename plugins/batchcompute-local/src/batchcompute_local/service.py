@@ -18,7 +18,7 @@ from batchcompute_local.model import Job, new_job
 from batchcompute_local.plan import LOCAL_IMAGE, JobPlan
 from batchcompute_local.ranges import LOCAL_RANGES
 from batchcompute_local.states import allowed
-from batchcompute_local.views import images_view, job_view, task_view
+from batchcompute_local.views import JOB_COLUMNS, images_view, job_view, task_view
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Service:
     def list_jobs(self, owner: int) -> dict[str, Any]:
         """All jobs of the owner, by id."""
         self._engine.store.flush(self._engine.changes)
-        return {job.id: job_view(job) for job in self._engine.store.summaries(owner)}
+        return {job["ResourceId"]: job for job in self._engine.store.select(owner, JOB_COLUMNS)}
 
     def get_job(self, owner: int, job_id: str) -> dict[str, Any]:
         """One job."""

@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -154,10 +154,10 @@ class Store:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
-    def summaries(self, owner: int) -> Iterator[Job]:
-        """All jobs of `owner`, without their tasks."""
-        for row in self._db.execute(f"{_SELECT_JOB} WHERE owner = ?", (owner,)):
-            yield _job(row)
+    def select(self, owner: int, columns: Mapping[str, str]) -> list[dict[str, Any]]:
+        """All jobs of `owner` as dicts; `columns` names their keys, and the SQL expression of each over a job's row."""
+        rows = self._db.execute(f"SELECT {', '.join(columns.values())} FROM jobs WHERE owner = ?", (owner,))  # noqa: S608
+        return [dict(zip(columns, row, strict=False)) for row in rows]
 
     def summary(self, job_id: str) -> Job | None:
         """One job without its tasks, of any owner."""
