@@ -163,6 +163,12 @@ def test_unpacked_once_per_version(tmp_path: Path) -> None:
     assert sorted(path.name for path in second.iterdir()) == ["b", "c"]
 
 
+def _ended(workspaces: Any, prepared: Any) -> None:
+    """What the executor does with the folder of an instance that succeeded."""
+    if not workspaces.keep(prepared.package, str(prepared.cwd)):
+        shutil.rmtree(prepared.cwd)
+
+
 def _launch(**more: Any) -> Launch:
     plain: dict[str, Any] = {
         "name": "T", "instance_count": 2, "package_uri": "oss://b/p", "program_name": "main.py",
@@ -252,7 +258,7 @@ def test_a_clean_folder_is_used_once_more(tmp_path: Path, pack: Any) -> None:
     made = ran.cwd.stat().st_ino
     (ran.cwd / "main.py").write_text("changed by the program")
     (ran.cwd / "main.py").chmod(0o400)
-    workspaces.discard(ran.package, str(ran.cwd))
+    _ended(workspaces, ran)
     assert not ran.cwd.exists()
     again = workspaces.prepare(second)
     assert again.cwd.stat().st_ino == made
@@ -281,7 +287,7 @@ def test_a_folder_with_traces_is_not_used_again(tmp_path: Path, pack: Any, trace
         program.unlink()
         if trace == "link":
             program.symlink_to(outside)
-    workspaces.discard(ran.package, str(ran.cwd))
+    _ended(workspaces, ran)
     assert not ran.cwd.exists()
     if trace == "another package":
         store.put("oss://b/p", pack({"main.py": "newer"}))
@@ -320,5 +326,5 @@ def test_a_large_package_is_copied(tmp_path: Path, pack: Any) -> None:
     prepared = workspaces.prepare(_launch())
     assert (prepared.cwd / "data").stat().st_size == 100_000
     assert not workspaces.is_quick(_launch().task)
-    workspaces.discard(prepared.package, str(prepared.cwd))
+    _ended(workspaces, prepared)
     assert not prepared.cwd.exists()

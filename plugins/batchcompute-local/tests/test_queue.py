@@ -213,3 +213,22 @@ def test_a_new_job_of_a_higher_priority_hardly_waits(cloud: Any, wait_for: Any) 
     counted = cloud.job(first)["NumFinishedInstance"]
     wait_for(lambda: control.status(cloud.root)["idle"], "the last programs' end")  # type: ignore[index]
     assert cloud.job(first)["NumFinishedInstance"] == counted
+
+
+def test_the_folder_of_a_success_that_was_stopped_is_the_next_attempt_s(tmp_path: Path) -> None:
+    """The program ended well while its job was being stopped; the job was started again before the folder went."""
+    executor = ProcessExecutor(Layout.at(tmp_path), Settings(), "job-", lambda job: True)
+    folder = tmp_path / "0"
+    folder.mkdir()
+    (folder / "main.py").write_text("the next attempt's")
+    for attempts in (executor._preparing, executor._sent):
+        if isinstance(attempts, set):
+            attempts.add("job-1.0.0.2")
+        else:
+            attempts["job-1.0.0.2"] = None
+        executor._remove("job-1.0.0.1", str(folder), None)
+        assert (folder / "main.py").exists()
+        attempts.clear()
+    executor._sent["job-1.0.1.1"] = None  # another instance
+    executor._remove("job-1.0.0.1", str(folder), None)
+    assert list(tmp_path.glob("0*")) == []

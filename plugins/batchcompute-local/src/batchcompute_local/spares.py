@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections import deque
 from contextlib import suppress
 from itertools import count
@@ -26,6 +27,12 @@ class Spares:
         self._names = count()
         self._package: Package | None = None
         self._folders: deque[str] = deque()
+        self._lock = threading.Lock()
+
+    def tidy(self) -> None:
+        """Remove what an earlier daemon kept. Call before anything else."""
+        for left in self._root.parent.glob(f"{self._root.name}*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def keep(self, package: Package, folder: str) -> bool:
         """Take `folder`, in which an instance of `package` ran, for another one. False: it was not taken."""
@@ -33,29 +40,30 @@ class Spares:
             self._begin_with(package)
         if len(self._folders) >= _MOST:
             return False
-        spare = f"{self._root}/{next(self._names)}"
         try:
             if not _is_clean(package, folder):
                 return False
-            os.rename(folder, spare)
+            with self._lock:
+                if package is not self._package:
+                    return False
+                spare = f"{self._root}/{next(self._names)}"
+                os.rename(folder, spare)
+                self._folders.append(spare)
         except OSError:
             return False
-        self._folders.append(spare)
         return True
 
     def use(self, package: Package, target: str) -> bool:
         """Make a spare folder the folder `target` with the content of `package`. False: there is no folder `target`."""
-        if package is not self._package:
-            return False
-        try:
+        with self._lock:
+            if package is not self._package or not self._folders:
+                return False
             spare = self._folders.popleft()
-        except IndexError:
-            return False
-        try:
-            os.rename(spare, target)
-        except OSError:
-            shutil.rmtree(spare, ignore_errors=True)
-            return False
+            try:
+                os.rename(spare, target)
+            except OSError:
+                self._folders.append(spare)  # the target is there already, or its parent is not
+                return False
         try:
             for name, mode, content in package.files or ():
                 handle = os.open(f"{target}/{name}", os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -68,11 +76,18 @@ class Spares:
         return True
 
     def _begin_with(self, package: Package) -> None:
-        self._folders.clear()
-        self._package = package
-        shutil.rmtree(self._root, ignore_errors=True)
-        with suppress(OSError):  # then nothing can be kept
-            self._root.mkdir(mode=0o700, parents=True)
+        with self._lock:
+            if package is self._package:
+                return
+            self._folders.clear()
+            self._package = package
+            # moved away first: who removes a folder goes on removing what is in it after it got another name
+            old = Path(f"{self._root}.old-{next(self._names)}")
+            with suppress(OSError):  # then nothing can be kept
+                with suppress(FileNotFoundError):
+                    os.rename(self._root, old)
+                self._root.mkdir(mode=0o700, parents=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _is_clean(package: Package, folder: str) -> bool:

@@ -139,14 +139,14 @@ class Workspaces:
         self._latest = made = _Common(task, package, folder, argv, environment, numbered, stdout, stderr)
         return made
 
-    def discard(self, package: Package, folder: str) -> None:
-        """The instance of `package` in `folder` succeeded: its folder goes."""
-        if not self._spares.keep(package, folder) and not package.remove_from(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+    def keep(self, package: Package, folder: str) -> bool:
+        """The instance of `package` in `folder` succeeded: have its folder for another one. False: it is not wanted."""
+        return self._spares.keep(package, folder)
 
     def tidy(self, wanted: Callable[[str], bool]) -> None:
         """Remove what jobs left that are not `wanted`, and packages of earlier boots."""
         self._packages.tidy()
+        self._spares.tidy()
         for folder in (self._layout.work("x").parent, self._layout.logs("x").parent):
             for job in folder.iterdir() if folder.is_dir() else ():
                 if not wanted(job.name):

@@ -223,7 +223,7 @@ class ProcessExecutor:
                 with self._lock:
                     prepared = self._sent.pop(attempt, None)
                     if message["code"] == 0 and not message["timed_out"]:
-                        self._leftovers[attempt] = partial(self._remove, message["cwd"], prepared)
+                        self._leftovers[attempt] = partial(self._remove, attempt, message["cwd"], prepared)
                 self._sink(_exited(message))
             case "lost" | "returned" | "refused" as kind:
                 with self._lock:
@@ -233,11 +233,19 @@ class ProcessExecutor:
                 else:
                     self._sink(Lost(attempt) if kind == "lost" else Returned(attempt))
 
-    def _remove(self, cwd: str, prepared: Prepared | None) -> None:
-        if prepared is None:
-            shutil.rmtree(cwd, ignore_errors=True)
-        else:
-            self._workspaces.discard(prepared.package, cwd)
+    def _remove(self, attempt: str, cwd: str, prepared: Prepared | None) -> None:
+        instance, _, number = attempt.rpartition(".")
+        gone = f"{cwd}.{number}"
+        with self._lock:
+            # it ended well, but its job had been stopped, and was started again: the folder is the next attempt's
+            if any(each.rpartition(".")[0] == instance for each in (*self._preparing, *self._sent)):
+                return
+            if prepared is not None and self._workspaces.keep(prepared.package, cwd):
+                return
+            with suppress(OSError):
+                os.rename(cwd, gone)  # removing what is in it may take long, and somebody may want the name
+        if prepared is None or not prepared.package.remove_from(gone):
+            shutil.rmtree(gone, ignore_errors=True)
 
     def _join(self) -> Recovered:
         """Connect to the runner, started if need be. Raises OSError."""
