@@ -62,8 +62,8 @@ def test_no_key_leads_out(key: str) -> None:
         bucket, found = split_uri(f"oss://b/{key}")
     except UriError:
         return
-    path = os.path.normpath(f"/root/oss/{bucket}/{found}")
-    assert path.startswith("/root/oss/b")
+    path = os.path.normpath(f"/store/oss/{bucket}/{found}")
+    assert path.startswith("/store/oss/b")
 
 
 def test_objects_and_folders_of_one_name(store: ObjectStore) -> None:
