@@ -127,7 +127,7 @@ except ConfigError as error:
         shown.count("pip install 'batchcompute[local]'") == 2,
         "the SDK alone names the install command for region local",
     )
-    check("status 1" in shown and "Traceback" not in shown, "the command line says it in a sentence")
+    check("status 2" in shown and "Traceback" not in shown, "the command line says it in a sentence")
 
 
 def example(checkout: Path, home: Path) -> None:
