@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..builtins import BUILTINS
 from ..builtins.tracing import decisions
 from ..config import SECTIONS, Config
-from ..errors import ConfigWarning, did_you_mean, warn_caller
+from ..errors import ConfigWarning, did_you_mean, nearest, warn_caller
 from ..hooks.manager import Hooks
 from ..schema import Key, keys_of
 from . import environment, files
@@ -115,7 +115,12 @@ class Ambient:
                 self._set(Entry(section, key, entry.raw, entry.source, from_text=True), types[section])
             else:
                 names = [*environment.variables(_CORE), *known_variables, environment.PLUGINS]
-                _warn_once(f"the variable {entry.key} is no setting of batchcompute{did_you_mean(entry.key, names)}")
+                # without what they all have in common, or every variable would look like another
+                near = nearest(
+                    entry.key.removeprefix(environment.PREFIX), {n.removeprefix(environment.PREFIX) for n in names}
+                )
+                hint = f"; did you mean {environment.PREFIX + near!r}?" if near else ""
+                _warn_once(f"the variable {entry.key} is no setting of batchcompute{hint}")
         self._warn_of_readers()
         self.config = self._config({name: build(name, kind, self._values(name)) for name, kind in types.items()})
         return self.config
