@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from email.utils import formatdate
@@ -110,4 +111,5 @@ def _spoil(dice: random.Random, made: dict[str, Any]) -> None:
     elif change == 1:
         holder[dice.choice(TEXTS)] = holder.pop(key)
     else:
-        holder[key] = dice.choice(TEXTS if change == 2 else VALUES)
+        # a copy: what is spoilt further must not be the same dict everywhere, nor hold itself
+        holder[key] = copy.deepcopy(dice.choice(TEXTS if change == 2 else VALUES))
