@@ -249,15 +249,16 @@ def test_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert default_data_dir() == tmp_path / "batchcompute"
 
 
-def test_a_clean_folder_is_used_once_more(tmp_path: Path, pack: Any) -> None:
+@pytest.mark.parametrize("left", ["text", "texx", "changed by the program", ""])
+def test_a_clean_folder_is_used_once_more(tmp_path: Path, pack: Any, left: str) -> None:
     layout = Layout.at(tmp_path)
     ObjectStore(layout.oss).put("oss://b/p", pack({"main.py": "text"}))
     workspaces = Workspaces(layout, Settings())
     first, second = _launch(), replace(_launch(), number=0)
     ran = workspaces.prepare(first)
     made = ran.cwd.stat().st_ino
-    (ran.cwd / "main.py").write_text("changed by the program")
-    (ran.cwd / "main.py").chmod(0o400)
+    (ran.cwd / "main.py").write_text(left)
+    (ran.cwd / "main.py").chmod(0o600)
     _ended(workspaces, ran)
     assert not ran.cwd.exists()
     again = workspaces.prepare(second)

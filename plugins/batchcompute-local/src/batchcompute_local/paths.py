@@ -118,12 +118,12 @@ class Layout:
 
     def work(self, job: str) -> Path:
         """The working folders of one job's instances."""
-        return self.root / "work" / job
+        return self.root.joinpath("work", job)
 
     def instance(self, job: str, task: str, number: int) -> Path:
         """The working folder of one instance."""
-        return self.root / "work" / job / task / str(number)
+        return self.root.joinpath("work", job, task, str(number))
 
     def logs(self, job: str) -> Path:
         """Output of a job's instances whose task names no redirect path."""
-        return self.root / "logs" / job
+        return self.root.joinpath("logs", job)

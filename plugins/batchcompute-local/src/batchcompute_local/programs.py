@@ -30,9 +30,9 @@ class Program:
 
     def path(self) -> str:
         """ProgramName in the working folder. Raises ProgramError if the package has no such file."""
-        file = self.package / self.name
-        inside = str(file.resolve()).startswith(f"{self.package.resolve()}{os.sep}")
-        if not self.name or not inside or not file.is_file():
+        package = os.path.realpath(self.package)
+        file = os.path.realpath(os.path.join(package, self.name))
+        if not self.name or not file.startswith(package + os.sep) or not os.path.isfile(file):
             raise ProgramError(f"the package has no program {self.name!r}")
         return f"{self.folder}/{self.name}"
 

@@ -1,11 +1,12 @@
 """Working folders that are used once more: creating and removing files is most of what a short instance costs.
 
 Only the folder of an instance that succeeded is kept, of a small package, and only if nothing but the package's files
-is in it. They are written anew before they are used.
+is in it. What it changed in them is put right before they are used.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -66,10 +67,7 @@ class Spares:
                 return False
         try:
             for name, mode, content in package.files or ():
-                handle = os.open(f"{target}/{name}", os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
-                with open(handle, "wb") as file:
-                    file.write(content)
-                    os.fchmod(handle, mode)
+                _restore(f"{target}/{name}", mode, content)
         except OSError:
             shutil.rmtree(target)
             return False
@@ -88,6 +86,21 @@ class Spares:
                     os.rename(self._root, old)
                 self._root.mkdir(mode=0o700, parents=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _restore(path: str, mode: int, content: bytes) -> None:
+    """Have `content` in the file again. Raises OSError."""
+    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        # looked at first: some file systems write a truncated file to the disk when it is closed
+        if os.read(handle, len(content) + 1) != content:
+            os.ftruncate(handle, 0)
+            if os.pwrite(handle, content, 0) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        if os.fstat(handle).st_mode & 0o7777 != mode:
+            os.fchmod(handle, mode)
+    finally:
+        os.close(handle)
 
 
 def _is_clean(package: Package, folder: str) -> bool:

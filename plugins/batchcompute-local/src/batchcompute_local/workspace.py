@@ -126,7 +126,7 @@ class Workspaces:
         """What the instances of the launch's task share. Raises what `prepare` makes a PreparationError of."""
         task, uri, latest = launch.task, launch.task.package_uri, self._latest
         package = self._packages.at_hand(uri) or self._packages.get(self._store.path(uri), uri)
-        folder = str(self._layout.instance(launch.job, task.name, 0).parent)
+        folder = str(self._layout.work(launch.job) / task.name)
         if latest is not None and latest.task is task and latest.folder == folder and latest.package is package:
             return latest
         environment = self._environment(launch)
