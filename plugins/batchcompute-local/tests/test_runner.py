@@ -6,7 +6,7 @@ import os
 import queue
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ class Bench:
         self.job = f"{PREFIX}{os.urandom(8).hex()}"
         self.open()
 
-    def open(self) -> Recovered:
+    def open(self, programs: Mapping[str, str] | None = None) -> Recovered:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        settings = Settings(grace_seconds=0.3, runner_linger_seconds=0.2)
+        settings = Settings(grace_seconds=0.3, runner_linger_seconds=0.2, programs=programs or {})
         self.executor = ProcessExecutor(self.layout, settings, self.job, lambda job: True)
         return self.executor.open(self.events.put)
 
@@ -86,6 +86,27 @@ def test_how_programs_end(bench: Bench) -> None:
         assert 0 < event.started <= event.ended
         assert event.host
         assert not event.reason
+
+
+def test_a_start_is_told(bench: Bench) -> None:
+    attempt = bench.start(1, "import time; time.sleep(60)")
+    started = bench.events.get(timeout=20)
+    assert isinstance(started, Started)
+    assert started.attempt == attempt
+    bench.executor.stop([attempt])
+    assert bench.event(Exited).started == started.time
+
+
+def test_a_start_is_not_told_after_the_end(bench: Bench) -> None:
+    bench.executor.close()
+    bench.open({"python": "/bin/true"})
+    events: list[Event] = []
+    for number in range(9):
+        bench.start(number, "")
+        while not events or not isinstance(events[-1], Exited):
+            events.append(bench.events.get(timeout=20))
+        events.append(Lost(""))
+    assert len([event for event in events if isinstance(event, Started)]) < 9
 
 
 def test_programs_get_plain_signals_and_no_input(bench: Bench) -> None:
@@ -192,12 +213,12 @@ def test_a_torn_journal_is_read(tmp_path: Path) -> None:
     path.write_bytes(b'{"attempt":"a","event":"exited"}\n{"attempt":"b","ev')
     journal = Journal(path)
     assert [record["attempt"] for record in journal.records] == ["a"]
-    journal.append([{"attempt": "c"}], durable=True)
+    journal.append([{"attempt": "c"}])
     journal.close()
     journal = Journal(path)
     assert [record["attempt"] for record in journal.records] == ["a", "c"]
     journal.rewrite([{"attempt": "d"}])
-    journal.append([{"attempt": "e"}], durable=False)
+    journal.append([{"attempt": "e"}])
     journal.close()
     journal = Journal(path)
     assert [record["attempt"] for record in journal.records] == ["d", "e"]

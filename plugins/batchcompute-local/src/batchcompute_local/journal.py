@@ -28,8 +28,8 @@ class Journal:
         """Bytes in the file."""
         return os.fstat(self._file).st_size
 
-    def append(self, records: Iterable[Record], *, durable: bool) -> None:
-        """Write `records`; durable ones are on the disk when this returns. Raises OSError."""
+    def append(self, records: Iterable[Record]) -> None:
+        """Write `records`: they outlive this process, and the machine's next fall after a `sync`. Raises OSError."""
         data = b"".join(json.dumps(record, separators=(",", ":")).encode() + b"\n" for record in records)
         if self._torn:
             data = b"\n" + data
@@ -37,8 +37,10 @@ class Journal:
         while data:
             data = data[os.write(self._file, data) :]
         self._torn = False
-        if durable:
-            os.fdatasync(self._file)
+
+    def sync(self) -> None:
+        """Have on the disk what was written. Raises OSError."""
+        os.fdatasync(self._file)
 
     def clear(self) -> None:
         """Nothing in it is wanted any more."""
@@ -49,7 +51,8 @@ class Journal:
         old, new = self._file, self._path.with_suffix(".new")
         self._file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
-            self.append(records, durable=True)
+            self.append(records)
+            self.sync()
             os.replace(new, self._path)
         except OSError:
             os.close(self._file)

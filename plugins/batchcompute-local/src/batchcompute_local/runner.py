@@ -7,7 +7,8 @@ tell the daemon. It is single-threaded and needs the standard library only. It s
                         "timeout", "grace"}, ...]}     {"op": "stop" | "ack", "attempts": [...]}     {"op": "end"}
     runner -> daemon   first {"live": [...], "ended": [record, ...]}, then lists of events:
                        {"event": "started", ...} {"event": "exited", ...record} {"event": "lost" | "returned" |
-                       "refused", "attempt"}: refused is returned since the disk is full
+                       "refused", "attempt"}: refused is returned since the disk is full; what ends at once
+                       has no "started"
 
 Orders wait here until one of the slots is free, so that a slot is not empty while the daemon is told and writes down
 what ended: many ends and many orders then share a commit there, and many exit records a write to the disk here.
@@ -39,6 +40,7 @@ _RETRY_SECONDS = 1.0
 _COMPACT_BYTES = 4 << 20
 _GROUP_RECORDS = 16
 _GROUP_SECONDS = 0.004
+_UNTOLD_SECONDS = 0.01
 
 
 class Runner:
@@ -53,8 +55,11 @@ class Runner:
         self._children = Children()
         self._unwritten: list[Record] = []
         self._unwritten_since = 0.0
+        self._unsynced = False
         self._retry_at = 0.0
         self._events: list[Record] = []
+        self._untold: dict[str, Record] = {}
+        self._untold_since = 0.0
         self._daemon: socket.socket | None = None
         self._input = bytearray()
         self._output = bytearray()
@@ -87,8 +92,9 @@ class Runner:
                         self._receive()
             now = time.monotonic()
             self._collect(now)
-            self._begin()
+            self._begin(now)
             self._record(now)
+            self._tell_begun(now)
             for kind, attempts in (
                 ("lost", self._survivors.collect()),
                 ("returned", self._children.give_back(now)),
@@ -96,6 +102,7 @@ class Runner:
             ):
                 self._events.extend({"event": kind, "attempt": attempt} for attempt in attempts)
             self._send()
+            self._sync()
             if self._daemon is not None or self._children or self._survivors:
                 self._quiet_since = now
             elif now - self._quiet_since >= self._linger:
@@ -104,6 +111,8 @@ class Runner:
     def _wait(self) -> float | None:
         now = time.monotonic()
         times = [self._children.wait(now), self._survivors.wait()]
+        if self._untold:
+            times.append(max(0.0, self._untold_since + _UNTOLD_SECONDS - now))
         if self._unwritten:
             times.append(max(0.0, max(self._unwritten_since + _GROUP_SECONDS, self._retry_at) - now))
         if self._daemon is None and not self._children:
@@ -116,19 +125,28 @@ class Runner:
             self._unwritten_since = now
         self._unwritten.extend(over)
 
-    def _begin(self) -> None:
+    def _begin(self, now: float) -> None:
         begun = self._children.begin()
         if begun:
             try:
-                self._journal.append(begun, durable=False)
+                self._journal.append(begun)
             except OSError as error:
                 _log(f"starts cannot be recorded: {error}")  # the environment of the program tells as well
-            self._events.extend(begun)
+            if not self._untold:
+                self._untold_since = now
+            self._untold.update((record["attempt"], record) for record in begun)
+
+    def _tell_begun(self, now: float) -> None:
+        """The daemon hears of a start a moment later, so that it need not hear of it where the end comes first."""
+        if self._untold and now >= self._untold_since + _UNTOLD_SECONDS:
+            self._events.extend(self._untold.values())
+            self._untold.clear()
 
     def _record(self, now: float) -> None:
-        """Exit records are on the disk before anybody hears of them; on a full disk they wait for room.
+        """Exit records are in the file before anybody hears of them; on a full disk they wait for room.
 
-        While more programs wait for a slot a record may wait for the next ones, for a moment.
+        They are on the disk a moment later (`_sync`): what the daemon hears of, it writes down itself. While more
+        programs wait for a slot a record may wait for the next ones, for a moment.
         """
         if not self._unwritten or now < self._retry_at:
             return
@@ -136,15 +154,25 @@ class Runner:
         if early and self._children.queued:
             return
         try:
-            self._journal.append(self._unwritten, durable=True)
+            self._journal.append(self._unwritten)
         except OSError as error:
             _log(f"exit records cannot be written yet: {error}")
             self._retry_at = now + _RETRY_SECONDS
             return
         for record in self._unwritten:
             self._unacked[record["attempt"]] = record
+            self._untold.pop(record["attempt"], None)
         self._events.extend(self._unwritten)
         self._unwritten = []
+        self._unsynced = True
+
+    def _sync(self) -> None:
+        if self._unsynced:
+            self._unsynced = False
+            try:
+                self._journal.sync()
+            except OSError as error:
+                _log(f"exit records are not safe from a power failure yet: {error}")
 
     # -- the daemon's connection
 
@@ -156,6 +184,7 @@ class Runner:
         self._selector.register(sock, selectors.EVENT_READ)
         live = [*self._children.live(), *self._survivors.live(), *(r["attempt"] for r in self._unwritten)]
         self._write({"live": live, "ended": list(self._unacked.values())})
+        self._untold.clear()
         self._events.extend(self._children.records())  # the daemon before it kept these in memory only
 
     def _hang_up(self) -> None:
