@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from batchcompute.config import TransportConfig
     from batchcompute.hooks import Transport
+    from batchcompute_local.settings import Settings
 
 NAME = "local"
 
@@ -120,10 +121,8 @@ def validate_description(ctx: ValidationContext) -> Iterable[Problem] | None:
         return None
     from batchcompute.validation import check_job
     from batchcompute_local.checks import check_here
-    from batchcompute_local.paths import Layout
-    from batchcompute_local.settings import read_settings
 
-    here = check_here(ctx.description, read_settings(Layout.at(_data_dir()).settings))
+    here = check_here(ctx.description, _settings(_data_dir()))
     return [*check_job(ctx.description, ctx.region.ranges), *here] if here else None
 
 
@@ -177,6 +176,27 @@ class _Account:
             control.ensure_running(data_dir)
             key = control.read_credentials(data_dir)
         return Credentials(*key, source=f"the service in {data_dir}")
+
+
+def _settings(data_dir: Path) -> Settings:
+    """The service's settings, read again when their file has changed. Raises SettingsError."""
+    import os
+
+    from batchcompute_local.paths import Layout
+
+    path = Layout.at(data_dir).settings
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return _settings_in(path, None)
+    return _settings_in(path, (facts.st_mtime_ns, facts.st_size, facts.st_ino))
+
+
+@lru_cache(maxsize=4)
+def _settings_in(path: Path, version: object) -> Settings:
+    from batchcompute_local.settings import read_settings
+
+    return read_settings(path)
 
 
 def _is_known(access_key_id: str) -> bool:
