@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -138,9 +139,17 @@ class Client:
         """All jobs of the user, sorted by id (reference section 2.8)."""
         return cast("ListResponse[Job]", self._call(ops.LIST_JOBS, ops.LIST_JOBS.target(), b"", timeout))
 
-    def get_job(self, job: JobLike, *, timeout: float | None = None) -> JobResponse:
-        """The state of a job (reference section 2.7)."""
-        return cast(JobResponse, self._on_job(ops.GET_JOB, job, timeout))
+    def get_job(self, job: JobLike, *, timeout: float | None = None, wait: int = 0) -> JobResponse:
+        """The state of a job (reference section 2.7).
+
+        wait: whole seconds for which a service that can, as region local's, may keep the answer back until the job has
+        ended (`Prefer: wait`, RFC 7240); others ignore it. Raises TypeError, ValueError.
+        """
+        if isinstance(wait, bool) or not isinstance(wait, int):
+            raise TypeError(f"wait must be a whole number of seconds, not {wait!r}")
+        if wait < 0:
+            raise ValueError(f"wait must be a whole number of seconds, not {wait}")
+        return cast(JobResponse, self._on_job(ops.GET_JOB, job, timeout, wait=wait))
 
     def get_job_description(self, job: JobLike, *, timeout: float | None = None) -> JobDescriptionResponse:
         """What a job was described as (reference section 2.2)."""
@@ -206,7 +215,9 @@ class Client:
         the failing instance's stderr, where the region can give them. Raises WaitTimeoutError; the job then goes on.
         """
         check_timeout(timeout)
-        return waiting.wait(self, job_id_of(job), timeout, on_change, check, self._pipeline.clock)
+        # an answer that is kept back must not look like a lost one
+        patience = min(self._config.transport.read_timeout, self._timeout or math.inf) / 2
+        return waiting.wait(self, job_id_of(job), timeout, on_change, check, self._pipeline.clock, patience)
 
     def read_log(
         self, job: JobLike, task_name: str, instance_id: int = 0, stream: str = "stderr", *, start: int = 0
@@ -254,8 +265,10 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self._region.name!r})"
 
-    def _on_job(self, operation: ops.Operation, job: JobLike, timeout: float | None, body: bytes = b"") -> Any:
-        return self._call(operation, operation.target(job_id_of(job)), body, timeout)
+    def _on_job(
+        self, operation: ops.Operation, job: JobLike, timeout: float | None, body: bytes = b"", wait: int = 0
+    ) -> Any:
+        return self._call(operation, operation.target(job_id_of(job)), body, timeout, wait=wait)
 
     def _check_token(self, token: str) -> None:
         if not isinstance(token, str) or not re.fullmatch("[A-Za-z0-9_-]{1,64}", token):
@@ -264,13 +277,19 @@ class Client:
             raise ConfigError(f"region {self._region.name} does not support idempotency tokens")
 
     def _call(
-        self, operation: ops.Operation, target: str, body: bytes, timeout: float | None, token: str | None = None
+        self,
+        operation: ops.Operation,
+        target: str,
+        body: bytes,
+        timeout: float | None,
+        token: str | None = None,
+        wait: int = 0,
     ) -> Any:
         if timeout is None:
             timeout = self._timeout
         else:
             check_timeout(timeout)
-        return self._pipeline.call(operation, target, body, timeout, token)
+        return self._pipeline.call(operation, target, body, timeout, token, wait)
 
 
 def job_id_of(job: JobLike) -> str:

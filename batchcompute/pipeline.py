@@ -75,9 +75,14 @@ class Pipeline:
         body: bytes = b"",
         timeout: float | None = None,
         token: str | None = None,
+        wait: int = 0,
     ) -> CallContext:
-        """The context of a call; `timeout` is seconds for all of it, `token` the caller's own idempotency token."""
-        headers = HEADERS
+        """The context of a call; `timeout` is seconds for all of it, `token` the caller's own idempotency token.
+
+        `wait` is how many seconds the service may keep the answer back (RFC 7240, `Prefer: wait`); those that cannot
+        ignore it.
+        """
+        headers = {**HEADERS, "prefer": f"wait={wait}"} if wait else HEADERS
         if body:
             from hashlib import md5
 
@@ -95,9 +100,10 @@ class Pipeline:
         body: bytes = b"",
         timeout: float | None = None,
         token: str | None = None,
+        wait: int = 0,
     ) -> Any:
         """Do one call and decode its answer."""
-        ctx = self.context(operation, target, body, timeout, token)
+        ctx = self.context(operation, target, body, timeout, token, wait)
         attempts = _Attempts(self, ctx)
         began, started = time.time(), time.monotonic()
         response: Response | None = None

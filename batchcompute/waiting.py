@@ -1,4 +1,7 @@
-"""Waiting for a job: polls with growing intervals, and says why it failed."""
+"""Waiting for a job: polls with growing intervals, and says why it failed.
+
+A service that can (region local) is asked to answer when the job has ended, so that nobody is late (`Prefer: wait`).
+"""
 
 from __future__ import annotations
 
@@ -36,16 +39,20 @@ def wait(
     on_change: Callable[[Job], object] | None,
     check: bool,
     clock: Clock,
+    patience: float,
 ) -> JobResponse:
-    """See Client.wait."""
+    """See Client.wait; `patience` is how many seconds an answer may be kept back at most."""
     ends = None if timeout is None else clock.monotonic() + timeout
     interval = FIRST_INTERVAL
     seen: Job | None = None
     out_since: float | None = None
     while True:
         left = None if ends is None else max(ends - clock.monotonic(), SHORTEST_LOOK)
+        # who looks at changes wants them as they come
+        kept_back = int(min(interval if on_change else LONGEST_INTERVAL, patience, left - 1 if left else patience))
+        asked = clock.monotonic()
         try:
-            job = client.get_job(job_id, timeout=left)
+            job = client.get_job(job_id, timeout=left, wait=max(0, kept_back))
         except (TransportError, ServerError, ThrottlingError):
             now = clock.monotonic()
             out_since = now if out_since is None else out_since
@@ -70,8 +77,8 @@ def wait(
             return job
         if ends is not None and clock.monotonic() >= ends:
             raise _still(job_id, job, timeout)
-        pause = interval if ends is None else min(interval, max(0.0, ends - clock.monotonic()))
-        clock.sleep(pause)
+        if kept_back <= 0 or clock.monotonic() - asked < 0.9 * kept_back:  # it was answered at once
+            clock.sleep(interval if ends is None else min(interval, max(0.0, ends - clock.monotonic())))
         interval = min(interval * GROWTH, LONGEST_INTERVAL)
 
 

@@ -1,7 +1,7 @@
 """One job of one trivial instance, from before its submission until it is seen to be Finished; in wall time.
 
-The service runs and its package was used before. The floor makes a folder and two files, spawns and waits. The client
-asks twice a millisecond, so ours includes up to that, and the way of a request and its answer.
+The service runs and its package was used before. The floor makes a folder and two files, spawns and waits. Ours is
+`create_job` and `wait`, the ways of their requests and answers included.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from .bench_service_stage import floor, stage
 from .harness import Benchmark, Comparison, Pair
 
-_POLL_SECONDS = 0.0005
-
 
 @contextmanager
 def open_pair(quick: bool) -> Iterator[Pair]:
@@ -24,7 +22,7 @@ def open_pair(quick: bool) -> Iterator[Pair]:
         folder.mkdir()
 
         def ours() -> float:
-            return statistics.median(service.run({"Task": {}}, poll_seconds=_POLL_SECONDS) for _ in range(times))
+            return statistics.median(service.run({"Task": {}}) for _ in range(times))
 
         yield Pair(ours, lambda: floor(folder, times, slots=1))
 

@@ -32,7 +32,6 @@ PROGRAM = "/bin/true"
 PACKAGE = "oss://bench/worker.tar.gz"
 LIMIT_BYTES = 150e6
 """What the daemon may take of memory."""
-_POLL_SECONDS = 0.02
 _LONGEST_SECONDS = 600.0
 
 FLOOR = """\
@@ -79,18 +78,12 @@ class Stage:
         self,
         tasks: Mapping[str, Mapping[str, Any]],
         dependencies: Mapping[str, Any] | None = None,
-        poll_seconds: float = _POLL_SECONDS,
     ) -> float:
         """Wall seconds for each instance of such a job, from before its submission to its end."""
         description = _description(tasks, dependencies or {})
         started = time.perf_counter()
         job = self.client.create_job(description)
-        while True:
-            time.sleep(poll_seconds)
-            found = self.client.get_job(job)
-            if found.State not in ("Waiting", "Running"):
-                break
-            assert time.perf_counter() - started < _LONGEST_SECONDS
+        found = self.client.wait(job, timeout=_LONGEST_SECONDS)
         elapsed = time.perf_counter() - started
         count = sum(int(task.get("InstanceCount", 1)) for task in tasks.values())
         assert (found.State, found.NumFinishedInstance) == ("Finished", count), found

@@ -9,15 +9,18 @@ import pytest
 
 from batchcompute import (
     ClientError,
+    Config,
     Job,
     JobFailedError,
     JobStoppedError,
     NotFoundError,
+    TransportConfig,
     WaitError,
     WaitTimeoutError,
 )
 from batchcompute.hooks import LogContext, hookimpl
 from batchcompute.responses import JobResponse
+from batchcompute.wire import Response
 
 
 def states(stub: Any, *names: Any, **more: Any) -> None:
@@ -67,6 +70,61 @@ def test_a_change_brings_the_interval_down(stub: Any, clock: Any) -> None:
     stub.client().wait("job-1")
     assert clock.naps[39] > 4
     assert clock.naps[40] <= 1.0
+
+
+def preferred(stub: Any) -> list[str | None]:
+    return [request.headers.get("prefer") for request in stub.requests]
+
+
+def test_a_service_is_asked_to_answer_at_the_end(stub: Any, clock: Any) -> None:
+    def kept_back(request: Any) -> Response:
+        clock.now += 5
+        return Response(200, {"x-acs-request-id": "REQ-1"}, b'{"ResourceId": "job-1", "State": "Running"}')
+
+    stub.answers = [kept_back, kept_back]
+    states(stub, "Finished")
+    assert stub.client().wait("job-1").State == "Finished"
+    assert preferred(stub) == ["wait=5"] * 3
+    assert clock.naps == []  # it was all spent at the service
+
+
+def test_who_looks_at_changes_gets_them_as_they_come(stub: Any, clock: Any) -> None:
+    states(stub, *["Running"] * 40, "Finished")
+    stub.client().wait("job-1", on_change=lambda job: None)
+    assert preferred(stub)[:5] == [None] * 5
+    assert preferred(stub)[-1] == "wait=5"
+
+
+@pytest.mark.parametrize(
+    ("patience", "timeout", "asked"),
+    [
+        ({"config": Config(transport=TransportConfig(read_timeout=4))}, None, "wait=2"),
+        ({"config": Config(transport=TransportConfig(read_timeout=1))}, None, None),
+        ({"timeout": 7.0}, None, "wait=3"),
+        ({}, 3, "wait=2"),
+        ({}, 1, None),
+        ({}, 0.1, None),
+    ],
+)
+def test_an_answer_is_never_kept_back_too_long(
+    stub: Any, clock: Any, patience: Any, timeout: float | None, asked: str | None
+) -> None:
+    states(stub, "Finished")
+    stub.client(**patience).wait("job-1", timeout=timeout)
+    assert preferred(stub) == [asked]
+
+
+def test_get_job_can_be_kept_back(stub: Any) -> None:
+    states(stub, "Running", "Running")
+    stub.client().get_job("job-1", wait=20)
+    stub.client().get_job("job-1")
+    assert preferred(stub) == ["wait=20", None]
+
+
+@pytest.mark.parametrize("bad", [-1, 1.5, True, "3"])
+def test_get_job_wants_whole_seconds(stub: Any, bad: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="wait must be a whole number of seconds, not "):
+        stub.client().get_job("job-1", wait=bad)
 
 
 def test_it_gives_up_in_time(stub: Any, clock: Any) -> None:

@@ -303,3 +303,36 @@ def test_what_is_asked_for_beyond_the_machine_is_noted(world: Any, describe: Any
     plan = read_description(describe({"A": {"ResourceDescription": {"Cpu": 10**6, "Memory": 5}}}), world.settings)
     assert list(Capacity(memory=4).notes(plan))[1] == "asks for Memory 5, the setting memory is 4: it runs alone"
     assert "it runs all the same" in next(Capacity().notes(plan))
+
+
+def test_a_look_between_turns_is_answered_at_once(world: Any, describe: Any) -> None:
+    job_id = world.create(describe({"A": {}}))
+    assert world.engine.look(lambda: world.service.get_job(1, job_id))["State"] == "Running"
+    with pytest.raises(ServiceError, match="ResourceNotFound"):
+        world.engine.look(lambda: world.service.get_job(2, job_id))
+
+
+@pytest.mark.parametrize("why", ["within a turn", "after a turn that could not be committed"])
+def test_a_look_at_what_is_not_on_the_disk_waits(
+    world: Any, describe: Any, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id, seen = world.create(describe({"A": {}})), []
+
+    def look() -> None:
+        seen.append(world.engine.look(lambda: world.service.get_job(1, job_id)))
+
+    if why == "within a turn":
+        world.do(look)
+    else:
+
+        def full(changes: Any) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.engine.store, "commit", full)
+            with pytest.raises(ServiceError, match="InternalError"):
+                world.do(lambda: world.service.stop_job(1, job_id))
+        look()
+    assert not seen[0].done()
+    world.engine.turn()
+    assert seen[0].result(0)["State"] == "Running"

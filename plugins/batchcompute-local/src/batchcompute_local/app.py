@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from email.utils import formatdate
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from batchcompute_local import idempotency
 from batchcompute_local.auth import VERSION, Authenticator, check_body
 from batchcompute_local.bodies import Body
 from batchcompute_local.descriptions import read_description
+from batchcompute_local.endings import preferred_seconds
 from batchcompute_local.engine import Engine
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.service import Service
@@ -97,8 +99,34 @@ class Front:
             idempotency.check_token(token)
             digest = idempotency.digest_of(request.method, target, body)
             run = partial(idempotency.once, self._engine, account.owner, token, digest, run)
+        job = _JOB.fullmatch(raw_path)
+        seconds = preferred_seconds(request.headers.getlist("prefer"))
+        if job is not None and not job[2] and request.method == "GET":
+            found = await (self._at_the_end(job[1], run, seconds, request) if seconds else self._look(run))
+            return 200, _dump(found)
         result = await asyncio.wrap_future(self._engine.submit(run))
         return 201 if creates else 200, b"" if result is None else await _offload(result)
+
+    async def _look(self, run: Callable[[], Any]) -> Any:
+        found = self._engine.look(run)
+        return await asyncio.wrap_future(found) if isinstance(found, Future) else found
+
+    async def _at_the_end(self, job: str, look: Callable[[], Any], seconds: float, request: Request) -> Any:
+        """The job once it has ended, or as it is after so many seconds. Raises ClientDisconnect."""
+        async with self._engine.endings.of(job) as ended:
+            found = await self._look(look)
+            if found["State"] not in ("Waiting", "Running"):
+                return found
+            gone = asyncio.ensure_future(_gone(request))
+            try:
+                both: list[asyncio.Future[Any]] = [gone, ended]
+                await asyncio.wait(both, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                gone.cancel()
+            if gone.done() and not ended.done():
+                raise ClientDisconnect
+        view = ended.result() if ended.done() else None
+        return await self._look(look) if view is None else view
 
     async def _creation(self, body: bytes) -> Operation:
         read = partial(read_description, body, self._settings)
@@ -141,6 +169,12 @@ class Front:
             self._service.start_job(owner, job)
         else:
             raise ServiceError(403, "InvalidQueryString", "Specified query string is not valid: Action=Stop or Start.")
+
+
+async def _gone(request: Request) -> None:
+    """Until the client has hung up."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _offload(result: Any) -> bytes:

@@ -73,7 +73,7 @@ class Authenticator:
             raise ServiceError(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
         if not account.enabled:
             raise ServiceError(400, "InvalidAccessKeyId.Inactive", "Specified access key is disabled.")
-        expected = [sign(account.access_key_secret, text) for text in strings_to_sign(method, target, known)]
+        expected = (sign(account.access_key_secret, text) for text in strings_to_sign(method, target, known))
         given = signature.encode("latin-1", "replace")
         if not any(hmac.compare_digest(one.encode(), given) for one in expected):
             raise ServiceError(

@@ -1,16 +1,15 @@
 """The one thread that owns the store and the jobs in memory.
 
 It takes whatever was asked or reported since the last turn, applies all of it, picks what can start, commits once,
-and only then starts and ends programs and gives the answers. So an answered request is on disk, and requests that
-come together share a commit. If a turn cannot be committed, nothing of it happened: the jobs are read again from the
-store, its requests are answered InternalError, and its reports are taken up in the next turn. If a single request is
-to blame, the others are taken up again too.
+and only then gives the answers and starts and ends programs. So an answered request is on disk, and requests that
+come together share a commit. Between two turns others may look at the jobs. If a turn cannot be committed, nothing of
+it happened: the jobs are read again from the store, its requests are answered InternalError, and its reports are taken
+up in the next turn. If a single request is to blame, the others are taken up again too.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import sqlite3
 import threading
 import time
@@ -20,10 +19,11 @@ from typing import Any, TypeVar
 
 from batchcompute_local import transitions
 from batchcompute_local.capacity import Capacity
+from batchcompute_local.endings import Endings
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.executors.base import Event, Executor, Exited, Launch, Lost, Returned, Started
 from batchcompute_local.model import Changes, Job, Task, attempt_id, has_ended, running_instance
-from batchcompute_local.orders import Order, PoisonedError
+from batchcompute_local.orders import Inbox, Order, PoisonedError
 from batchcompute_local.scheduler import Pace, Scheduler
 from batchcompute_local.store import Store
 
@@ -31,7 +31,6 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
-_MOST_PER_TURN = 1000
 
 
 class Engine:
@@ -52,15 +51,16 @@ class Engine:
         self.jobs: dict[str, Job] = {}
         self._executor = executor
         self._slots = slots
-        self._queue: queue.SimpleQueue[Order | Event | None] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._retry: list[Order | Event] = []
         self._live: set[str] = set()
         self._held: dict[str, tuple[Task, int]] = {}
         self._scheduler = Scheduler()
         self._pace = Pace()
+        self._turning = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._closing = False
         self._stale = False
+        self.endings = Endings()
         self._clear_effects()
 
     # -- from any thread
@@ -68,8 +68,21 @@ class Engine:
     def submit(self, run: Callable[[], T]) -> Future[T]:
         """Have `run` called in the next turn; its result, or ServiceError, is there once it is on disk."""
         future: Future[T] = Future()
-        self._queue.put(Order(run, future))
+        self._inbox.put(Order(run, future))
         return future
+
+    def look(self, run: Callable[[], T]) -> T | Future[T]:
+        """What the short `run` answers, which changes nothing: at once between two turns, else in the next one.
+
+        Raises what it raises.
+        """
+        if self._turning.acquire(blocking=False):
+            try:
+                if not self._stale:
+                    return run()
+            finally:
+                self._turning.release()
+        return self.submit(run)
 
     @property
     def busy(self) -> bool:
@@ -83,7 +96,7 @@ class Engine:
 
     def recover(self) -> None:
         """Take up the jobs in the store and what the executor knows of them. Call once, before anything else."""
-        recovered = self._executor.open(self._queue.put)
+        recovered = self._executor.open(self._inbox.put)
         self._live = set(recovered.live).union(event.attempt for event in recovered.ended)
         self._retry.extend(recovered.ended)
         self._rebuild()
@@ -96,7 +109,7 @@ class Engine:
 
     def close(self) -> None:
         """End the thread after its turn, let go of the executor and close the store. Programs go on."""
-        self._queue.put(None)
+        self._inbox.close()
         if self._thread is not None:
             self._thread.join()
         self._executor.close()
@@ -105,22 +118,16 @@ class Engine:
     # -- the turn
 
     def _run(self) -> None:
-        while not self._closing:
+        while not self._inbox.closed:
             self.turn(_RETRY_SECONDS if self._retry or self._stale else None)
 
     def turn(self, timeout: float | None = 0.0) -> None:
         """Wait up to `timeout` seconds (None: for ever) for something to do, and do all there is."""
-        items: list[Order | Event] = list(self._retry)
-        try:
-            item = self._queue.get(timeout=timeout) if timeout != 0.0 else self._queue.get_nowait()
-            while item is not None:
-                items.append(item)
-                if len(items) >= _MOST_PER_TURN:
-                    break
-                item = self._queue.get_nowait()
-            self._closing = self._closing or item is None
-        except queue.Empty:
-            pass
+        items = [*self._retry, *self._inbox.take(timeout)]
+        with self._turning:
+            self._do(items)
+
+    def _do(self, items: Sequence[Order | Event]) -> None:
         answers: list[tuple[Future[Any], Any, ServiceError | None]] = []
         try:
             if self._stale:
@@ -142,12 +149,12 @@ class Engine:
             self._undo(items, [each for each in items if isinstance(each, Order)])
             return
         self._retry = []
-        self._take_effect()
         for future, result, error in answers:
             if error is not None:
                 future.set_exception(error)
             else:
                 future.set_result(result)
+        self._take_effect()
 
     def _undo(self, items: Sequence[Order | Event], failed: Sequence[Order]) -> None:
         self._retry = [each for each in items if each not in failed]
@@ -188,9 +195,11 @@ class Engine:
         self._stops: list[str] = []
         self._acks: list[str] = []
         self._forgets: set[str] = set()
+        self._ended: list[Job] = []
 
     def _take_effect(self) -> None:
         launches, stops, acks, forgets = self._launches, self._stops, self._acks, self._forgets
+        self.endings.tell(self._ended)
         self._clear_effects()
         for launch in launches:
             self._live.add(launch.attempt)
@@ -232,6 +241,7 @@ class Engine:
         """`job` has ended; end these attempts of it."""
         self.jobs.pop(job.id, None)
         self._stops.extend(stops)
+        self._ended.append(job)
 
     def forget(self, job: Job) -> None:
         """`job` was deleted: its folders go once nothing of it runs."""

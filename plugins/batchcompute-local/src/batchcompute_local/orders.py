@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchcompute_local.errors import ServiceError
+from batchcompute_local.executors.base import Event
+
+_MOST_PER_TURN = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,38 @@ class Order:
         """Answer InternalError, if anybody still waits."""
         if self.begins():
             self.future.set_exception(ServiceError(500, "InternalError", "The request could not be stored."))
+
+
+class Inbox:
+    """What waits for the next turn: orders, and what the executor reports. Filled from any thread."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Order | Event | None] = queue.SimpleQueue()
+        self.closed = False
+        """Whether the turn that took what was here is the last one."""
+
+    def put(self, item: Order | Event) -> None:
+        """Have it done in the next turn."""
+        self._queue.put(item)
+
+    def close(self) -> None:
+        """No turn after the next one."""
+        self._queue.put(None)
+
+    def take(self, timeout: float | None) -> list[Order | Event]:
+        """Wait up to `timeout` seconds (None: for ever) for something, and take all there is, within reason."""
+        items: list[Order | Event] = []
+        try:
+            item = self._queue.get(timeout=timeout) if timeout != 0.0 else self._queue.get_nowait()
+            while item is not None:
+                items.append(item)
+                if len(items) >= _MOST_PER_TURN:
+                    return items
+                item = self._queue.get_nowait()
+            self.closed = True
+        except queue.Empty:
+            pass
+        return items
 
 
 class PoisonedError(Exception):

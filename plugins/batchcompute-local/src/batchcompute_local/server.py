@@ -142,6 +142,7 @@ async def _serve(
             server.should_exit = True
         if server.should_exit:
             path.unlink(missing_ok=True)  # whoever comes now starts the next daemon
+            engine.endings.close()
             await asyncio.wait([task])
         else:
             await _first(task, told)
