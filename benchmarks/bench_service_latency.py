@@ -1,38 +1,47 @@
-"""One job of one trivial instance, from before its submission until it is seen to be Finished; in wall time.
+"""One job of one trivial instance, from before its submission until `wait` has returned; in wall time.
 
-The service runs and its package was used before. The floor makes a folder and two files, spawns and waits. Ours is
-`create_job` and `wait`, the ways of their requests and answers included.
+The service runs and its package was used before. The floor makes a folder and two files, spawns and waits. Twice: with a
+Python that prints, as a user's shortest program does, and with /bin/true, which is over before anybody has turned round.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
-from .bench_service_stage import floor, stage
+from .bench_service_stage import PROGRAM, floor, stage
 from .harness import Benchmark, Comparison, Pair
 
 
-@contextmanager
-def open_pair(quick: bool) -> Iterator[Pair]:
-    times = 5 if quick else 40
-    with stage() as service:
-        folder = service.data / "direct"
-        folder.mkdir()
+def _opener(program: str) -> Callable[[bool], AbstractContextManager[Pair]]:
+    @contextmanager
+    def open_pair(quick: bool) -> Iterator[Pair]:
+        times = 5 if quick else 40
+        with stage(program) as service:
+            folder = service.data / "direct"
+            folder.mkdir()
 
-        def ours() -> float:
-            return statistics.median(service.run({"Task": {}}) for _ in range(times))
+            def ours() -> float:
+                return statistics.median(service.run({"Task": {}}) for _ in range(times))
 
-        yield Pair(ours, lambda: floor(folder, times, slots=1))
+            yield Pair(ours, lambda: floor(folder, times, slots=1, program=program))
+
+    return open_pair
 
 
-BENCHMARK = Benchmark(
-    "service_latency",
-    "job of one instance; wall time",
-    "a folder, two files, /bin/true spawned and waited for",
-    target=0.005,
-    open=open_pair,
-    rounds=9,
-    compare=Comparison.EXTRA,
-)
+def _latency(name: str, program: str, called: str) -> Benchmark:
+    return Benchmark(
+        name,
+        "job of one instance; wall time",
+        f"a folder, two files, {called} spawned and waited for",
+        target=0.005,
+        open=_opener(program),
+        rounds=9,
+        compare=Comparison.EXTRA,
+    )
+
+
+PYTHON = _latency("service_latency", sys.executable, "a Python that prints")
+TRUE = _latency("service_latency_true", PROGRAM, PROGRAM)

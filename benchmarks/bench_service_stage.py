@@ -1,7 +1,7 @@
 """What the service's benchmarks share: a service of their own, and the loop it is compared with.
 
-Both sides run the same program with the same arguments and environment: `/bin/true`, which `service.toml` names as
-the interpreter, so that what is measured is the service and not a Python that starts.
+Both sides run the same program with the same arguments and environment: mostly `/bin/true`, which `service.toml` names
+as the interpreter, so that what is measured is the service and not a Python that starts.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ LIMIT_BYTES = 150e6
 """What the daemon may take of memory."""
 _LONGEST_SECONDS = 600.0
 
+_SCRIPT = "print(1)\n"
+
 FLOOR = """\
 import os, shutil, sys, time
-folder, program, slots, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+folder, program, script, slots, count = *sys.argv[1:4], int(sys.argv[4]), int(sys.argv[5])
 # what the service gives its programs is as large as this
 environment = {f"BATCH_COMPUTE_DAG_VARIABLE_{n}": "x" * 30 for n in range(25)}
 flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -47,7 +49,7 @@ def start(number):
     out, err = os.open(f"{work}/stdout", flags, 0o600), os.open(f"{work}/stderr", flags, 0o600)
     actions = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0), (os.POSIX_SPAWN_DUP2, out, 1),
                (os.POSIX_SPAWN_DUP2, err, 2)]
-    pid = os.posix_spawn(program, [program, f"{work}/main.py"], environment, file_actions=actions)
+    pid = os.posix_spawn(program, [program, script], environment, file_actions=actions)
     os.close(out)
     os.close(err)
     return pid
@@ -128,23 +130,28 @@ def _description(tasks: Mapping[str, Mapping[str, Any]], dependencies: Mapping[s
     return {"JobName": "bench", "Priority": 1, "TaskDag": dag}
 
 
-def floor(folder: Path, count: int, slots: int = SLOTS) -> float:
+def floor(folder: Path, count: int, slots: int = SLOTS, program: str = PROGRAM) -> float:
     """Wall seconds for each program, of a loop that makes a folder and two files for each."""
     with tempfile.TemporaryDirectory(dir=folder) as made:
-        command = [sys.executable, "-I", "-S", "-c", FLOOR, made, PROGRAM, str(slots), str(count)]
+        script = Path(made, "main.py")
+        script.write_text(_SCRIPT)
+        command = [sys.executable, "-I", "-S", "-c", FLOOR, made, program, str(script), str(slots), str(count)]
         run = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=_LONGEST_SECONDS)
         return float(run.stdout)
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """A service with two slots, a package and a home of its own; nothing of it is left afterwards."""
+def stage(program: str = PROGRAM) -> Iterator[Stage]:
+    """A service with two slots, a package and a home of its own; nothing of it is left afterwards.
+
+    `program` is the path of what runs the package's main.py.
+    """
     before = {name: os.environ.get(name) for name in ("HOME", "BATCHCOMPUTE_DATA_DIR")}
     with tempfile.TemporaryDirectory(prefix="bench-") as made:
         data = Path(made, "data")
         data.mkdir(mode=0o700)
         (data / "service.toml").write_text(
-            f'slots = {SLOTS}\nidle_seconds = 600\nrunner_linger_seconds = 1\n[programs]\npython = "{PROGRAM}"\n'
+            f'slots = {SLOTS}\nidle_seconds = 600\nrunner_linger_seconds = 1\n[programs]\npython = "{program}"\n'
         )
         os.environ |= {"HOME": made, "BATCHCOMPUTE_DATA_DIR": str(data)}
         try:
@@ -173,7 +180,7 @@ def _end(data: Path) -> None:
 
 
 def _package() -> bytes:
-    text = b"print(1)\n"
+    text = _SCRIPT.encode()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         info = tarfile.TarInfo("main.py")

@@ -33,7 +33,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         bench_service_jobs.INSTANCES,
         bench_service_jobs.FAN,
         bench_service_jobs.GRAPH,
-        bench_service_latency.BENCHMARK,
+        bench_service_latency.PYTHON,
+        bench_service_latency.TRUE,
         bench_service_lists.BENCHMARK,
         bench_service_jobs.MEMORY,
     )
