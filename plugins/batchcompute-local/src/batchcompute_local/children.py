@@ -68,11 +68,6 @@ class Children:
         """The `started` records of live attempts."""
         return [child.record for child in self._all.values()]
 
-    @property
-    def queued(self) -> bool:
-        """Whether an order waits for a slot."""
-        return bool(self._queue)
-
     def line_up(self, orders: Iterable[dict[str, Any]], slots: int, now: float) -> None:
         """Have these begin, in order, no more than `slots` programs being there at once."""
         self._slots = slots

@@ -11,7 +11,8 @@ tell the daemon. It is single-threaded and needs the standard library only. It s
                        has no "started"
 
 Orders wait here until one of the slots is free, so that a slot is not empty while the daemon is told and writes down
-what ended: many ends and many orders then share a commit there, and many exit records a write to the disk here.
+what ended: many ends and many orders then share a commit there. An exit record is synced here only if the daemon does
+not say soon that it has it.
 Without a daemon nothing begins: the queue is forgotten with the connection.
 """
 
@@ -38,9 +39,8 @@ from batchcompute_local.survivors import Survivors
 _SUBREAPER = 36  # prctl(2) PR_SET_CHILD_SUBREAPER
 _RETRY_SECONDS = 1.0
 _COMPACT_BYTES = 4 << 20
-_GROUP_RECORDS = 16
-_GROUP_SECONDS = 0.004
 _UNTOLD_SECONDS = 0.01
+_SYNC_SECONDS = 0.05
 
 
 class Runner:
@@ -54,8 +54,7 @@ class Runner:
         self._survivors = Survivors(begun, prefix, layout.work(""))
         self._children = Children()
         self._unwritten: list[Record] = []
-        self._unwritten_since = 0.0
-        self._unsynced = False
+        self._unsynced_since: float | None = None
         self._retry_at = 0.0
         self._events: list[Record] = []
         self._untold: dict[str, Record] = {}
@@ -91,7 +90,7 @@ class Runner:
                     if mask & selectors.EVENT_READ:
                         self._receive()
             now = time.monotonic()
-            self._collect(now)
+            self._unwritten.extend(self._children.collect(now))
             self._begin(now)
             self._record(now)
             self._tell_begun(now)
@@ -102,7 +101,7 @@ class Runner:
             ):
                 self._events.extend({"event": kind, "attempt": attempt} for attempt in attempts)
             self._send()
-            self._sync()
+            self._sync(now)
             if self._daemon is not None or self._children or self._survivors:
                 self._quiet_since = now
             elif now - self._quiet_since >= self._linger:
@@ -111,19 +110,15 @@ class Runner:
     def _wait(self) -> float | None:
         now = time.monotonic()
         times = [self._children.wait(now), self._survivors.wait()]
+        if self._unsynced_since is not None:
+            times.append(max(0.0, self._unsynced_since + _SYNC_SECONDS - now))
         if self._untold:
             times.append(max(0.0, self._untold_since + _UNTOLD_SECONDS - now))
         if self._unwritten:
-            times.append(max(0.0, max(self._unwritten_since + _GROUP_SECONDS, self._retry_at) - now))
+            times.append(max(0.0, self._retry_at - now))
         if self._daemon is None and not self._children:
             times.append(max(0.05, self._quiet_since + self._linger - now))
         return min((each for each in times if each is not None), default=None)
-
-    def _collect(self, now: float) -> None:
-        over = self._children.collect(now)
-        if not self._unwritten:
-            self._unwritten_since = now
-        self._unwritten.extend(over)
 
     def _begin(self, now: float) -> None:
         begun = self._children.begin()
@@ -143,15 +138,8 @@ class Runner:
             self._untold.clear()
 
     def _record(self, now: float) -> None:
-        """Exit records are in the file before anybody hears of them; on a full disk they wait for room.
-
-        They are on the disk a moment later (`_sync`): what the daemon hears of, it writes down itself. While more
-        programs wait for a slot a record may wait for the next ones, for a moment.
-        """
+        """Exit records are in the file before anybody hears of them; on a full disk they wait for room."""
         if not self._unwritten or now < self._retry_at:
-            return
-        early = len(self._unwritten) < _GROUP_RECORDS and now < self._unwritten_since + _GROUP_SECONDS
-        if early and self._children.queued:
             return
         try:
             self._journal.append(self._unwritten)
@@ -164,11 +152,15 @@ class Runner:
             self._untold.pop(record["attempt"], None)
         self._events.extend(self._unwritten)
         self._unwritten = []
-        self._unsynced = True
+        if self._unsynced_since is None:
+            self._unsynced_since = now
 
-    def _sync(self) -> None:
-        if self._unsynced:
-            self._unsynced = False
+    def _sync(self, now: float) -> None:
+        """Have exit records on the disk, for the fall of the machine, unless the daemon is about to say that it has them."""
+        if self._unsynced_since is None:
+            return
+        if self._daemon is None or now >= self._unsynced_since + _SYNC_SECONDS:
+            self._unsynced_since = None
             try:
                 self._journal.sync()
             except OSError as error:
@@ -247,6 +239,8 @@ class Runner:
             case "ack":
                 for attempt in message["attempts"]:
                     self._unacked.pop(attempt, None)
+                if not self._unacked:
+                    self._unsynced_since = None
                 self._compact()
             case "end":
                 self._children.drop_queue()
