@@ -130,7 +130,7 @@ def test_a_reboot(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
     journal = cloud.root / "runner.journal"
     lines = [json.loads(line) for line in journal.read_text().splitlines() if line]
-    lines[-1] |= {"pid": stranger.pid, "ticks": start_time(stranger.pid)}
+    lines[-1] |= {"pid": stranger.pid, "born": [start_time(stranger.pid)] * 2}
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
     packages = {path.name for path in (cloud.root / "packages").iterdir()}
     _boot_as(cloud.root, boot_id)

@@ -197,6 +197,19 @@ def test_a_killed_runner_s_programs_are_ended_and_reported_lost(bench: Bench, wa
     assert bench.left() == []
 
 
+def test_a_program_that_forgot_its_environment_is_ended_too(bench: Bench, wait_for: Any) -> None:
+    attempt = bench.start(
+        0, "import os, sys\nos.execve(sys.executable, ['p', '-c', 'import time; time.sleep(60)'], {})"
+    )
+    bench.event(Started)
+    record = Journal(bench.layout.journal).records[-1]
+    wait_for(lambda: bench.left() == [], "its other environment")
+    assert procs.start_time(record["pid"]) is not None
+    os.kill(int(Path(f"/proc/{record['pid']}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    assert bench.event(Lost).attempt == attempt
+    assert procs.start_time(record["pid"]) is None
+
+
 def test_the_folder_of_a_success_goes_that_of_a_failure_stays(bench: Bench, wait_for: Any) -> None:
     attempts = [bench.start(0, ""), bench.start(1, "raise SystemExit(1)")]
     folders = [bench.layout.instance(bench.job, "T", number) for number in (0, 1)]
@@ -229,9 +242,12 @@ def test_a_torn_journal_is_read(tmp_path: Path) -> None:
 
 def test_start_times_tell_processes_apart() -> None:
     assert procs.start_time(os.getpid()) == procs.start_time(os.getpid())
+    before = procs.ticks()
     pid = os.fork()
     if pid == 0:
         os._exit(0)
+    assert not procs.is_born(os.getpid(), [before, before + 1])
+    assert not procs.is_born(os.getppid(), [before, before + 1])
     deadline = time.monotonic() + 10
     while procs.start_time(pid) is not None and time.monotonic() < deadline:
         time.sleep(0.001)

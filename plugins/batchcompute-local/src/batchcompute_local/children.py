@@ -104,6 +104,7 @@ class Children:
     def _start(self, order: dict[str, Any]) -> Record | None:
         """Spawn a program. Returns its `started` record, or None if it could not be started (it then ends at once)."""
         attempt = order["attempt"]
+        before = procs.ticks()
         try:
             pid = _spawn(order)
         except (OSError, ValueError) as error:
@@ -118,7 +119,7 @@ class Children:
             "event": "started",
             "attempt": attempt,
             "pid": pid,
-            "ticks": procs.start_time(pid),
+            "born": [before, procs.ticks()],  # /proc would have us wait until the program is loaded
             "boot": self._boot,
             "time": time.time(),
             "host": self._host,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 
 ATTEMPT_VARIABLE = "BATCHCOMPUTE_ATTEMPT"
 _MARK = ATTEMPT_VARIABLE.encode() + b"="
@@ -13,6 +14,17 @@ def boot_id() -> str:
     """Differs from boot to boot."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
+
+
+def ticks() -> int:
+    """Now, in the unit of `start_time`."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+
+
+def is_born(pid: int, between: Sequence[int]) -> bool:
+    """Whether `pid` is there, and was started between these two `ticks`, give or take one."""
+    started = start_time(pid)
+    return started is not None and between[0] - 1 <= started <= between[1] + 1
 
 
 def start_time(pid: int) -> int | None:
