@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from email.utils import formatdate
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -198,9 +198,14 @@ def answer_headers(request_id: str) -> dict[str, str]:
         "request-id": request_id,
         "x-acs-request-id": request_id,
         "x-acs-version": VERSION,
-        "Date": formatdate(usegmt=True),
+        "Date": _date(int(time.time())),
         "Content-Type": "application/json",
     }
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def error_body(error: ServiceError, request_id: str) -> bytes:

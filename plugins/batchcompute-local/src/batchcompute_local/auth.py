@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from itertools import takewhile
 from urllib.parse import unquote
 
@@ -93,8 +94,7 @@ class Authenticator:
         if not text:
             raise ServiceError(400, "MissingDate", "Date is mandatory for this action.")
         try:
-            date = parsedate_to_datetime(text)
-            sent = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+            sent = _seconds(text)
         except (ValueError, TypeError, IndexError, OverflowError):
             raise ServiceError(400, "InvalidTimeStamp.Format", "Specified date is not well formatted.") from None
         if abs(self._clock() - sent) > WINDOW_SECONDS:
@@ -128,6 +128,12 @@ class Authenticator:
         # its Date is signed, so the request is of no use to anybody once that has left the window
         if not self._nonces.use(key, nonce, sent + WINDOW_SECONDS, self._clock()):
             raise ServiceError(400, "SignatureNonceUsed", "Specified signature nonce was used already.")
+
+
+@lru_cache(maxsize=16)  # many requests of a second have the same
+def _seconds(text: str) -> float:
+    date = parsedate_to_datetime(text)
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
 def check_body(headers: Iterable[tuple[str, str]], body: bytes) -> None:

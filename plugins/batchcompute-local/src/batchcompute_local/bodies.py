@@ -28,6 +28,8 @@ class Body:
         too_large = ServiceError(403, "InvalidHttpBody", f"The body is larger than {limit} bytes.")
         if len(self._length) > 18 or int(self._length or 0) > limit:
             raise too_large
+        if not self._more:
+            return b""
         body = bytearray()
         try:
             async with asyncio.timeout(self._left()):
@@ -43,6 +45,8 @@ class Body:
 
     async def discard(self) -> bool:
         """Read what is left, within limits, since some clients do not listen while they send. Whether that was all."""
+        if not self._more:
+            return True
         size = 0
         try:
             async with asyncio.timeout(self._left()):
