@@ -148,6 +148,13 @@ def test_java_runs_classes_and_jars(desk: Desk, tmp_path: Path, pack: Any) -> No
         assert desk.out(Settings(), {name: ""}, program_type="java", program_arguments="a 'b c'") == "a|b c\n"
 
 
+@pytest.mark.skipif(not shutil.which("php"), reason="no php on this machine")
+def test_php_runs_programs(desk: Desk) -> None:
+    program = '<?php echo implode("|", array_slice($argv, 1)), " ", getenv("ALI_DIKU_INSTANCE_ID"), "\\n"; exit(3);'
+    out = desk.out(Settings(), {"main.php": program}, program_type="php", program_arguments="a 'b c'")
+    assert out == "a|b c 0\n"
+
+
 def test_php_and_every_type_by_the_settings(desk: Desk, tmp_path: Path) -> None:
     settings = Settings(programs={"php": _tool(tmp_path / "php5", 'echo "php $2"')})
     assert desk.out(settings, {"a.php": ""}, program_type="php", program_arguments="x") == "php x\n"

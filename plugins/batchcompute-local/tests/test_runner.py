@@ -160,6 +160,54 @@ def test_what_a_program_leaves_behind_is_ended(bench: Bench) -> None:
     assert bench.left() == []
 
 
+def test_what_put_its_environment_off_is_ended_too(bench: Bench) -> None:
+    bench.start(
+        0,
+        "import os, sys, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    code = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'\n"
+        "    os.execve(sys.executable, ['p', '-c', code], {})\n"
+        "while not os.path.getsize('/proc/self/fd/1'): time.sleep(0.005)",
+    )
+    assert bench.event(Exited).code == 0
+    assert procs.start_time(int(bench.out(0))) is None
+
+
+MONITOR = """
+import os, sys, time
+attempt, oss = os.environ["BATCHCOMPUTE_ATTEMPT"], os.environ["BATCHCOMPUTE_OSS_ROOT"]
+program = "import signal, time; signal.signal(15, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.execve(sys.executable, ["monitor", "main.py", attempt, oss, program], {})
+    os._exit(0)
+time.sleep(60)
+"""
+MONITORING = """
+import os, sys, time
+if len(sys.argv) > 1:
+    payload = os.fork()
+    if payload == 0:
+        os.execve("/proc/self/exe", ["payload", "-c", sys.argv[3]], {"BATCHCOMPUTE_ATTEMPT": sys.argv[1]})
+    os.waitpid(payload, 0)
+    time.sleep(0.1)
+    open(sys.argv[2] + "/clean", "w").close()
+    sys.exit()
+"""
+
+
+def test_the_monitor_of_a_container_can_clean_up(bench: Bench, wait_for: Any) -> None:
+    """As podman's does, which has no part of the program's environment, and whose container may be deaf."""
+    attempt = bench.start(0, MONITORING + MONITOR)
+    wait_for(lambda: bench.out(0) == "on\n", "the payload")
+    bench.executor.stop([attempt])
+    assert bench.event(Exited).reason == "stopped"
+    assert bench.left() == []
+    assert (bench.layout.oss / "clean").exists()
+
+
 def test_a_stop_before_it_began(bench: Bench) -> None:
     with bench.executor._lock:  # so that it cannot get past its preparation
         attempt = bench.start(0, "print('never')")

@@ -23,6 +23,7 @@ from batchcompute_local import procs
 from batchcompute_local.journal import Record
 from batchcompute_local.lastline import write_last_line
 from batchcompute_local.room import is_full
+from batchcompute_local.strays import Marks, end
 
 _POLL_SECONDS = 0.005
 PATIENCE_SECONDS = 0.25
@@ -41,6 +42,8 @@ class _Child:
     asked: str = ""
     status: int | None = None
     ended: float = 0.0
+    swept_since: float = 0.0
+    mark: int = 0
 
 
 class Children:
@@ -54,6 +57,7 @@ class Children:
         self._ending: list[_Child] = []
         self._failed: list[Record] = []
         self._refused: list[str] = []
+        self._marks = Marks()
         self._boot = procs.boot_id()
         self._host = socket.gethostname()
 
@@ -104,10 +108,11 @@ class Children:
     def _start(self, order: dict[str, Any]) -> Record | None:
         """Spawn a program. Returns its `started` record, or None if it could not be started (it then ends at once)."""
         attempt = order["attempt"]
-        before = procs.ticks()
+        before, mark = procs.ticks(), self._marks.put_on(attempt)
         try:
             pid = _spawn(order)
         except (OSError, ValueError) as error:
+            self._marks.take_off(mark)
             if is_full(error):
                 self._refused.append(attempt)
                 return None
@@ -124,7 +129,7 @@ class Children:
             "time": time.time(),
             "host": self._host,
         }
-        child = _Child(record, pid, order, time.monotonic() + order["timeout"])
+        child = _Child(record, pid, order, time.monotonic() + order["timeout"], mark=mark)
         self._all[attempt] = self._by_pid[pid] = child
         return record
 
@@ -149,7 +154,7 @@ class Children:
 
     def collect(self, now: float) -> list[Record]:
         """Reap, enforce time limits, clean up. Returns the exit records of attempts that are over."""
-        self._reap()
+        self._reap(now)
         for child in self._all.values():
             if child.status is None and child.kill_at is None and now >= child.deadline:
                 self._terminate(child, "timeout")
@@ -158,15 +163,16 @@ class Children:
                 child.kill_at = now + child.order["grace"] + 1.0
         over, self._failed = self._failed, []
         if self._ending:
-            strays = self._strays()
-            swept = [child for child in self._ending if _group_is_gone(child, strays)]
+            strays = self._marks.strays(self._by_pid)
+            swept = [child for child in self._ending if _is_gone(child, strays.get(child.record["attempt"], []), now)]
             self._ending = [child for child in self._ending if child not in swept]
             for child in swept:
                 del self._all[child.record["attempt"]]
+                self._marks.take_off(child.mark)
                 over.append(self._exit_record(child))
         return over
 
-    def _reap(self) -> None:
+    def _reap(self, now: float) -> None:
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -176,18 +182,8 @@ class Children:
                 return
             child = self._by_pid.pop(pid, None)
             if child is not None:
-                child.status, child.ended = status, time.time()
+                child.status, child.ended, child.swept_since = status, time.time(), now
                 self._ending.append(child)
-
-    def _strays(self) -> dict[str, list[int]]:
-        """Orphans that came to us, by the attempt they belong to."""
-        strays: dict[str, list[int]] = {}
-        for pid in procs.children():
-            if pid not in self._by_pid:
-                attempt = procs.attempt_of(pid)
-                if attempt is not None:
-                    strays.setdefault(attempt, []).append(pid)
-        return strays
 
     @staticmethod
     def _terminate(child: _Child, why: str) -> None:
@@ -250,15 +246,14 @@ def _signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-def _group_is_gone(child: _Child, strays: dict[str, list[int]]) -> bool:
-    left = strays.get(child.record["attempt"], ())
-    for pid in left:
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+def _is_gone(child: _Child, strays: list[int], now: float) -> bool:
+    """Whether nothing of an attempt is left whose program has ended; what is left is killed."""
+    for pid in strays:
+        end(pid, child.swept_since, now)
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except ProcessLookupError:
-        return not left
+        return not strays
     except PermissionError:
         return False
     return False

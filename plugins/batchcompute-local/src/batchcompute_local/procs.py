@@ -50,14 +50,21 @@ def attempt_of(pid: int) -> str | None:
     return None
 
 
-def children() -> list[int]:
-    """The children of this process (of its main thread), zombies included; empty where the kernel does not tell."""
-    pid = os.getpid()
+def children(pid: int) -> list[int]:
+    """The children of `pid` (of its main thread), zombies included; empty where the kernel does not tell."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
             return [int(word) for word in file.read().split()]
     except OSError:
         return []
+
+
+def descendants(pid: int) -> list[int]:
+    """The children of `pid`, their children, and so on."""
+    found = children(pid)
+    for each in found:
+        found.extend(children(each))
+    return found
 
 
 def attempts(prefix: str) -> Iterator[tuple[int, str]]:
