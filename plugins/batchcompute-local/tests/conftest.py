@@ -221,7 +221,7 @@ class Cloud:
         return found
 
     def log(self, job_id: str, task: str, number: int = 0, stream: str = "stdout") -> str:
-        return (self.root / "logs" / job_id / f"{stream}.{job_id}.{task}.{number}").read_text()
+        return (self.root / "work" / job_id / f"{stream}.{job_id}.{task}.{number}").read_text()
 
     def runner_pid(self) -> int | None:
         """The runner of this folder, by its command line."""

@@ -41,7 +41,7 @@ def test_what_was_stopped_says_so(cloud: Any, wait_for: Any) -> None:
     cloud.up()
     cloud.program("import time; print('begun', flush=True); time.sleep(60)")
     job_id = cloud.create({"A": {}})
-    wait_for(lambda: any((cloud.root / "logs" / job_id).glob("stdout*")), "the program")
+    wait_for(lambda: any((cloud.root / "work" / job_id).glob("stdout*")), "the program")
     wait_for(lambda: cloud.log(job_id, "A") == "begun\n", "its first line")
     cloud.call("PUT", f"/jobs/{job_id}?Action=Stop")
     line = wait_for(lambda: cloud.log(job_id, "A", stream="stderr"), "the last line")

@@ -187,11 +187,11 @@ def workspaces(tmp_path: Path, pack: Any) -> Workspaces:
 
 def test_a_prepared_instance(workspaces: Workspaces, tmp_path: Path) -> None:
     prepared = workspaces.prepare(_launch(program_arguments="""-s 1 'two words' "a\\"b" """, stderr="oss://b/log"))
-    cwd = tmp_path / "work/job-1/T/1"
+    cwd = tmp_path / "work/job-1/T@1"
     assert prepared.cwd == cwd
     assert prepared.argv[1:] == [str(cwd / "main.py"), "-s", "1", "two words", 'a"b']
     assert prepared.stderr == tmp_path / "oss/b/log/stderr.job-1.T.1"
-    assert prepared.stdout == tmp_path / "logs/job-1/stdout.job-1.T.1"
+    assert prepared.stdout == tmp_path / "work/job-1/stdout.job-1.T.1"
     assert prepared.environment["BATCHCOMPUTE_ATTEMPT"] == "job-1.0.1.1"
     (cwd / "left").touch()
     workspaces.prepare(_launch())
@@ -199,7 +199,7 @@ def test_a_prepared_instance(workspaces: Workspaces, tmp_path: Path) -> None:
 
 
 def test_program_types(workspaces: Workspaces, tmp_path: Path) -> None:
-    cwd = str(tmp_path / "work/job-1/T/1")
+    cwd = str(tmp_path / "work/job-1/T@1")
     for kind, name, argv in (
         ("php", "sub/tool.php", ["/bin/true", f"{cwd}/sub/tool.php"]),
         ("java", "x.jar", ["/bin/true", "-jar", f"{cwd}/x.jar"]),
@@ -233,12 +233,10 @@ def test_a_missing_interpreter(tmp_path: Path, workspaces: Workspaces) -> None:
 
 def test_tidy_and_forget(workspaces: Workspaces, tmp_path: Path) -> None:
     for job in ("job-1", "job-2", "job-3"):
-        for folder in ("work", "logs"):
-            (tmp_path / folder / job).mkdir(parents=True)
+        (tmp_path / "work" / job).mkdir(parents=True)
     workspaces.tidy(lambda job: job != "job-1")
     workspaces.forget("job-2")
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["job-3"]
-    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["job-3"]
 
 
 def test_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_folders_that_somebody_deleted(cloud: Any, wait_for: Any) -> None:
     tests = cloud.root / "oss/tests"
     job_id = cloud.create({"A": {"InstanceCount": 2, "ProgramArguments": "5"}})
     wait_for(lambda: (tests / "lines").exists() and (tests / "lines").read_text(), "the program")
-    for name in ("work", "packages", "logs"):
+    for name in ("work", "packages"):
         shutil.rmtree(cloud.root / name)
     (tests / "go").touch()
     ended = cloud.ended(job_id)

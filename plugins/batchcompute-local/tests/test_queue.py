@@ -65,10 +65,10 @@ class OneSlot:
                 return event
 
     def let_go(self) -> None:
-        (self.layout.work(self.job) / "T" / "go").touch()
+        (self.layout.work(self.job) / "go").touch()
 
     def has_begun(self, number: int) -> bool:
-        path = self.layout.logs(self.job) / f"stdout.{self.job}.T.{number}"
+        path = self.layout.work(self.job) / f"stdout.{self.job}.T.{number}"
         return path.exists() and "begun" in path.read_text()
 
     def runner(self) -> int:

@@ -54,7 +54,7 @@ class Bench:
                 return event
 
     def out(self, number: int) -> str:
-        path = self.layout.logs(self.job) / f"stdout.{self.job}.T.{number}"
+        path = self.layout.work(self.job) / f"stdout.{self.job}.T.{number}"
         return path.read_text() if path.exists() else ""
 
     def left(self) -> list[int]:
@@ -225,7 +225,7 @@ def test_the_exit_of_a_program_that_outlived_its_daemon(bench: Bench, wait_for: 
     bench.executor.close()
     assert bench.open().live == {attempt}
     bench.executor.close()
-    (bench.layout.work(bench.job) / "T" / "go").touch()
+    (bench.layout.work(bench.job) / "go").touch()
     wait_for(lambda: not bench.left())
     # the runner ends after its time without a daemon; the record stays
     wait_for(lambda: not bench.layout.runner_socket.exists(), "the runner's end")

@@ -117,13 +117,9 @@ class Layout:
         return self.root / "work" / ".spare"
 
     def work(self, job: str) -> Path:
-        """The working folders of one job's instances."""
+        """What is there of one job: its instances' working folders, and their output where no redirect path was named."""
         return self.root.joinpath("work", job)
 
     def instance(self, job: str, task: str, number: int) -> Path:
-        """The working folder of one instance."""
-        return self.root.joinpath("work", job, task, str(number))
-
-    def logs(self, job: str) -> Path:
-        """Output of a job's instances whose task names no redirect path."""
-        return self.root.joinpath("logs", job)
+        """The working folder of one instance; no name of a task has an `@`."""
+        return self.root.joinpath("work", job, f"{task}@{number}")

@@ -117,7 +117,7 @@ def _made(layout: Layout, everything: bool) -> list[Path]:
     names = [path.name for path in (layout.database, layout.journal, layout.log)]
     names += [f"{layout.database.name}-wal", f"{layout.database.name}-shm", f"{layout.log.name}.1"]
     names += [path.name for path in (layout.socket, layout.runner_socket, layout.packages)]
-    names += [path.parent.name for path in (layout.work("x"), layout.logs("x"))]
+    names += [layout.work("x").parent.name]
     if everything:
         names += [path.name for path in (layout.oss, layout.credentials, layout.accounts, layout.nonces)]
     return [layout.root / name for name in names]

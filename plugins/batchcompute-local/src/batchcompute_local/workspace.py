@@ -54,7 +54,7 @@ class _Common:
 
     task: TaskSpec
     package: Package
-    folder: str
+    base: str
     argv: list[str]
     environment: Mapping[str, str] = field(repr=False)
     numbered: tuple[str, ...]
@@ -73,7 +73,7 @@ def log_path(layout: Layout, redirect: str, stream: str, job: str, task: str, nu
     Raises UriError if that is not a place for objects.
     """
     name = f"{stream}.{job}.{task}.{number}"
-    return ObjectStore(layout.oss).path(f"{redirect.rstrip('/')}/{name}") if redirect else layout.logs(job) / name
+    return ObjectStore(layout.oss).path(f"{redirect.rstrip('/')}/{name}") if redirect else layout.work(job) / name
 
 
 class Workspaces:
@@ -102,7 +102,7 @@ class Workspaces:
         """Make the folder of an instance. Raises PreparationError."""
         try:
             common = self._common_to_task(launch)
-            cwd = f"{common.folder}/{launch.number}"
+            cwd = f"{common.base}{launch.number}"
             self._make_folder(common.package, cwd)
         except (PackageError, ProgramError, MappingError, UriError) as problem:
             raise PreparationError(str(problem)) from None
@@ -126,17 +126,17 @@ class Workspaces:
         """What the instances of the launch's task share. Raises what `prepare` makes a PreparationError of."""
         task, uri, latest = launch.task, launch.task.package_uri, self._latest
         package = self._packages.at_hand(uri) or self._packages.get(self._store.path(uri), uri)
-        folder = str(self._layout.work(launch.job) / task.name)
-        if latest is not None and latest.task is task and latest.folder == folder and latest.package is package:
+        base = str(self._layout.instance(launch.job, task.name, 0)).removesuffix("0")
+        if latest is not None and latest.task is task and latest.base == base and latest.package is package:
             return latest
         environment = self._environment(launch)
         argv = self._command(launch, package.folder, environment)
         # looked at for the longest of their names
         last = max(task.instance_count - 1, launch.number)
         stdout, stderr = (str(path).removesuffix(str(last)) for path in self.logs(replace(launch, number=last)))
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(base), mode=0o700, exist_ok=True)
         numbered = tuple(name for name in _NUMBERED if name not in task.environment)
-        self._latest = made = _Common(task, package, folder, argv, environment, numbered, stdout, stderr)
+        self._latest = made = _Common(task, package, base, argv, environment, numbered, stdout, stderr)
         return made
 
     def keep(self, package: Package, folder: str) -> bool:
@@ -147,15 +147,14 @@ class Workspaces:
         """Remove what jobs left that are not `wanted`, and packages of earlier boots."""
         self._packages.tidy()
         self._spares.tidy()
-        for folder in (self._layout.work("x").parent, self._layout.logs("x").parent):
-            for job in folder.iterdir() if folder.is_dir() else ():
-                if not wanted(job.name):
-                    shutil.rmtree(job, ignore_errors=True)
+        folder = self._layout.work("x").parent
+        for job in folder.iterdir() if folder.is_dir() else ():
+            if not wanted(job.name):
+                shutil.rmtree(job, ignore_errors=True)
 
     def forget(self, job: str) -> None:
         """Remove the working folders and logs of a job."""
-        for folder in (self._layout.work(job), self._layout.logs(job)):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._layout.work(job), ignore_errors=True)
 
     def _make_folder(self, package: Package, cwd: str) -> None:
         """A folder `cwd` with the content of `package`, whatever an earlier attempt left there. Raises OSError."""
