@@ -1,7 +1,7 @@
 """The one thread that owns the store and the jobs in memory.
 
 It takes whatever was asked or reported since the last turn, applies all of it, picks what can start, commits once,
-and only then gives the answers and starts and ends programs. So an answered request is on disk, and requests that
+and only then starts and ends programs and gives the answers. So an answered request is on disk, and requests that
 come together share a commit. Between two turns others may look at the jobs. If a turn cannot be committed, nothing of
 it happened: the jobs are read again from the store, its requests are answered InternalError, and its reports are taken
 up in the next turn. If a single request is to blame, the others are taken up again too.
@@ -149,12 +149,12 @@ class Engine:
             self._undo(items, [each for each in items if isinstance(each, Order)])
             return
         self._retry = []
+        self._take_effect()
         for future, result, error in answers:
             if error is not None:
                 future.set_exception(error)
             else:
                 future.set_result(result)
-        self._take_effect()
 
     def _undo(self, items: Sequence[Order | Event], failed: Sequence[Order]) -> None:
         self._retry = [each for each in items if each not in failed]
