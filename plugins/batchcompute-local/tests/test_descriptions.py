@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from batchcompute_local.descriptions import read_description
 from batchcompute_local.errors import ServiceError, SettingsError
+from batchcompute_local.images import Image
 from batchcompute_local.settings import Settings, read_settings
 from hypothesis import given, strategies as st
 
@@ -58,6 +59,10 @@ def test_the_spelling_of_early_2015() -> None:
         ({"OssMapping": {"oss://b/../x/": "/mnt"}}, "OssMapping"),
         ({"OssMapping": {"oss://b/x/": "/mnt/", "oss://b/y/": "/mnt/y"}}, "lies in another mapped path"),
         ({"OssMapping": {"oss://b/x/": "/m\0"}}, "NUL"),
+        (
+            {"OssMapping": {"oss://b/x/": "/etc/passwd/x"}},
+            "cannot be made on this machine.*nothing can be made in /etc/passwd",
+        ),
         ({"OssMappingLocale": "UTF8"}, "did you mean 'UTF-8'"),
         (
             {"ProgramArguments": "it's"},
@@ -72,6 +77,13 @@ def test_a_bad_task(describe: Any, task: dict[str, Any], where: str) -> None:
     with pytest.raises(ServiceError, match=where) as caught:
         read_description(describe({"A": task}), Settings())
     assert (caught.value.status, caught.value.code) == (400, "InvalidParameter")
+
+
+def test_a_mapped_path_somewhere_else_is_not_looked_for(describe: Any) -> None:
+    body = describe({"A": {"ImageId": "img-box", "OssMapping": {"oss://b/x/": "/etc/passwd/x"}}})
+    box = Image("img-box", command=("run", "{mapping}", "{argv}"))
+    for settings in (Settings(images={"img-box": box}), Settings(executor="elsewhere")):
+        assert read_description(body, settings).tasks[0].mapping == {"oss://b/x/": "/etc/passwd/x"}
 
 
 def test_bad_graphs(describe: Any) -> None:

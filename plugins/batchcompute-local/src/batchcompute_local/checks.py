@@ -1,4 +1,7 @@
-"""What only this region refuses in a description. No I/O: the SDK asks before sending, the service on arrival."""
+"""What only this region refuses in a description: the SDK asks before sending, the service on arrival.
+
+No I/O but a look whether the paths of an OssMapping can be there.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,9 @@ def _job(job: JobDescription, settings: Settings) -> Iterator[Problem]:
         return
     for name, task in tasks.items():
         yield from _task(f"TaskDag.TaskDescMap.{name}", task)
+        image = settings.images.get(task.ImageId)
+        if settings.executor == "process" and not (image and image.command):  # else it is a path of somewhere else
+            yield from _places(f"TaskDag.TaskDescMap.{name}.OssMapping", task.OssMapping.values())
     instances = sum(task.InstanceCount for task in tasks.values())
     if instances > settings.max_instances:
         allowed = f"at most {settings.max_instances} in one job, the setting max_instances"
@@ -118,3 +124,14 @@ def _mappings(path: str, task: TaskDescription) -> Iterator[Problem]:
     if locale and locale not in LOCALES:
         allowed = ", ".join(LOCALES)
         yield Problem(f"{path}Locale", locale, "is not known", allowed, "docs", nearest(locale, LOCALES))
+
+
+def _places(path: str, targets: Iterable[str]) -> Iterator[Problem]:
+    for target in targets:
+        if target.startswith("/") and "\0" not in target:
+            place = there = os.path.normpath(target)
+            while not os.path.lexists(there):
+                there = os.path.dirname(there)
+            if there != place and not (os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)):
+                allowed = f"a path that is there, or can be made: nothing can be made in {there}"
+                yield Problem(path, target, "cannot be made on this machine", allowed, SOURCE)
