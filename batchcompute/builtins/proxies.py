@@ -53,6 +53,8 @@ def open_through(proxy: str, endpoint: Endpoint, settings: TransportConfig) -> u
     """
     import urllib3
 
+    from .connections import HttpPool, HttpsPool
+
     key = f"transport.{endpoint.scheme}_proxy"
     try:
         parts = urlsplit(proxy)
@@ -76,6 +78,7 @@ def open_through(proxy: str, endpoint: Endpoint, settings: TransportConfig) -> u
         maxsize=settings.pool_size,
         ca_certs=settings.ca_bundle,
     )
+    manager.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
     pool = manager.connection_from_host(endpoint.host, endpoint.port, endpoint.scheme)
     return pool if endpoint.scheme == "https" else _Forwarded(pool, endpoint, headers)  # type: ignore[return-value]
 

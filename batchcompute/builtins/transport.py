@@ -6,8 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config import TransportConfig
 from ..errors import ConfigError, ConnectError, RequestTimeoutError, ResponseLostError, TransportError
@@ -19,7 +18,6 @@ from .proxies import open_through, proxy_of
 if TYPE_CHECKING:
     import urllib3
 
-_CHUNK = 1 << 16
 _SAY_WHERE_IT_ENDS = ("content-length", "transfer-encoding", "request-id", "x-acs-request-id")
 Pool = Callable[[Endpoint], "urllib3.HTTPConnectionPool"]
 
@@ -41,15 +39,16 @@ def register_transports(ctx: RegistrationContext) -> Iterable[TransportFactory]:
 
 
 def _open_pool(endpoint: Endpoint, settings: TransportConfig) -> urllib3.HTTPConnectionPool:
-    http, https = _pool_classes()
+    from .connections import HttpPool, HttpsPool  # not at import: urllib3 is large
+
     if endpoint.scheme == "https" and settings.ca_bundle is not None:
         settings = replace(settings, ca_bundle=_readable(settings.ca_bundle))
     proxy = proxy_of(endpoint, settings)
     if proxy is not None:
         return open_through(proxy, endpoint, settings)
     if endpoint.scheme == "https":
-        return https(endpoint.host, endpoint.port, maxsize=settings.pool_size, ca_certs=settings.ca_bundle)
-    return http(endpoint.host, endpoint.port, maxsize=settings.pool_size)
+        return HttpsPool(endpoint.host, endpoint.port, maxsize=settings.pool_size, ca_certs=settings.ca_bundle)
+    return HttpPool(endpoint.host, endpoint.port, maxsize=settings.pool_size)
 
 
 def _readable(bundle: str) -> str:
@@ -66,54 +65,15 @@ def _readable(bundle: str) -> str:
     return path
 
 
-@cache
-def _pool_classes() -> tuple[type[urllib3.HTTPConnectionPool], type[urllib3.HTTPSConnectionPool]]:
-    """urllib3's pools for http and https, with quicker connections. Not at import: urllib3 is large."""
-    import urllib3
-
-    class Http(_QuickConnections, urllib3.HTTPConnectionPool):  # type: ignore[override]
-        pass
-
-    class Https(_QuickConnections, urllib3.HTTPSConnectionPool):  # type: ignore[override]
-        pass
-
-    return Http, Https
-
-
-class _QuickConnections:
-    """For a pool: its connections write a header in one go.
-
-    http.client matches every name and value against patterns, and urllib3 looks for its own markers before: a tenth of a
-    call's time. That no line can be smuggled in is all that is needed here. A connection class with a putheader of its
-    own, as vcrpy puts in, is left alone.
-    """
-
-    @property
-    def ConnectionCls(self) -> type[Any]:  # noqa: N802  # urllib3's name
-        from urllib3.connection import HTTPConnection
-
-        usual: Any = super().ConnectionCls  # type: ignore[misc]  # the pool's
-        return _quick(usual) if usual.putheader is HTTPConnection.putheader else usual
-
-
-@cache
-def _quick(usual: Any) -> type[Any]:
-    def putheader(self: Any, name: str, value: object) -> None:
-        text = value.decode("latin-1") if isinstance(value, bytes) else value
-        line = f"{name}: {text}".encode("latin-1")
-        if b"\n" in line or b"\r" in line:
-            raise ValueError(f"the header {name!r} has a line break in it")  # never show the value
-        self._output(line)
-
-    return type("QuickConnection", (usual,), {"putheader": putheader})
-
-
 class PooledTransport:
     """A Transport over urllib3 connection pools, one for each endpoint. Thread-safe, and safe to use after a fork."""
 
     def __init__(self, settings: TransportConfig, open_pool: Pool) -> None:
         from urllib3 import Retry, Timeout
 
+        from .connections import due
+
+        self._due = due
         self._once = Retry(False, redirect=False)  # urllib3's own retry may sleep for hours
         self._settings = settings
         self._timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
@@ -133,7 +93,7 @@ class PooledTransport:
         if request.timeout is not None:
             settings = self._settings
             timeout = type(timeout)(total=request.timeout, connect=settings.connect_timeout, read=settings.read_timeout)
-        started = time.monotonic()
+            self._due.at = time.monotonic() + request.timeout
         try:
             answer = pool.urlopen(
                 request.method,
@@ -144,12 +104,13 @@ class PooledTransport:
                 redirect=False,
                 assert_same_host=False,
                 timeout=timeout,
-                preload_content=request.timeout is None,
             )
-            data = answer.data if request.timeout is None else _read_until(answer, started + request.timeout)
         except Exception as error:
             raise _explained(error, endpoint) from error
+        finally:
+            self._due.at = None
         headers = {name.lower(): value for name, value in answer.headers.iteritems()}
+        data = answer.data
         response = Response(answer.status, headers, data)
         if not data and headers.keys().isdisjoint(_SAY_WHERE_IT_ENDS) and answer.status not in (204, 304):
             # http.client takes a connection that ends within the headers for the end of the headers
@@ -170,21 +131,6 @@ class PooledTransport:
             for pool in self._pools.values():
                 pool.close()
             self._pools = {}
-
-
-def _read_until(answer: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """The body, in time: urllib3's timeout is for each receive, so a server that dribbles would outlast it."""
-    parts = []
-    try:
-        while part := answer.read1(_CHUNK):
-            parts.append(part)
-            if time.monotonic() > deadline:
-                raise TimeoutError
-    except BaseException:
-        answer.close()
-        raise
-    answer.release_conn()
-    return b"".join(parts)
 
 
 def _explained(error: Exception, endpoint: Endpoint) -> Exception:

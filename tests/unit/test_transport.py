@@ -140,14 +140,20 @@ def test_a_server_that_is_silent(server: Any, once: Any) -> None:
     release.set()
 
 
-def test_a_server_that_dribbles_does_not_outlast_the_timeout(server: Any, once: Any) -> None:
+@pytest.mark.parametrize("where", ["status line", "headers", "body"])
+def test_a_server_that_dribbles_does_not_outlast_the_timeout(server: Any, once: Any, where: str) -> None:
     """The timeout is for the call in all, not for each byte."""
     release = threading.Event()
+    begin = {
+        "status line": b"H",
+        "headers": b"HTTP/1.1 200 OK\r\nx: ",
+        "body": b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n",
+    }
 
     def dribble(handler: Any) -> None:
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 30\r\n\r\n")
+        handler.wfile.write(begin[where])
         for _ in range(30):
-            handler.wfile.write(b" ")
+            handler.wfile.write(b"1")
             handler.wfile.flush()
             if release.wait(0.1):
                 break
@@ -158,6 +164,27 @@ def test_a_server_that_dribbles_does_not_outlast_the_timeout(server: Any, once: 
         server.client(config=once).list_jobs(timeout=0.4)
     assert time.monotonic() - started < 2
     release.set()
+
+
+def test_an_answer_in_parts_is_in_time(server: Any) -> None:
+    """And the connection waits as long as ever for the next one."""
+
+    def slowly(handler: Any) -> None:
+        for part in (
+            b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\nx-acs-",
+            b"request-id: R\r\n\r\n",
+            b'{"a": ',
+            b'{"State": 1}} ',
+        ):
+            handler.wfile.write(part)
+            handler.wfile.flush()
+            time.sleep(0.02)
+
+    server.reply = slowly
+    with server.client() as client:
+        assert client.list_jobs(timeout=5).RequestId == "R"
+        assert client.list_jobs().RequestId == "R"
+        assert server.connections == 1
 
 
 def test_threads_share_a_client(server: Any) -> None:

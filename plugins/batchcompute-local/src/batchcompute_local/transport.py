@@ -9,6 +9,7 @@ import urllib3
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NewConnectionError
 
+from batchcompute.builtins.connections import ours
 from batchcompute.builtins.transport import PooledTransport
 from batchcompute.config import TransportConfig
 from batchcompute.errors import ConnectError
@@ -34,7 +35,7 @@ def _open_pool(endpoint: Endpoint, settings: TransportConfig) -> urllib3.HTTPCon
         data_dir = Path(endpoint.host)
 
     class Pool(urllib3.HTTPConnectionPool):
-        ConnectionCls = Connection
+        ConnectionCls = ours(Connection)
 
     return Pool("localhost", 80, maxsize=settings.pool_size)
 
