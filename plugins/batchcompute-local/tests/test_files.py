@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import stat
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -110,14 +111,55 @@ def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int 
         _member("pipe", tarfile.FIFOTYPE),
         _member("disk", tarfile.BLKTYPE),
         _member("big", size=2000),
+        _member("a/" * 600),
+        _member("link", tarfile.SYMTYPE, "a/" * 600),
     ],
 )
-def test_hostile_packages(tmp_path: Path, member: tarfile.TarInfo) -> None:
+@pytest.mark.parametrize("helped", [True, False])
+def test_hostile_packages(
+    tmp_path: Path, member: tarfile.TarInfo, helped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not helped:  # as Python 3.11.2, which Debian 12 has
+        _without_filters(monkeypatch)
     packages = Packages(tmp_path / "packages", Settings(max_package_bytes=1000))
     with pytest.raises(PackageError):
         packages.unpacked(_archive(tmp_path / "p.tar.gz", member), "oss://b/p")
     assert not (tmp_path / "evil").exists()
     assert list((tmp_path / "packages").iterdir()) == []
+
+
+def _without_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    if hasattr(tarfile, "data_filter"):
+        monkeypatch.delattr(tarfile, "data_filter")
+        monkeypatch.setattr(tarfile.TarFile, "extraction_filter", staticmethod(lambda member, path: member))
+
+
+def test_a_link_that_leads_out_once_another_one_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`here` is nothing yet when `up` goes through it; nothing may be written through them then."""
+    _without_filters(monkeypatch)
+    members = [
+        _member("up", tarfile.SYMTYPE, "here/.."),
+        _member("here", tarfile.SYMTYPE, "."),
+        _member("up/evil", size=1),
+    ]
+    with pytest.raises(PackageError, match="'up/evil' leads out of it"):
+        Packages(tmp_path / "packages", Settings()).unpacked(_archive(tmp_path / "p", *members), "oss://b/p")
+    assert not list(tmp_path.rglob("evil"))
+
+
+def test_what_is_unpacked_has_harmless_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _without_filters(monkeypatch)
+    members = [_member(name) for name in ("/abs", "tool", "text", "dir", "dir/closed", "ln")]
+    for member, mode in zip(members, (0o644, 0o4777, 0o66, 0o000, 0o000, 0o777), strict=True):
+        member.mode, member.uid, member.gid = mode, 12345, 12345
+    members[3].type = tarfile.DIRTYPE
+    members[5].type, members[5].linkname = tarfile.SYMTYPE, "dir/closed"
+    folder = Packages(tmp_path / "packages", Settings()).unpacked(_archive(tmp_path / "p", *members), "oss://b/p")
+    found = {path.name: path.lstat() for path in folder.rglob("*")}
+    assert {name: stat.S_IMODE(facts.st_mode) for name, facts in found.items()} == {
+        "abs": 0o644, "tool": 0o755, "text": 0o644, "dir": 0o700, "closed": 0o600, "ln": 0o777,
+    }  # fmt: skip
+    assert {(facts.st_uid, facts.st_gid) for facts in found.values()} == {(os.getuid(), os.getgid())}
 
 
 def test_bombs_in_headers(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ a few bytes of gzip can stand for gigabytes of them. So the stream below it coun
 from __future__ import annotations
 
 import bz2
+import copy
 import gzip
 import io
 import lzma
+import os
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ from batchcompute_local.settings import Settings
 
 _HEADER_BYTES = 256 << 10
 _GLOBAL_HEADERS = 100
+_LONGEST_NAME = 1000
+_LONGEST_PATH = 3000
 _MAGIC: tuple[tuple[bytes, Callable[[Path, str], Any]], ...] = (
     (b"\x1f\x8b", gzip.open),
     (b"BZh", bz2.open),
@@ -33,7 +37,10 @@ def extract(package: Path, folder: Path, settings: Settings) -> None:
     Raises ValueError for one that is too large, and whatever tarfile makes of one that is broken or leads out.
     """
     size = count = 0
+    root = os.path.realpath(folder)
     with _unpacked(package) as stream, tarfile.open(fileobj=stream, mode="r:", errorlevel=1) as tar:
+        if hasattr(tarfile, "data_filter"):  # its own look, where it has one (3.11.4)
+            tar.extraction_filter = tarfile.data_filter
         # a stream of members: a bomb is noticed before it is unpacked
         for member in _members(tar, stream):
             count += 1
@@ -47,7 +54,38 @@ def extract(package: Path, folder: Path, settings: Settings) -> None:
                 or tar.offset > most
             ):
                 raise ValueError("it is larger than the settings max_package_bytes and max_package_files allow")
-            tar.extract(member, folder, set_attrs=True, filter="data")
+            tar.extract(_tamed(member, root), root)
+
+
+def _tamed(member: tarfile.TarInfo, root: str) -> tarfile.TarInfo:
+    """A copy of `member` that cannot leave `root`, and has no rights or owner that matter. Raises ValueError."""
+    shown = repr(member.name[:100])
+    if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
+        raise ValueError(f"its entry {shown} is neither a file nor a folder nor a link")
+    tamed = copy.copy(member)
+    tamed.name = member.name.lstrip("/")
+    _check_inside(root, tamed.name, f"its entry {shown}")
+    if member.issym() or member.islnk():
+        target = os.path.join(os.path.dirname(tamed.name), member.linkname) if member.issym() else member.linkname
+        if os.path.isabs(member.linkname):
+            raise ValueError(f"its entry {shown} is a link to an absolute path")
+        _check_inside(root, target, f"its entry {shown} is a link that")
+    tamed.mode = 0o700 if member.isdir() else member.mode & 0o755 | 0o600
+    if not tamed.mode & 0o100:
+        tamed.mode &= 0o666
+    tamed.uid, tamed.gid, tamed.uname, tamed.gname = os.getuid(), os.getgid(), "", ""
+    return tamed
+
+
+def _check_inside(root: str, path: str, what: str) -> None:
+    # what is really there stays short enough for the kernel, so that realpath can follow every link
+    if len(os.fsencode(path)) > _LONGEST_NAME:
+        raise ValueError(f"{what} has a path of more than {_LONGEST_NAME} bytes")
+    real = os.path.realpath(os.path.join(root, path))
+    if real != root and not real.startswith(root + os.sep):
+        raise ValueError(f"{what} leads out of it")
+    if len(os.fsencode(real)) > _LONGEST_PATH:
+        raise ValueError(f"{what} is too deep")
 
 
 def _members(tar: tarfile.TarFile, stream: _Counted) -> Iterator[tarfile.TarInfo]:
