@@ -149,6 +149,7 @@ class Client:
             raise TypeError(f"wait must be a whole number of seconds, not {wait!r}")
         if wait < 0:
             raise ValueError(f"wait must be a whole number of seconds, not {wait}")
+        wait = min(wait, int(self._patience(timeout))) if wait else 0
         return cast(JobResponse, self._on_job(ops.GET_JOB, job, timeout, wait=wait))
 
     def get_job_description(self, job: JobLike, *, timeout: float | None = None) -> JobDescriptionResponse:
@@ -215,9 +216,7 @@ class Client:
         the failing instance's stderr, where the region can give them. Raises WaitTimeoutError; the job then goes on.
         """
         check_timeout(timeout)
-        # an answer that is kept back must not look like a lost one
-        patience = min(self._config.transport.read_timeout, self._timeout or math.inf) / 2
-        return waiting.wait(self, job_id_of(job), timeout, on_change, check, self._pipeline.clock, patience)
+        return waiting.wait(self, job_id_of(job), timeout, on_change, check, self._pipeline.clock, self._patience(None))
 
     def read_log(
         self, job: JobLike, task_name: str, instance_id: int = 0, stream: str = "stderr", *, start: int = 0
@@ -269,6 +268,10 @@ class Client:
         self, operation: ops.Operation, job: JobLike, timeout: float | None, body: bytes = b"", wait: int = 0
     ) -> Any:
         return self._call(operation, operation.target(job_id_of(job)), body, timeout, wait=wait)
+
+    def _patience(self, timeout: float | None) -> float:
+        """Seconds for which an answer may be kept back without looking like a lost one."""
+        return min(self._config.transport.read_timeout, timeout or self._timeout or math.inf) / 2
 
     def _check_token(self, token: str) -> None:
         if not isinstance(token, str) or not re.fullmatch("[A-Za-z0-9_-]{1,64}", token):

@@ -49,12 +49,13 @@ def wait(
     while True:
         left = None if ends is None else max(ends - clock.monotonic(), SHORTEST_LOOK)
         # who looks at changes wants them as they come
-        kept_back = int(min(interval if on_change else LONGEST_INTERVAL, patience, left - 1 if left else patience))
+        kept_back = int(min(interval if on_change else LONGEST_INTERVAL, patience, left / 2 if left else patience))
         asked = clock.monotonic()
         try:
-            job = client.get_job(job_id, timeout=left, wait=max(0, kept_back))
+            job = client.get_job(job_id, timeout=left, wait=kept_back)
         except (TransportError, ServerError, ThrottlingError):
             now = clock.monotonic()
+            patience = 0  # whatever stands between may not bear with an answer that is kept back
             out_since = now if out_since is None else out_since
             if ends is not None and now >= ends:
                 if seen is None:
@@ -77,8 +78,10 @@ def wait(
             return job
         if ends is not None and clock.monotonic() >= ends:
             raise _still(job_id, job, timeout)
-        if kept_back <= 0 or clock.monotonic() - asked < 0.9 * kept_back:  # it was answered at once
-            clock.sleep(interval if ends is None else min(interval, max(0.0, ends - clock.monotonic())))
+        held = clock.monotonic() - asked
+        if not kept_back or held < 0.9 * kept_back:
+            pause = max(0.0, interval - held) if kept_back and held >= 1 else interval
+            clock.sleep(pause if ends is None else min(pause, max(0.0, ends - clock.monotonic())))
         interval = min(interval * GROWTH, LONGEST_INTERVAL)
 
 

@@ -101,7 +101,7 @@ def test_who_looks_at_changes_gets_them_as_they_come(stub: Any, clock: Any) -> N
         ({"config": Config(transport=TransportConfig(read_timeout=4))}, None, "wait=2"),
         ({"config": Config(transport=TransportConfig(read_timeout=1))}, None, None),
         ({"timeout": 7.0}, None, "wait=3"),
-        ({}, 3, "wait=2"),
+        ({}, 3, "wait=1"),
         ({}, 1, None),
         ({}, 0.1, None),
     ],
@@ -114,11 +114,37 @@ def test_an_answer_is_never_kept_back_too_long(
     assert preferred(stub) == [asked]
 
 
+def test_what_does_not_bear_with_a_late_answer_is_not_asked_for_one_again(stub: Any, clock: Any, once: Any) -> None:
+    def gateway(request: Any) -> Response:
+        if "prefer" in request.headers:
+            clock.now += 3
+            return Response(504, {}, b"")
+        return Response(200, {}, b'{"ResourceId": "job-1", "State": "Finished"}')
+
+    stub.always = gateway
+    assert stub.client(config=once).wait("job-1").State == "Finished"
+    assert preferred(stub) == ["wait=5", None]
+
+
+def test_a_shorter_wait_than_asked_for_counts(stub: Any, clock: Any) -> None:
+    started = clock.now
+
+    def impatient(request: Any) -> Response:
+        clock.now += 2
+        state = "Finished" if clock.now - started >= 100 else "Running"
+        return Response(200, {}, f'{{"ResourceId": "job-1", "State": "{state}"}}'.encode())
+
+    stub.always = impatient
+    stub.client().wait("job-1")
+    assert max(clock.naps) <= 3
+
+
 def test_get_job_can_be_kept_back(stub: Any) -> None:
-    states(stub, "Running", "Running")
+    states(stub, *["Running"] * 3)
     stub.client().get_job("job-1", wait=20)
     stub.client().get_job("job-1")
-    assert preferred(stub) == ["wait=20", None]
+    stub.client().get_job("job-1", wait=20, timeout=8)
+    assert preferred(stub) == ["wait=20", None, "wait=4"]
 
 
 @pytest.mark.parametrize("bad", [-1, 1.5, True, "3"])

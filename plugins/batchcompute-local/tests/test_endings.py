@@ -83,6 +83,32 @@ def test_it_is_answered_in_time(cloud: Any, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
 
 
+def test_connections_are_left_for_others(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
+    cloud.settings("max_connections = 4\n")
+    cloud.up()
+    cloud.program(UNTIL_TOLD.format(path=str(tmp_path / "go")))
+    job = cloud.create({"A": {}})
+    with ThreadPoolExecutor() as pool:
+
+        def hold() -> Any:
+            while True:  # as long as there is no room for this one
+                found = _held(cloud, job)[1]
+                if found["State"] not in ("Running", "Waiting"):
+                    return found["State"]
+                time.sleep(0.005)
+
+        held = [pool.submit(hold) for _ in range(2)]
+
+        def full() -> bool:
+            asked = time.monotonic()
+            assert cloud.call("GET", f"/jobs/{job}", Prefer="wait=1")[0] == 200
+            return time.monotonic() - asked < 1
+
+        wait_for(full, "an answer at once")
+        (tmp_path / "go").touch()
+        assert [answer.result(25) for answer in held] == ["Terminated"] * 2
+
+
 def test_what_is_not_there_is_refused_at_once(cloud: Any) -> None:
     cloud.up()
     assert cloud.call("GET", "/jobs/job-1", Prefer="wait=30")[1]["Code"] == "ResourceNotFound"

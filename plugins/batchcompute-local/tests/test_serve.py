@@ -21,6 +21,7 @@ from batchcompute_local import control
 from batchcompute_local.errors import DaemonError
 from batchcompute_local.network import Address
 from batchcompute_local.paths import Layout
+from batchcompute_local.procs import start_time
 from batchcompute_local.reset import reset
 
 WAITER = """
@@ -259,9 +260,13 @@ def test_reset_removes_what_the_service_made(cloud: Any, run: Run) -> None:
 def test_reset_ends_programs_only_by_force(cloud: Any, run: Run, wait_for: Any, alive: bool) -> None:
     cloud.settings("grace_seconds = 0.5\n")
     pid = cloud.up()
-    cloud.program("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WAITER)
-    cloud.create({"A": {}})
+    hidden = (
+        "import subprocess; print(subprocess.Popen(['sleep', '300'], env={}, start_new_session=True).pid, flush=True)\n"
+    )
+    cloud.program(hidden + "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WAITER)
+    job = cloud.create({"A": {}})
     wait_for(lambda: (cloud.root / "oss/tests/begun").exists(), "the program")
+    child = int(cloud.log(job, "A"))
     cloud.hang_up()
     if not alive:
         os.kill(pid, signal.SIGKILL)
@@ -273,3 +278,4 @@ def test_reset_ends_programs_only_by_force(cloud: Any, run: Run, wait_for: Any, 
     assert code == 0, complaint
     assert not Layout(cloud.root).database.exists()
     assert cloud.runner_pid() is None
+    assert start_time(child) is None

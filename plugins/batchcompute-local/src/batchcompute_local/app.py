@@ -101,6 +101,8 @@ class Front:
             run = partial(idempotency.once, self._engine, account.owner, token, digest, run)
         job = _JOB.fullmatch(raw_path)
         seconds = preferred_seconds(request.headers.getlist("prefer"))
+        if len(self._engine.endings) >= self._settings.max_connections // 2:
+            seconds = 0  # the connections are not for those alone who wait
         if job is not None and not job[2] and request.method == "GET":
             found = await (self._at_the_end(job[1], run, seconds, request) if seconds else self._look(run))
             return 200, _dump(found)

@@ -108,11 +108,11 @@ class Children:
     def _start(self, order: dict[str, Any]) -> Record | None:
         """Spawn a program. Returns its `started` record, or None if it could not be started (it then ends at once)."""
         attempt = order["attempt"]
-        before, mark = procs.ticks(), self._marks.put_on(attempt)
+        before = procs.ticks()
         try:
-            pid = _spawn(order)
+            with self._marks.put_on(attempt) as mark:
+                pid = _spawn(order)
         except (OSError, ValueError) as error:
-            self._marks.take_off(mark)
             if is_full(error):
                 self._refused.append(attempt)
                 return None

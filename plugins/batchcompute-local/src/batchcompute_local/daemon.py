@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchcompute_local import __version__
+from batchcompute_local import __version__, strays
 from batchcompute_local.accounts import AccountError
 from batchcompute_local.errors import DaemonError, SettingsError
 from batchcompute_local.paths import Layout, default_data_dir
@@ -40,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     if options.detach and os.fork():
         os._exit(0)
+    strays.put_off()
     layout = Layout.at(options.data_dir or default_data_dir())
     address = _address(options)
     os.chdir("/")

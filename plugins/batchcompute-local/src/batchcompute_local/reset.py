@@ -88,6 +88,7 @@ def _end_programs(layout: Layout, prefix: str) -> None:
     ended = _until(signalled(signal.SIGKILL), _KILL_SECONDS)
     runner = _runner(layout)
     if runner is not None:
+        _until(lambda: not procs.children(runner), _KILL_SECONDS)  # it ends what a program left behind
         with suppress(ProcessLookupError):
             os.kill(runner, signal.SIGKILL)
     if not ended or not _until(lambda: not control.is_locked(layout.runner_lock), _KILL_SECONDS):

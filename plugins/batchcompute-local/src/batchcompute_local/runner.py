@@ -164,6 +164,7 @@ class Runner:
             try:
                 self._journal.sync()
             except OSError as error:
+                self._unsynced_since = now + _RETRY_SECONDS
                 _log(f"exit records are not safe from a power failure yet: {error}")
 
     # -- the daemon's connection

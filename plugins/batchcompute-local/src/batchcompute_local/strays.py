@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Container
-from contextlib import suppress
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
 
 from batchcompute_local import procs
 
@@ -20,26 +20,36 @@ _HOUSEKEEPING_SECONDS = 2.0
 
 
 class Marks:
-    """The marks of live attempts."""
+    """The marks of live attempts. This process itself bears none, so that a service within a job of another is left alone."""
 
     def __init__(self) -> None:
-        self._usual, self._most = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
-        if self._usual == resource.RLIM_INFINITY:
-            self._usual = _UNLIMITED
+        usual, self._most = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
+        self._usual = usual
+        self._first = (_UNLIMITED if usual == resource.RLIM_INFINITY else usual) - 1
         self._attempts: dict[int, str] = {}
         self._count = 0
 
-    def put_on(self, attempt: str) -> int:
-        """Have the next program that this process starts bear a mark of `attempt`; 0 if no limit is left for it."""
-        span = min(_SPAN, self._usual)
+    @contextmanager
+    def put_on(self, attempt: str) -> Iterator[int]:
+        """What this process starts within bears a mark of `attempt`; 0 if there is no limit left for it."""
+        span = min(_SPAN, self._first)
         for _ in range(min(span, len(self._attempts) + 1)):
             self._count += 1
-            mark = self._usual - self._count % span
+            mark = self._first - self._count % span
             if mark not in self._attempts:
-                resource.setrlimit(resource.RLIMIT_MSGQUEUE, (mark, self._most))
-                self._attempts[mark] = attempt
-                return mark
-        return 0
+                break
+        else:
+            yield 0
+            return
+        self._attempts[mark] = attempt
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (mark, self._most))
+        try:
+            yield mark
+        except BaseException:
+            self.take_off(mark)
+            raise
+        finally:
+            resource.setrlimit(resource.RLIMIT_MSGQUEUE, (self._usual, self._most))
 
     def take_off(self, mark: int) -> None:
         """Nothing bears it any more."""
@@ -54,6 +64,12 @@ class Marks:
                 if attempt is not None:
                     strays.setdefault(attempt, []).append(pid)
         return strays
+
+
+def put_off() -> None:
+    """Bear no mark: a service that a program of a job started is not the job's."""
+    most = resource.getrlimit(resource.RLIMIT_MSGQUEUE)[1]
+    resource.setrlimit(resource.RLIMIT_MSGQUEUE, (most, most))
 
 
 def end(stray: int, since: float, now: float) -> None:

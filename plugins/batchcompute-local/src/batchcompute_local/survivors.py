@@ -53,7 +53,7 @@ class Survivors:
                 there.add(attempt)
                 _kill(pid)
         for attempt, record in self._begun.items():
-            same = record["boot"] == self._boot and procs.is_born(record["pid"], record["born"])
+            same = record["boot"] == self._boot and procs.is_born(record["pid"], record.get("born", (0, 0)))
             if attempt in self._live and same:
                 there.add(attempt)
                 with suppress(ProcessLookupError, PermissionError):
