@@ -105,13 +105,12 @@ def test_a_start_is_told(bench: Bench) -> None:
 def test_a_start_is_not_told_after_the_end(bench: Bench) -> None:
     bench.executor.close()
     bench.open({"python": "/bin/true"})
-    events: list[Event] = []
-    for number in range(9):
+    for number in range(50):  # on a busy machine the end may take its time
         bench.start(number, "")
-        while not events or not isinstance(events[-1], Exited):
-            events.append(bench.events.get(timeout=20))
-        events.append(Lost(""))
-    assert len([event for event in events if isinstance(event, Started)]) < 9
+        if isinstance(bench.events.get(timeout=20), Exited):
+            return
+        bench.event(Exited)
+    pytest.fail("every start was told")
 
 
 def test_programs_get_plain_signals_and_no_input(bench: Bench) -> None:
