@@ -83,28 +83,29 @@ def test_it_is_answered_in_time(cloud: Any, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
 
 
+def _is_full(cloud: Any, job: str) -> bool:
+    """Whether so many wait already that nobody else may."""
+    asked = time.monotonic()
+    assert cloud.call("GET", f"/jobs/{job}", Prefer="wait=1")[0] == 200
+    return time.monotonic() - asked < 1
+
+
 def test_connections_are_left_for_others(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
-    cloud.settings("max_connections = 4\n")
+    cloud.settings("max_connections = 5\n")
     cloud.up()
     cloud.program(UNTIL_TOLD.format(path=str(tmp_path / "go")))
     job = cloud.create({"A": {}})
+
+    def hold() -> Any:
+        while True:  # as long as there is no room for this one
+            found = _held(cloud, job)[1]
+            if found["State"] not in ("Running", "Waiting"):
+                return found["State"]
+            time.sleep(0.005)
+
     with ThreadPoolExecutor() as pool:
-
-        def hold() -> Any:
-            while True:  # as long as there is no room for this one
-                found = _held(cloud, job)[1]
-                if found["State"] not in ("Running", "Waiting"):
-                    return found["State"]
-                time.sleep(0.005)
-
         held = [pool.submit(hold) for _ in range(2)]
-
-        def full() -> bool:
-            asked = time.monotonic()
-            assert cloud.call("GET", f"/jobs/{job}", Prefer="wait=1")[0] == 200
-            return time.monotonic() - asked < 1
-
-        wait_for(full, "an answer at once")
+        wait_for(lambda: _is_full(cloud, job), "an answer at once")
         (tmp_path / "go").touch()
         assert [answer.result(25) for answer in held] == ["Terminated"] * 2
 
@@ -131,16 +132,27 @@ def test_a_stop_is_an_end(cloud: Any, tmp_path: Path, how: str) -> None:
 
 
 def test_a_daemon_that_ends_lets_them_go(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
+    """Else they would be cut off after five seconds."""
+    cloud.settings("max_connections = 3\n")
     pid = cloud.up()
     cloud.program(UNTIL_TOLD.format(path=str(tmp_path / "go")))
     job = cloud.create({"A": {}})
+    ending = threading.Event()
+
+    def hold() -> Any:
+        while True:  # as long as there is no room for this one
+            found = _held(cloud, job)
+            if ending.is_set():
+                return found
+            time.sleep(0.005)
+
     with ThreadPoolExecutor() as pool:
-        waiting = pool.submit(_held, cloud, job)
-        wait_for(lambda: cloud.job(job)["State"] == "Running", "its start")
-        asked = time.monotonic()
+        waiting = pool.submit(hold)
+        wait_for(lambda: _is_full(cloud, job), "a request that waits")
+        ending.set()
         os.kill(pid, signal.SIGTERM)
-        assert waiting.result(25)[1]["State"] == "Running"
-        assert time.monotonic() - asked < 4  # without that, five seconds
+        status, found = waiting.result(25)
+        assert (status, found["State"]) == (200, "Running")
     (tmp_path / "go").touch()
 
 
