@@ -196,9 +196,9 @@ def test_a_client_that_hangs_up_is_forgotten(world: Any, describe: Any) -> None:
 
     async def scenario() -> None:
         front = Front(world.engine, Authenticator(None), world.settings)  # type: ignore[arg-type]  # not asked
-        request = Request({"type": "http", "method": "GET", "headers": []}, receive)
+        request = Request({"type": "http", "method": "GET", "headers": [(b"prefer", b"wait=30")]}, receive)
         with pytest.raises(ClientDisconnect):
-            await front._at_the_end(job, lambda: world.service.get_job(1, job), 30, request)
+            await front._job(job, lambda: world.service.get_job(1, job), request)
         assert len(world.engine.endings) == 0
 
     asyncio.run(scenario())

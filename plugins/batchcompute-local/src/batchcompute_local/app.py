@@ -99,13 +99,10 @@ class Front:
             idempotency.check_token(token)
             digest = idempotency.digest_of(request.method, target, body)
             run = partial(idempotency.once, self._engine, account.owner, token, digest, run)
-        job = _JOB.fullmatch(raw_path)
-        seconds = preferred_seconds(request.headers.getlist("prefer"))
-        if len(self._engine.endings) >= self._settings.max_connections // 2:
-            seconds = 0  # the connections are not for those alone who wait
-        if job is not None and not job[2] and request.method == "GET":
-            found = await (self._at_the_end(job[1], run, seconds, request) if seconds else self._look(run))
-            return 200, _dump(found)
+        if request.method == "GET":
+            job = _JOB.fullmatch(raw_path)
+            if job is not None and not job[2]:
+                return 200, _dump(await self._job(job[1], run, request))
         result = await asyncio.wrap_future(self._engine.submit(run))
         return 201 if creates else 200, b"" if result is None else await _offload(result)
 
@@ -113,8 +110,12 @@ class Front:
         found = self._engine.look(run)
         return await asyncio.wrap_future(found) if isinstance(found, Future) else found
 
-    async def _at_the_end(self, job: str, look: Callable[[], Any], seconds: float, request: Request) -> Any:
-        """The job once it has ended, or as it is after so many seconds. Raises ClientDisconnect."""
+    async def _job(self, job: str, look: Callable[[], Any], request: Request) -> Any:
+        """The job as it is, or when it has ended if the client prefers to wait for that. Raises ClientDisconnect."""
+        seconds = preferred_seconds(request.headers.getlist("prefer"))
+        # the connections are not for those alone who wait
+        if not seconds or len(self._engine.endings) >= self._settings.max_connections // 2:
+            return await self._look(look)
         async with self._engine.endings.of(job) as ended:
             found = await self._look(look)
             if found["State"] not in ("Waiting", "Running"):
