@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from batchcompute import Client
+from batchcompute import Client, Config, RetryConfig
+from batchcompute.testing import StubTransport, replay
 from batchcompute.testing.contracts.loopback import Loopback
 
 MARKER = "batchcompute_cassette"
+QUICK = Config(retry=RetryConfig(base_wait=0.001, max_wait=0.002))
 
 
 def _refuse(*args: object, **kwargs: object) -> Any:
@@ -79,3 +81,36 @@ def connect(server: Any) -> Iterator[Callable[..., Client]]:
     yield client
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "cassettes" / "session.yaml"
+
+
+@pytest.fixture
+def stub() -> StubTransport:
+    return StubTransport()
+
+
+@pytest.fixture
+def record(path: Path, stub: StubTransport) -> Callable[[Callable[[Client], object]], object]:
+    """Record what a function does with a Client of the stub."""
+
+    def run(session: Callable[[Client], object], **kwargs: Any) -> object:
+        with replay.use_cassette(path, "record", **kwargs) as plugin:
+            client = Client("cn-qingdao", "testid-1", "canary-secret-3f9b", plugins=[stub, plugin], config=QUICK)
+            return session(client)
+
+    return run
+
+
+@pytest.fixture
+def play(path: Path, offline: Any) -> Callable[[Callable[[Client], object]], object]:
+    """Replay it, offline and without a key."""
+
+    def run(session: Callable[[Client], object], **kwargs: Any) -> object:
+        with offline(), replay.use_cassette(path, "replay") as plugin:
+            return session(Client("cn-qingdao", plugins=[plugin], **kwargs))
+
+    return run

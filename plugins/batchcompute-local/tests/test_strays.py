@@ -1,0 +1,97 @@
+"""How processes are told apart: marks, start times, and the journal that names them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from batchcompute_local import procs, strays
+from batchcompute_local.journal import Journal
+from batchcompute_local.strays import Marks
+from batchcompute_local.survivors import Survivors
+
+
+def test_a_torn_journal_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.write_bytes(b'{"attempt":"a","event":"exited"}\n{"attempt":"b","ev')
+    journal = Journal(path)
+    assert [record["attempt"] for record in journal.records] == ["a"]
+    journal.append([{"attempt": "c"}])
+    journal.close()
+    journal = Journal(path)
+    assert [record["attempt"] for record in journal.records] == ["a", "c"]
+    journal.rewrite([{"attempt": "d"}])
+    journal.append([{"attempt": "e"}])
+    journal.close()
+    journal = Journal(path)
+    assert [record["attempt"] for record in journal.records] == ["d", "e"]
+    journal.clear()
+    assert journal.size == 0
+    journal.close()
+
+
+def test_start_times_tell_processes_apart() -> None:
+    assert procs.start_time(os.getpid()) == procs.start_time(os.getpid())
+    before = procs.ticks()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    assert not procs.is_born(os.getpid(), [before, before + 1])
+    assert not procs.is_born(os.getppid(), [before, before + 1])
+    deadline = time.monotonic() + 10
+    while procs.start_time(pid) is not None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert procs.start_time(pid) is None  # a zombie is not there any more
+    os.waitpid(pid, 0)
+
+
+def _limit() -> int:
+    return resource.getrlimit(resource.RLIMIT_MSGQUEUE)[0]
+
+
+def test_marks_are_inherited_and_can_be_put_off() -> None:
+    marks, usual, told = Marks(), _limit(), "import sys; print(flush=True); sys.stdin.read()"
+    with marks.put_on("a") as mark:
+        assert 0 < mark < usual
+        assert _limit() == mark
+        bearer = subprocess.Popen([sys.executable, "-c", told], stdin=-1, stdout=-1, env={})
+        code = f"from batchcompute_local.strays import put_off; put_off(); {told}"
+        service = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1)
+    assert _limit() == usual
+    for process in (bearer, service):
+        assert process.stdout is not None
+        process.stdout.readline()
+    assert marks.strays([]) == {"a": [bearer.pid]}
+    assert marks.strays([bearer.pid]) == {}
+    marks.take_off(mark)
+    assert marks.strays([]) == {}
+    for process in (bearer, service):
+        process.communicate()
+
+
+def test_without_a_mark_left_none_is_borne(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strays, "_SPAN", 2)
+    marks, usual = Marks(), _limit()
+    found = []
+    for attempt in "abcd":
+        with marks.put_on(attempt) as mark:
+            found.append(mark)
+            assert _limit() == (mark or usual)
+    assert found[2:] == [0, 0]
+    assert len(set(found)) == 3
+    marks.take_off(found[0])
+    with pytest.raises(OSError, match="not started"), marks.put_on("e"):
+        raise OSError("not started")
+    with marks.put_on("f") as mark:
+        assert mark == found[0]
+
+
+def test_a_journal_without_times_of_birth_is_read(tmp_path: Path) -> None:
+    record = {"event": "started", "attempt": "job-x.0.0.1", "pid": os.getpid(), "boot": procs.boot_id(), "ticks": 1}
+    survivors = Survivors([record], "job-x", tmp_path)
+    assert survivors.collect() == ["job-x.0.0.1"]  # it is somebody else's process
