@@ -68,7 +68,7 @@ class CheckedDict(dict[str, V]):
             self[key] = default
         return self[key]
 
-    def __ior__(self: D, other: Any) -> D:  # type: ignore[override,misc]
+    def __ior__(self: D, other: Any) -> D:  # type: ignore[override,misc]  # dict's own takes fewer kinds
         self.update(other)
         return self
 
@@ -178,7 +178,7 @@ class LazyList(MutableSequence[E], Generic[E]):
             return list(self) == list(other)
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # as for every mutable container
 
     def copy(self) -> list[E]:
         """A plain list of the items."""

@@ -231,7 +231,7 @@ class Items(Field["MutableSequence[E]", Sequence[Any]]):
         """One item from what a user wrote."""
         if isinstance(item, Mapping) and not warn:
             return self.cls.from_wire(item)
-        return cast(Any, self.cls)(item)  # type: ignore[no-any-return]
+        return cast(Any, self.cls)(item)  # type: ignore[no-any-return]  # whatever the class makes
 
     def plain(self, value: Any) -> object:
         return [item.detail() for item in value]

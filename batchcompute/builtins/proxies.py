@@ -80,7 +80,7 @@ def open_through(proxy: str, endpoint: Endpoint, settings: TransportConfig) -> u
     )
     manager.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
     pool = manager.connection_from_host(endpoint.host, endpoint.port, endpoint.scheme)
-    return pool if endpoint.scheme == "https" else _Forwarded(pool, endpoint, headers)  # type: ignore[return-value]
+    return pool if endpoint.scheme == "https" else _Forwarded(pool, endpoint, headers)  # type: ignore[return-value]  # all of a pool that is used
 
 
 class _Forwarded:

@@ -131,7 +131,7 @@ class _Stderr(_Stream):
         logging.Handler.__init__(self)
 
     @property
-    def stream(self) -> TextIO:  # type: ignore[override]
+    def stream(self) -> TextIO:  # type: ignore[override]  # an attribute there
         return sys.stderr
 
 

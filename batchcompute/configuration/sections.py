@@ -25,7 +25,7 @@ def types_of(declared: Iterable[Section]) -> dict[str, type]:
         reserved = {*SECTIONS, *types, *keys_of(Config), "profiles", "trusted_projects"}
         if not re.fullmatch(_NAME, name) or name in reserved:
             raise PluginError(f"register_settings: {name!r} is taken, or no name of lower-case letters, digits and '_'")
-        if not (isinstance(kind, type) and is_dataclass(kind) and kind.__dataclass_params__.frozen):  # type: ignore[attr-defined]
+        if not (isinstance(kind, type) and is_dataclass(kind) and kind.__dataclass_params__.frozen):  # type: ignore[attr-defined]  # typeshed does not know it
             raise PluginError(f"register_settings: the type of section {name!r} must be a frozen dataclass")
         try:
             clash = taken & set(variables({name: kind}))

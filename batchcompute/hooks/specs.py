@@ -102,32 +102,32 @@ class ObjectStore(Protocol):
 
 
 @hookspec
-def register_regions(ctx: RegistrationContext) -> Iterable[Region]:  # type: ignore[empty-body]
+def register_regions(ctx: RegistrationContext) -> Iterable[Region]:  # type: ignore[empty-body]  # pluggy only reads it
     """Regions that this plugin adds."""
 
 
 @hookspec
-def register_credential_providers(ctx: RegistrationContext) -> Iterable[CredentialProvider]:  # type: ignore[empty-body]
+def register_credential_providers(ctx: RegistrationContext) -> Iterable[CredentialProvider]:  # type: ignore[empty-body]  # pluggy only reads it
     """Credential providers that this plugin adds; a Region or the configuration names the one to use."""
 
 
 @hookspec
-def register_transports(ctx: RegistrationContext) -> Iterable[TransportFactory]:  # type: ignore[empty-body]
+def register_transports(ctx: RegistrationContext) -> Iterable[TransportFactory]:  # type: ignore[empty-body]  # pluggy only reads it
     """Transports that this plugin adds; a Region or the configuration names the one to use."""
 
 
 @hookspec
-def register_settings(ctx: RegistrationContext) -> Iterable[Section]:  # type: ignore[empty-body]
+def register_settings(ctx: RegistrationContext) -> Iterable[Section]:  # type: ignore[empty-body]  # pluggy only reads it
     """Sections that this plugin adds to the configuration; `ctx.config.sections` is still empty here."""
 
 
 @hookspec
-def register_commands(ctx: RegistrationContext) -> Iterable[click.Command]:  # type: ignore[empty-body]
+def register_commands(ctx: RegistrationContext) -> Iterable[click.Command]:  # type: ignore[empty-body]  # pluggy only reads it
     """Commands for the `batchcompute` command line; once per process."""
 
 
 @hookspec
-def diagnose(ctx: DiagnosisContext) -> Iterable[Finding]:  # type: ignore[empty-body]
+def diagnose(ctx: DiagnosisContext) -> Iterable[Finding]:  # type: ignore[empty-body]  # pluggy only reads it
     """What `batchcompute doctor` should tell of a region; once per run, after a first call was tried."""
 
 

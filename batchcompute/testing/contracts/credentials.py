@@ -43,7 +43,7 @@ class CredentialProviderContract:
         for name in ("access_key_id", "access_key_secret"):
             value = getattr(found, name)
             # never show the value: this is somebody's own key
-            assert isinstance(value, str) and value, f"{name} is empty"  # noqa: PT018
+            assert isinstance(value, str) and value, f"{name} is empty"  # noqa: PT018  # one message for both
             assert _is_plain(value), f"{name} is not printable ASCII without spaces around it"
         token = found.security_token
         assert token is None or (token and _is_plain(token)), "security_token is neither None nor usable"

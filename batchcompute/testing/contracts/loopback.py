@@ -92,7 +92,7 @@ class Loopback:
             self._connections.discard(connection)
 
     def _read(self, stream: socket.SocketIO | object) -> Seen | None:
-        readline, read = stream.readline, stream.read  # type: ignore[union-attr]
+        readline, read = stream.readline, stream.read  # type: ignore[union-attr]  # a connected one has both
         line = readline()
         if not line:
             return None

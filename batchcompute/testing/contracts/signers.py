@@ -22,7 +22,7 @@ from ...regions import Region
 from ...wire import Request
 
 _KEY = Credentials("testid", "canary-secret-3f9b", source="contract")
-_TOKEN = "canary-token-7a1c"  # noqa: S105
+_TOKEN = "canary-token-7a1c"  # noqa: S105  # no secret
 _FRAMING = {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 
 
@@ -110,7 +110,7 @@ class SignerContract:
     @pytest.mark.usefixtures("covering")
     def test_another_secret_gives_another_signature(self) -> None:
         ctx = self._context()
-        other = replace(_KEY, access_key_secret="another-secret")  # noqa: S106
+        other = replace(_KEY, access_key_secret="another-secret")  # noqa: S106  # no secret
         assert not self.verify(ctx.request.method, ctx.request.target, self._signed(ctx), other)
 
     @pytest.mark.usefixtures("covering")
@@ -142,7 +142,7 @@ class SignerContract:
         assert added is not None
         for name, value in added.items():
             assert isinstance(value, str), f"{name} is no str"
-            assert value.isascii() and value.isprintable(), f"{name} is not printable ASCII"  # noqa: PT018
+            assert value.isascii() and value.isprintable(), f"{name} is not printable ASCII"  # noqa: PT018  # one message for both
         assert not _FRAMING & {name.lower() for name in added}
 
     def test_the_secret_is_not_sent(self) -> None:

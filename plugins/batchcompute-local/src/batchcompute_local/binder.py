@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_DFL)
     program = arguments[at + 1 :]
     try:
-        os.execv(program[0], program)  # noqa: S606
+        os.execv(program[0], program)  # noqa: S606  # no shell is wanted
     except OSError as error:
         sys.stderr.write(f"batchcompute: the program could not be started: {error}\n")
         sys.exit(126)

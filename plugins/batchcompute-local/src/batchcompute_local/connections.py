@@ -42,7 +42,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there; it has to ask something now."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # for mypy: streams only
         if len(self._limits.open) >= self._limits.connections:
             transport.abort()
             return

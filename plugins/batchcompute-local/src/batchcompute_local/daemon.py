@@ -88,7 +88,7 @@ def _address(options: argparse.Namespace) -> Address | None:
 class _OneLine(logging.Formatter):
     """What others wrote into a message must not look like a line of ours, or move a terminal's cursor."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
         return super().formatMessage(record).translate(_CONTROLS)
 
 

@@ -56,7 +56,7 @@ _JOB = (
     "id, owner, name, description, priority, created, state, started, ended, total_time, waiting, running, finished,"
     " failed, stopped, tasks_waiting, tasks_running, tasks_finished, tasks_failed, tasks_stopped"
 )
-_SELECT_JOB = f"SELECT seq, {_JOB} FROM jobs"  # noqa: S608
+_SELECT_JOB = f"SELECT seq, {_JOB} FROM jobs"  # noqa: S608  # names of ours, no values
 _TASK = "name, waiting, running, finished, failed, stopped, state, started, ended"
 _INSTANCE = "state, attempt, started, ended, worker_started, worker_ended, exit_code, signal, reason, host"
 
@@ -73,7 +73,7 @@ def _upsert(table: str, key: str, columns: str) -> str:
     """Insert a row, or change the one with that key in place, which leaves indexes of what is the same untouched."""
     marks = ", ".join("?" for _ in f"{key},{columns}".split(","))
     changes = ", ".join(f"{name} = excluded.{name}" for name in columns.split(", "))
-    return f"INSERT INTO {table} ({key}, {columns}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {changes}"  # noqa: S608
+    return f"INSERT INTO {table} ({key}, {columns}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {changes}"  # noqa: S608  # names of ours, no values
 
 
 _PUT_JOB = _upsert("jobs", "seq", _JOB)
@@ -136,7 +136,7 @@ class Store:
         for seq in changes.deleted:
             db.execute("DELETE FROM jobs WHERE seq = ?", (seq,))
             for table in ("descriptions", "tasks", "instances"):
-                db.execute(f"DELETE FROM {table} WHERE job = ?", (seq,))  # noqa: S608
+                db.execute(f"DELETE FROM {table} WHERE job = ?", (seq,))  # noqa: S608  # names of ours, no values
         if changes.answers:
             db.execute("DELETE FROM answers WHERE at < ?", (changes.forget_answers_before,))
             rows = [(*key, one.digest, one.text, one.at) for key, one in changes.answers.items()]
@@ -156,7 +156,7 @@ class Store:
 
     def select(self, owner: int, columns: Mapping[str, str]) -> list[dict[str, Any]]:
         """All jobs of `owner` as dicts; `columns` names their keys, and the SQL expression of each over a job's row."""
-        rows = self._db.execute(f"SELECT {', '.join(columns.values())} FROM jobs WHERE owner = ?", (owner,))  # noqa: S608
+        rows = self._db.execute(f"SELECT {', '.join(columns.values())} FROM jobs WHERE owner = ?", (owner,))  # noqa: S608  # names of ours, no values
         return [dict(zip(columns, row, strict=False)) for row in rows]
 
     def summary(self, job_id: str) -> Job | None:
