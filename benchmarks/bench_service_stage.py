@@ -20,10 +20,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from batchcompute_local import control
-from batchcompute_local.model import Changes
+from batchcompute_local.client import control
+from batchcompute_local.jobs.model import Changes
+from batchcompute_local.jobs.store import Store
 from batchcompute_local.paths import Layout
-from batchcompute_local.store import Store
 
 from batchcompute import Client
 

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from batchcompute_local import control
+from batchcompute_local.client import control
 
 from batchcompute import Client, Config, JobFailedError, RetryConfig, TracingConfig, TransportConfig, pack
 from batchcompute.errors import BatchComputeError

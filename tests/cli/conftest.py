@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import control
+from batchcompute_local.client import control
 
 from batchcompute import Client, pack
 

@@ -14,7 +14,7 @@ from batchcompute.testing import TransportContract
 from batchcompute.testing.contracts.loopback import Loopback
 from batchcompute.wire import Endpoint, Request, Response
 
-local = pytest.importorskip("batchcompute_local.transport")
+local = pytest.importorskip("batchcompute_local.client.transport")
 
 
 class TestUrllib3(TransportContract):
@@ -40,7 +40,7 @@ class TestLocal(TransportContract):
         self.folder = tmp_path / "data"
         self.folder.mkdir()
         # the server that answers is the daemon, and no other is to be started in its place
-        monkeypatch.setattr("batchcompute_local.control.ensure_running", lambda data_dir: None)
+        monkeypatch.setattr("batchcompute_local.client.control.ensure_running", lambda data_dir: None)
 
     def listen(self) -> socket.socket:
         from batchcompute_local import unixsocket

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import control
+from batchcompute_local.client import control
 
 import batchcompute
 from batchcompute.hooks import specs

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from batchcompute_local import control
+from batchcompute_local.client import control
 from batchcompute_local.settings import Settings
 
 from batchcompute import Client, pack

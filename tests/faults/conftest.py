@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from batchcompute_local import control
+from batchcompute_local.client import control
 
 from batchcompute import Client, pack
 

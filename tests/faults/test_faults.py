@@ -13,8 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from batchcompute_local import control
-from batchcompute_local.ranges import LOCAL_RANGES
+from batchcompute_local.client import control
+from batchcompute_local.jobs.ranges import LOCAL_RANGES
 
 from batchcompute import Client, Config, Region, RetryConfig, TransportConfig, errors
 from batchcompute.hooks import hookimpl

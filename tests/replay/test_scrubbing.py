@@ -164,7 +164,7 @@ def test_the_recorded_sessions_of_this_repository(request: pytest.FixtureRequest
 
 
 def test_a_real_session_with_its_real_key(tmp_path: Path, local_region: Path) -> None:
-    from batchcompute_local import control
+    from batchcompute_local.client import control
 
     path = tmp_path / "session.yaml"
     with replay.use_cassette(path, "record") as plugin, Client("local", plugins=[plugin]) as client:

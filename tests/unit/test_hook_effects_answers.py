@@ -84,7 +84,7 @@ def test_validate_description_takes_the_place_of_the_built_in_check(stub: Any, d
         def validate_description(self, ctx: ValidationContext) -> list[Problem]:
             problems = check_job(ctx.description, ctx.region.ranges)
             if not ctx.description.JobName.startswith("blue-"):
-                problems.append(Problem("JobName", ctx.description.JobName, "has no team", "blue-...", "house rules"))
+                problems.append(Problem("JobName", ctx.description.JobName, "has no team", "blue-...", "harness rules"))
             return problems
 
     class Anything:

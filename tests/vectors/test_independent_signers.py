@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local.auth import Account, Authenticator
 from batchcompute_local.errors import ServiceError
+from batchcompute_local.http.auth import Account, Authenticator
 
 from batchcompute.builtins.signing import signature, string_to_sign
 

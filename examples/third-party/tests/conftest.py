@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from batchcompute_local import control
+from batchcompute_local.client import control
 
 SRC = Path(__file__).parents[1] / "src"
 if str(SRC) not in sys.path:  # installed, it is not needed

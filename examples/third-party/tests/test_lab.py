@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import control
+from batchcompute_local.client import control
 from labregion import credentials, plugin
 from labregion.credentials import KeyringProvider
 from labregion.transport import HttpxFactory

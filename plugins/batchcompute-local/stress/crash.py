@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 sys.path.insert(0, str(Path(__file__).parent))
 
 from batchcompute_local.errors import DaemonError
-from house import House, finished_on_disk, recorded_on_disk
+from harness import ServiceHarness, finished_on_disk, recorded_on_disk
 
 from batchcompute import AmbiguousResultError, Client, NotFoundError, StateConflictError
 from batchcompute.errors import BatchComputeError
@@ -161,7 +161,9 @@ class Load(threading.Thread):
         return {"JobName": name, "Priority": self.random.randrange(1000), "TaskDag": dag}
 
 
-def kill_often(house: House, rng: random.Random, kills: int) -> tuple[Counter[str], dict[str, int], set[str]]:
+def kill_often(
+    harness: ServiceHarness, rng: random.Random, kills: int
+) -> tuple[Counter[str], dict[str, int], set[str]]:
     """Kill `kills` times. Returns how often what, and the last attempt that a disk said was Finished or recorded."""
     told: Counter[str] = Counter()
     finished: dict[str, int] = {}
@@ -169,16 +171,16 @@ def kill_often(house: House, rng: random.Random, kills: int) -> tuple[Counter[st
     while sum(told.values()) < kills:
         time.sleep(rng.random() * 0.5)
         what = rng.choice(("daemon", "runner", "both"))
-        hit = [house.kill(one) for one in (("daemon", "runner") if what == "both" else (what,))]
+        hit = [harness.kill(one) for one in (("daemon", "runner") if what == "both" else (what,))]
         if not all(hit):
             continue
         told[what] += 1
-        recorded |= recorded_on_disk(house.root)
-        finished |= finished_on_disk(house.root)
+        recorded |= recorded_on_disk(harness.root)
+        finished |= finished_on_disk(harness.root)
     return told, finished, recorded
 
 
-def settle(house: House, loads: list[Load], seconds: float) -> None:
+def settle(harness: ServiceHarness, loads: list[Load], seconds: float) -> None:
     """Until every job is in the state that it has to end in, or the time is over."""
     deadline = time.monotonic() + seconds
     with Client("local") as client:
@@ -190,7 +192,7 @@ def settle(house: House, loads: list[Load], seconds: float) -> None:
 
 
 def check(
-    house: House, loads: list[Load], finished: dict[str, int], recorded: set[str]
+    harness: ServiceHarness, loads: list[Load], finished: dict[str, int], recorded: set[str]
 ) -> tuple[list[str], Counter[str]]:
     """What is wrong, in words; and the figures."""
     problems = [problem for load in loads for problem in load.problems]
@@ -207,8 +209,8 @@ def check(
     extra = [job for job in jobs if job.JobId not in wanted]
     problems += [f"{job.JobId} was never asked for" for job in extra if job.JobName not in unsure]
     problems += [f"{job.JobId} is {job.State}" for job in extra if job.State not in ("Finished", "Failed")]
-    counted = house.attempts()
-    for path in house.lines():
+    counted = harness.attempts()
+    for path in harness.lines():
         starts: list[int] = []
         for line in path.read_text().splitlines():
             word, name, _ = line.split()
@@ -243,8 +245,8 @@ def main() -> int:
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 30)
     with tempfile.TemporaryDirectory(prefix="stress-", ignore_cleanup_errors=True) as folder:
-        house = House(Path(folder), "slots = 4\ngrace_seconds = 0.5\nrunner_linger_seconds = 5\n")
-        house.put_program(PROGRAM)
+        harness = ServiceHarness(Path(folder), "slots = 4\ngrace_seconds = 0.5\nrunner_linger_seconds = 5\n")
+        harness.put_program(PROGRAM)
         Path(folder, "data/oss/stress/lines").mkdir()
         began = time.monotonic()
         stop = threading.Event()
@@ -254,15 +256,15 @@ def main() -> int:
         for load in loads:
             load.start()
         try:
-            told, finished, recorded = kill_often(house, random.Random(seed), options.kills)
+            told, finished, recorded = kill_often(harness, random.Random(seed), options.kills)
             stop.set()
             for load in loads:
                 load.join()
-            settle(house, loads, 60.0 + options.kills)
-            problems, figures = check(house, loads, finished, recorded)
+            settle(harness, loads, 60.0 + options.kills)
+            problems, figures = check(harness, loads, finished, recorded)
         finally:
             stop.set()
-            house.down()
+            harness.down()
         done = sum((load.done for load in loads), Counter())
     print(f"seed {seed}, {os.cpu_count()} cores, {time.monotonic() - began:.0f} s")
     print("kills: " + ", ".join(f"{number} of {what}" for what, number in sorted(told.items())))

@@ -27,8 +27,8 @@ from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
 
-from batchcompute_local import control
-from batchcompute_local.auth import sign, strings_to_sign
+from batchcompute_local.client import control
+from batchcompute_local.http.auth import sign, strings_to_sign
 from garbage import METHODS, PATHS, description, garbage
 
 SECONDS = 20.0

@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import control, procs
-from batchcompute_local.auth import sign, strings_to_sign
-from batchcompute_local.engine import Engine
+from batchcompute_local import procs
+from batchcompute_local.client import control
 from batchcompute_local.executors.base import Exited, Launch, Recovered, Sink
-from batchcompute_local.service import Service
+from batchcompute_local.http.auth import sign, strings_to_sign
+from batchcompute_local.jobs.engine import Engine
+from batchcompute_local.jobs.service import Service
+from batchcompute_local.jobs.store import Store
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
-from batchcompute_local.store import Store
 
 PACKAGE = "oss://tests/worker.tar.gz"
 
@@ -131,7 +132,7 @@ class World:
         return future.result(0)
 
     def create(self, body: bytes, owner: int = 1) -> str:
-        from batchcompute_local.descriptions import read_description
+        from batchcompute_local.jobs.descriptions import read_description
 
         plan = read_description(body, self.settings)
         return str(self.do(lambda: self.service.create_job(owner, plan))["ResourceId"])

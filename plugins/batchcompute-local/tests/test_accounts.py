@@ -8,9 +8,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from batchcompute_local import nonces as nonces_module
-from batchcompute_local.accounts import Account, AccountError, Book, WatchedAccounts, ensure_credentials
-from batchcompute_local.nonces import Nonces
+from batchcompute_local.http import nonces as nonces_module
+from batchcompute_local.http.accounts import Account, AccountError, Book, WatchedAccounts, ensure_credentials
+from batchcompute_local.http.nonces import Nonces
 from batchcompute_local.paths import Layout
 
 OWN = Account(1000, "OWN", "secret")

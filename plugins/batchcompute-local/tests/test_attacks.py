@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import control
-from batchcompute_local.accounts import Account, Book, ensure_credentials
-from batchcompute_local.auth import sign, strings_to_sign
-from batchcompute_local.connections import Limits
+from batchcompute_local.client import control
+from batchcompute_local.http.accounts import Account, Book, ensure_credentials
+from batchcompute_local.http.auth import sign, strings_to_sign
+from batchcompute_local.http.connections import Limits
 from batchcompute_local.paths import Layout
 
 

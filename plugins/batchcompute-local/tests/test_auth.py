@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from batchcompute_local.accounts import Account
-from batchcompute_local.auth import Authenticator, check_body, sign, strings_to_sign
 from batchcompute_local.errors import ServiceError
+from batchcompute_local.http.accounts import Account
+from batchcompute_local.http.auth import Authenticator, check_body, sign, strings_to_sign
 
 NOW = datetime(2015, 6, 30, 8, tzinfo=UTC).timestamp()
 VECTORS = [

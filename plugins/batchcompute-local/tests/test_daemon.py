@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import __version__, control
+from batchcompute_local import __version__
+from batchcompute_local.client import control
 from batchcompute_local.errors import DaemonError
 
 WAITER = """

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local.descriptions import read_description
 from batchcompute_local.errors import ServiceError, SettingsError
 from batchcompute_local.images import Image
+from batchcompute_local.jobs.descriptions import read_description
 from batchcompute_local.settings import Settings, read_settings
 from hypothesis import given, strategies as st
 

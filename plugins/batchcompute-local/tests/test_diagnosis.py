@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import diagnosis
+from batchcompute_local.client import diagnosis
 from batchcompute_local.paths import Layout
 
 Usage = namedtuple("Usage", "total used free")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local.app import Front
-from batchcompute_local.auth import Authenticator
-from batchcompute_local.endings import LONGEST_SECONDS, Endings, preferred_seconds
+from batchcompute_local.http.application import Front
+from batchcompute_local.http.auth import Authenticator
+from batchcompute_local.jobs.waiters import LONGEST_SECONDS, JobWaiters, preferred_seconds
 from starlette.requests import ClientDisconnect, Request
 
 from batchcompute import Client
@@ -173,15 +173,15 @@ def test_the_client_waits_at_the_service(cloud: Any, tmp_path: Path, monkeypatch
 
 def test_nothing_is_kept_of_those_who_left() -> None:
     async def scenario() -> None:
-        endings = Endings()
-        async with endings.of("a") as first, endings.of("a") as second, endings.of("b") as other:
-            assert len(endings) == 3
-            endings.close()
+        waiters = JobWaiters()
+        async with waiters.of("a") as first, waiters.of("a") as second, waiters.of("b") as other:
+            assert len(waiters) == 3
+            waiters.close()
             await asyncio.wait([first, second, other], timeout=20)
             assert [each.result() for each in (first, second, other)] == [None] * 3
-            async with endings.of("c") as late:
+            async with waiters.of("c") as late:
                 assert late.result() is None
-        assert len(endings) == 0
+        assert len(waiters) == 0
 
     asyncio.run(scenario())
 
@@ -191,7 +191,7 @@ def test_a_client_that_hangs_up_is_forgotten(world: Any, describe: Any) -> None:
     sent = [{"type": "http.request"}, {"type": "http.disconnect"}]
 
     async def receive() -> Any:
-        assert len(world.engine.endings) == 1
+        assert len(world.engine.waiters) == 1
         return sent.pop(0)
 
     async def scenario() -> None:
@@ -199,6 +199,6 @@ def test_a_client_that_hangs_up_is_forgotten(world: Any, describe: Any) -> None:
         request = Request({"type": "http", "method": "GET", "headers": [(b"prefer", b"wait=30")]}, receive)
         with pytest.raises(ClientDisconnect):
             await front._job(job, lambda: world.service.get_job(1, job), request)
-        assert len(world.engine.endings) == 0
+        assert len(world.engine.waiters) == 0
 
     asyncio.run(scenario())

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import binder, extensions
-from batchcompute_local.descriptions import read_description
+from batchcompute_local import extensions
 from batchcompute_local.errors import ServiceError, SettingsError
 from batchcompute_local.executors.base import Launch
-from batchcompute_local.mappings import Mapper
+from batchcompute_local.jobs.descriptions import read_description
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
+from batchcompute_local.process import binder
+from batchcompute_local.process.mappings import Mapper
+from batchcompute_local.process.workspace import PreparationError, Workspaces
 from batchcompute_local.programs import ProgramType
 from batchcompute_local.settings import Settings, read_settings
 from batchcompute_local.specs import ExecutorContext, ExecutorType, hookimpl
 from batchcompute_local.storage import ObjectStore
-from batchcompute_local.workspace import PreparationError, Workspaces
 
 SHOW = "import os, sys; print(sys.argv[1:])"
 

@@ -13,9 +13,9 @@ import pytest
 from batchcompute_local.executors.base import Launch
 from batchcompute_local.paths import Layout, default_data_dir
 from batchcompute_local.plan import TaskSpec
+from batchcompute_local.process.workspace import PreparationError, Workspaces
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore, UriError, split_uri
-from batchcompute_local.workspace import PreparationError, Workspaces
 from hypothesis import given, strategies as st
 
 

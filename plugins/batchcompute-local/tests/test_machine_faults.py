@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import control, procs
+from batchcompute_local import procs
+from batchcompute_local.client import control
+from batchcompute_local.exhaustion import is_exhausted
 from batchcompute_local.procs import start_time
-from batchcompute_local.room import is_full
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 WAITER = """
@@ -99,9 +100,9 @@ def _description() -> dict[str, Any]:
 def test_what_is_full_is_told_from_what_is_wrong() -> None:
     outer = ValueError("the package cannot be unpacked")
     outer.__context__ = OSError(errno.ENOSPC, "No space left on device")
-    assert is_full(outer)
-    assert not is_full(FileNotFoundError(errno.ENOENT, "no such file"))
-    assert not is_full(None)
+    assert is_exhausted(outer)
+    assert not is_exhausted(FileNotFoundError(errno.ENOENT, "no such file"))
+    assert not is_exhausted(None)
 
 
 def _boot_as(root: Path, boot_id: Path) -> None:

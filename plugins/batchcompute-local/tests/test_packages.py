@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from batchcompute_local.packages import PackageError, Packages
+from batchcompute_local.process.packages import PackageError, Packages
 from batchcompute_local.settings import Settings
 
 

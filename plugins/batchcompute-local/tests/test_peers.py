@@ -18,8 +18,8 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from batchcompute_local import control
-from batchcompute_local.auth import sign
+from batchcompute_local.client import control
+from batchcompute_local.http.auth import sign
 
 Head = list[tuple[str, str]]
 BROWSER = "Mozilla/5.0 (Windows NT 6.1)"

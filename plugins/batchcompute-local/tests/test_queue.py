@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import children, control, procs
+from batchcompute_local import procs
+from batchcompute_local.client import control
 from batchcompute_local.executors.base import Event, Exited, Launch, Lost, Recovered, Returned, Started
-from batchcompute_local.executors.process import ProcessExecutor
-from batchcompute_local.journal import Journal
+from batchcompute_local.jobs.scheduler import ClaimAhead
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
-from batchcompute_local.scheduler import Pace
+from batchcompute_local.process.executor import ProcessExecutor
+from batchcompute_local.runner import children
+from batchcompute_local.runner.journal import Journal
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 
@@ -173,14 +175,14 @@ def test_only_short_instances_are_claimed_ahead(world: Any, describe: Any) -> No
     assert [launch.attempt for launch in world.executor.launched[35:]] == [f"{job_id}.0.34.2", f"{job_id}.0.35.1"]
 
 
-def test_the_pace() -> None:
-    pace = Pace()
-    assert pace.soon(2) == 0
+def test_how_many_are_claimed_ahead() -> None:
+    ahead = ClaimAhead()
+    assert ahead.count(2) == 0
     for _ in range(50):
-        pace.ended(0.01)
-    assert pace.soon(2) in (9, 10)
-    pace.ended(60.0)
-    assert pace.soon(2) == 0
+        ahead.note_end(0.01)
+    assert ahead.count(2) in (9, 10)
+    ahead.note_end(60.0)
+    assert ahead.count(2) == 0
 
 
 def test_a_killed_daemon_runs_no_instance_twice(cloud: Any, wait_for: Any) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from batchcompute_local import procs
 from batchcompute_local.executors.base import Event, Exited, Launch, Lost, Recovered, Started
-from batchcompute_local.executors.process import ProcessExecutor
-from batchcompute_local.journal import Journal
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
+from batchcompute_local.process.executor import ProcessExecutor
+from batchcompute_local.runner.journal import Journal
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import control
+from batchcompute_local.client import control
+from batchcompute_local.client.reset import reset
 from batchcompute_local.errors import DaemonError
-from batchcompute_local.network import Address
+from batchcompute_local.http.network import Address
 from batchcompute_local.paths import Layout
 from batchcompute_local.procs import start_time
-from batchcompute_local.reset import reset
 
 WAITER = """
 import os, time

@@ -7,10 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from batchcompute_local.capacity import Capacity
-from batchcompute_local.descriptions import read_description
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.executors.base import Exited, Lost, Recovered, Started
+from batchcompute_local.jobs.capacity import Capacity
+from batchcompute_local.jobs.descriptions import read_description
 
 W, R, F, X, S = 1, 2, 3, 4, 5
 

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import pytest
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.executors.base import Exited, Lost, Recovered, Returned, Started
-from facts import ALLOWED, F, Model, R, S, W, X, expected_view, new_model, tasks_of
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from reference_model import ALLOWED, F, Model, R, S, W, X, expected_view, new_model, tasks_of
 
 STEPS = count()
 
@@ -233,7 +233,7 @@ def test_no_divergence(
 
     monkeypatch.setattr(Machine, "make_world", staticmethod(make_world), raising=False)
     monkeypatch.setattr(Machine, "describe", staticmethod(describe), raising=False)
-    monkeypatch.setattr("batchcompute_local.engine._log.exception", lambda *_: None)
+    monkeypatch.setattr("batchcompute_local.jobs.engine._log.exception", lambda *_: None)
     examples = int(os.environ.get("STATEFUL_EXAMPLES", "60"))
     before = next(STEPS)
     run_state_machine_as_test(

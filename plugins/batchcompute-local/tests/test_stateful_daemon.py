@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import control
-from facts import ALLOWED, F, Model, R, S, X, expected_view, new_model, tasks_of
+from batchcompute_local.client import control
+from reference_model import ALLOWED, F, Model, R, S, X, expected_view, new_model, tasks_of
 
 STEPS = int(os.environ.get("STATEFUL_DAEMON_STEPS", "150"))
 PROGRAM = """

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from batchcompute_local import states
-from batchcompute_local.states import ENDED, FAILED, FINISHED, RUNNING, STOPPED, WAITING, Counts, State
+from batchcompute_local.jobs import states
+from batchcompute_local.jobs.states import ENDED, FAILED, FINISHED, RUNNING, STOPPED, WAITING, Counts, State
 from hypothesis import given, strategies as st
 
 real = st.sampled_from([WAITING, RUNNING, FINISHED, FAILED, STOPPED])

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from batchcompute_local import procs, strays
-from batchcompute_local.journal import Journal
-from batchcompute_local.strays import Marks
-from batchcompute_local.survivors import Survivors
+from batchcompute_local import mark as mark_module, procs
+from batchcompute_local.mark import Marks
+from batchcompute_local.runner.journal import Journal
+from batchcompute_local.runner.leftovers import Leftovers
+from batchcompute_local.runner.orphans import find_orphans
 
 
 def test_a_torn_journal_is_read(tmp_path: Path) -> None:
@@ -56,42 +57,42 @@ def _limit() -> int:
 
 def test_marks_are_inherited_and_can_be_put_off() -> None:
     marks, usual, told = Marks(), _limit(), "import sys; print(flush=True); sys.stdin.read()"
-    with marks.put_on("a") as mark:
+    with marks.set_mark("a") as mark:
         assert 0 < mark < usual
         assert _limit() == mark
         bearer = subprocess.Popen([sys.executable, "-c", told], stdin=-1, stdout=-1, env={})
-        code = f"from batchcompute_local.strays import put_off; put_off(); {told}"
+        code = f"from batchcompute_local.mark import clear_mark; clear_mark(); {told}"
         service = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1)
     assert _limit() == usual
     for process in (bearer, service):
         assert process.stdout is not None
         process.stdout.readline()
-    assert marks.strays([]) == {"a": [bearer.pid]}
-    assert marks.strays([bearer.pid]) == {}
-    marks.take_off(mark)
-    assert marks.strays([]) == {}
+    assert find_orphans(marks, []) == {"a": [bearer.pid]}
+    assert find_orphans(marks, [bearer.pid]) == {}
+    marks.release(mark)
+    assert find_orphans(marks, []) == {}
     for process in (bearer, service):
         process.communicate()
 
 
 def test_without_a_mark_left_none_is_borne(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strays, "_SPAN", 2)
+    monkeypatch.setattr(mark_module, "_SPAN", 2)
     marks, usual = Marks(), _limit()
     found = []
     for attempt in "abcd":
-        with marks.put_on(attempt) as mark:
+        with marks.set_mark(attempt) as mark:
             found.append(mark)
             assert _limit() == (mark or usual)
     assert found[2:] == [0, 0]
     assert len(set(found)) == 3
-    marks.take_off(found[0])
-    with pytest.raises(OSError, match="not started"), marks.put_on("e"):
+    marks.release(found[0])
+    with pytest.raises(OSError, match="not started"), marks.set_mark("e"):
         raise OSError("not started")
-    with marks.put_on("f") as mark:
+    with marks.set_mark("f") as mark:
         assert mark == found[0]
 
 
 def test_a_journal_without_times_of_birth_is_read(tmp_path: Path) -> None:
     record = {"event": "started", "attempt": "job-x.0.0.1", "pid": os.getpid(), "boot": procs.boot_id(), "ticks": 1}
-    survivors = Survivors([record], "job-x", tmp_path)
+    survivors = Leftovers([record], "job-x", tmp_path)
     assert survivors.collect() == ["job-x.0.0.1"]  # it is somebody else's process

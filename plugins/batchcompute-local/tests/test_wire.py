@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from batchcompute_local import control
+from batchcompute_local.client import control
 
 
 def _raw(cloud: Any, data: bytes) -> bytes:

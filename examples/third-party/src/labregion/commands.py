@@ -24,7 +24,7 @@ def commands(settings: LabSettings) -> click.Command:
         from labregion.credentials import store
 
         if from_local:
-            from batchcompute_local import control
+            from batchcompute_local.client import control
             from batchcompute_local.paths import default_data_dir
 
             control.ensure_running(default_data_dir())

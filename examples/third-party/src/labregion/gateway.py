@@ -13,7 +13,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from batchcompute_local import control
+from batchcompute_local.client import control
 from batchcompute_local.errors import DaemonError
 from batchcompute_local.paths import default_data_dir
 

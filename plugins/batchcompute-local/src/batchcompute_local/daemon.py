@@ -17,17 +17,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchcompute_local import __version__, strays
-from batchcompute_local.accounts import AccountError
+from batchcompute_local import __version__
 from batchcompute_local.errors import DaemonError, SettingsError
+from batchcompute_local.http.accounts import AccountError
+from batchcompute_local.mark import clear_mark
 from batchcompute_local.paths import Layout, default_data_dir
 
 if TYPE_CHECKING:
-    from batchcompute_local.engine import Engine
     from batchcompute_local.executors.base import Executor
-    from batchcompute_local.network import Address
+    from batchcompute_local.http.network import Address
+    from batchcompute_local.jobs.engine import Engine
+    from batchcompute_local.jobs.store import Store
     from batchcompute_local.settings import Settings
-    from batchcompute_local.store import Store
 
 _log = logging.getLogger("batchcompute_local.daemon")
 _LOCK_SECONDS = 15.0
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     if options.detach and os.fork():
         os._exit(0)
-    strays.put_off()
+    clear_mark()
     layout = Layout.at(options.data_dir or default_data_dir())
     address = _address(options)
     os.chdir("/")
@@ -79,7 +80,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 def _address(options: argparse.Namespace) -> Address | None:
     if options.port is None:
         return None
-    from batchcompute_local.network import Address
+    from batchcompute_local.http.network import Address
 
     certificate, key = (path and path.absolute() for path in (options.certfile, options.keyfile))
     return Address(options.host, options.port, certificate, key, options.insecure_bind)
@@ -106,7 +107,7 @@ def _start_log(layout: Layout, to_stderr: bool) -> None:
 
 def _take_lock(layout: Layout) -> int | None:
     """The lock on the folder, or None if another daemon holds it and answers. One that is ending is waited for."""
-    from batchcompute_local.control import status
+    from batchcompute_local.client.control import status
 
     handle = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + _LOCK_SECONDS
@@ -125,7 +126,7 @@ def _take_lock(layout: Layout) -> int | None:
 
 def _lock_for_port(layout: Layout) -> int:
     """The lock on the folder; an idle daemon without a port is ended for it. Raises DaemonError for any other."""
-    from batchcompute_local import control
+    from batchcompute_local.client import control
 
     with control.locked(layout.start_lock):  # no client starts another one meanwhile
         while (lock := _take_lock(layout)) is None:
@@ -145,7 +146,7 @@ def _lock_for_port(layout: Layout) -> int:
 
 
 def _serve(layout: Layout, ready: int, address: Address | None) -> None:
-    from batchcompute_local.accounts import WatchedAccounts, ensure_credentials
+    from batchcompute_local.http.accounts import WatchedAccounts, ensure_credentials
     from batchcompute_local.settings import read_settings
 
     settings = read_settings(layout.settings)
@@ -159,11 +160,11 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
     recovery = threading.Thread(target=_recover, args=(engine, failure))
     recovery.start()
     from batchcompute_local import unixsocket
-    from batchcompute_local.app import Front
-    from batchcompute_local.auth import Authenticator
-    from batchcompute_local.connections import Limits
-    from batchcompute_local.nonces import Nonces
-    from batchcompute_local.server import Listener, serve
+    from batchcompute_local.http.application import Front
+    from batchcompute_local.http.auth import Authenticator
+    from batchcompute_local.http.connections import Limits
+    from batchcompute_local.http.nonces import Nonces
+    from batchcompute_local.http.server import Listener, serve
 
     recovery.join()
     if failure:
@@ -186,9 +187,9 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
 
 
 def _engine(layout: Layout, settings: Settings) -> Engine:
-    from batchcompute_local.capacity import Capacity
-    from batchcompute_local.engine import Engine
-    from batchcompute_local.store import Store
+    from batchcompute_local.jobs.capacity import Capacity
+    from batchcompute_local.jobs.engine import Engine
+    from batchcompute_local.jobs.store import Store
 
     store = Store(layout.database)
     capacity = Capacity(settings.cpu, settings.memory)
@@ -200,7 +201,7 @@ def _executor(layout: Layout, settings: Settings, store: Store) -> Executor:
         return store.summary(job) is not None
 
     if settings.executor == "process":  # without the time to look for others
-        from batchcompute_local.executors.process import ProcessExecutor
+        from batchcompute_local.process.executor import ProcessExecutor
 
         return ProcessExecutor(layout, settings, store.prefix, is_job)
     from batchcompute_local.extensions import make_executor

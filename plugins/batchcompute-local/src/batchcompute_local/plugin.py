@@ -43,7 +43,7 @@ def register_regions(ctx: RegistrationContext) -> Iterable[Region]:
     """`local`: this machine. The service needs Linux."""
     if not sys.platform.startswith("linux"):
         return ()
-    from batchcompute_local.ranges import LOCAL_RANGES
+    from batchcompute_local.jobs.ranges import LOCAL_RANGES
 
     return (
         Region(
@@ -76,7 +76,7 @@ def register_commands(ctx: RegistrationContext) -> Iterable[click.Command]:
     """`serve` and `local`. The service needs Linux."""
     if not sys.platform.startswith("linux"):
         return ()
-    from batchcompute_local.commands import local, serve
+    from batchcompute_local.client.commands import local, serve
 
     return (serve, local)
 
@@ -86,7 +86,7 @@ def diagnose(ctx: DiagnosisContext) -> Iterable[Finding]:
     """The service, its storage and its interpreters; nothing for other regions."""
     if ctx.region.transport != NAME:
         return ()
-    from batchcompute_local.diagnosis import findings
+    from batchcompute_local.client.diagnosis import findings
     from batchcompute_local.paths import Layout
 
     return findings(Layout.at(_data_dir()))
@@ -120,7 +120,7 @@ def validate_description(ctx: ValidationContext) -> Iterable[Problem] | None:
     if ctx.region.transport != NAME:
         return None
     from batchcompute.validation import check_job
-    from batchcompute_local.checks import check_here
+    from batchcompute_local.jobs.checks import check_here
 
     here = check_here(ctx.description, _settings(_data_dir()))
     return [*check_job(ctx.description, ctx.region.ranges), *here] if here else None
@@ -145,7 +145,7 @@ def fetch_log(ctx: LogContext) -> BinaryIO | None:
     if ctx.region.transport != NAME:
         return None
     from batchcompute_local.paths import Layout
-    from batchcompute_local.workspace import log_path
+    from batchcompute_local.process.workspace import log_path
 
     path = log_path(Layout.at(_data_dir()), ctx.redirect_path, ctx.stream, ctx.job_id, ctx.task_name, ctx.instance_id)
     try:
@@ -158,7 +158,7 @@ class _Factory:
     name = NAME
 
     def open(self, settings: TransportConfig) -> Transport:
-        from batchcompute_local.transport import LocalTransport
+        from batchcompute_local.client.transport import LocalTransport
 
         return LocalTransport(settings)
 
@@ -167,7 +167,7 @@ class _Account:
     name = NAME
 
     def get(self) -> Credentials:
-        from batchcompute_local import control
+        from batchcompute_local.client import control
 
         data_dir = _data_dir()
         try:
@@ -200,7 +200,7 @@ def _settings_in(path: Path, version: object) -> Settings:
 
 
 def _is_known(access_key_id: str) -> bool:
-    from batchcompute_local.accounts import Book
+    from batchcompute_local.http.accounts import Book
     from batchcompute_local.paths import Layout
 
     return any(one.access_key_id == access_key_id for one in Book(Layout.at(_data_dir())).all())

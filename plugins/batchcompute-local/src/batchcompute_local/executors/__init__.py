@@ -1,1 +1,1 @@
-"""Where instances run: the protocol (`base`) and the engine of this machine (`process`)."""
+"""The executor protocol."""

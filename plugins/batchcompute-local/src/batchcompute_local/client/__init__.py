@@ -1,0 +1,1 @@
+"""What a client of the service needs: start it, reach it, ask it, stop it."""

@@ -1,0 +1,226 @@
+"""`batchcompute serve` and `batchcompute local ...`. Each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from batchcompute_local.http.accounts import Account, Book
+    from batchcompute_local.paths import Layout
+
+_LOG_LINES = 100
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _folder(command: Command) -> Command:
+    """Gives the command a `layout`, from --data-dir or as a Client finds it; its errors become one sentence."""
+
+    @click.option(
+        "--data-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="The data folder. [default: $BATCHCOMPUTE_DATA_DIR, else the user's data folder]",
+    )
+    @wraps(command)
+    def run(data_dir: Path | None, **options: Any) -> None:
+        from batchcompute_local.errors import DaemonError, SettingsError
+        from batchcompute_local.http.accounts import AccountError
+        from batchcompute_local.paths import Layout, default_data_dir
+
+        try:
+            command(layout=Layout.at(data_dir or default_data_dir()), **options)
+        except (DaemonError, SettingsError, AccountError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+
+    return run  # type: ignore[return-value]  # click calls it, by other names
+
+
+def _outer_style() -> str:
+    """What `batchcompute --format json local ...` asked for."""
+    ctx = click.get_current_context(silent=True)
+    return "json" if ctx is not None and getattr(ctx.find_root().obj, "json", False) else "table"
+
+
+_style = click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json"]),
+    default=_outer_style,
+    help="table is for people, json for programs. [default: table]",
+)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8888, show_default=True, help="0 picks a free one.")
+@click.option("--certfile", type=click.Path(exists=True, dir_okay=False), help="A certificate (PEM): serve TLS.")
+@click.option("--keyfile", type=click.Path(exists=True, dir_okay=False), help="Its key, if it is in another file.")
+@click.option("--insecure-bind", is_flag=True, help="Let other machines in without TLS.")
+@_folder
+def serve(layout: Layout, host: str, port: int, certfile: str | None, keyfile: str | None, insecure_bind: bool) -> None:
+    """Run the service in the foreground, on a port and on the data folder's socket, until SIGTERM or Ctrl-C.
+
+    Running jobs go on when it ends, and are taken over by the next one.
+    """
+    import os
+    import sys
+
+    from batchcompute_local.client import control
+
+    layout.create()
+    arguments = [*control.command(layout), f"--host={host}", f"--port={port}"]
+    arguments += [f"--{name}={path}" for name, path in (("certfile", certfile), ("keyfile", keyfile)) if path]
+    arguments += ["--insecure-bind"] if insecure_bind else []
+    sys.stdout.flush()
+    # a process of its own, without our environment, in our place: signals and terminal stay as they are
+    os.execve(arguments[0], arguments, control.environment())  # noqa: S606  # no shell is wanted
+
+
+@click.group()
+def local() -> None:
+    """The service behind the region `local`."""
+
+
+@local.command()
+@_style
+@_folder
+def credentials(layout: Layout, style: str) -> None:
+    """Print the access key of the service's own account."""
+    from batchcompute_local.http.accounts import ensure_credentials
+
+    layout.create()
+    _print_key(ensure_credentials(layout.credentials), style)
+
+
+@local.command()
+@_style
+@_folder
+def status(layout: Layout, style: str) -> None:
+    """Tell whether the service runs, and what it does."""
+    from batchcompute_local.client import control
+
+    found = control.status(layout.root)
+    if style == "json":
+        click.echo(json.dumps({"running": found is not None, "data_dir": str(layout.root), **(found or {})}))
+    elif found is None:
+        click.echo(f"No service runs in {layout.root}. The first request starts one.")
+    else:
+        click.echo(f"Version {found['version']} runs in {layout.root} as pid {found['pid']}.")
+        click.echo(f"Jobs that are waiting or running: {found['active_jobs']}.")
+        if "url" in found:
+            click.echo(f"It listens on {found['url']}.")
+
+
+@local.command()
+@_folder
+def stop(layout: Layout) -> None:
+    """End the service. Running programs go on, and the next service takes them over."""
+    from batchcompute_local.client import control
+
+    was_there = control.stop(layout.root)
+    click.echo("The service has ended." if was_there else f"No service runs in {layout.root}.")
+
+
+@local.command()
+@click.option("--lines", type=click.IntRange(1), default=_LOG_LINES, show_default=True, help="How many of the last.")
+@_folder
+def logs(layout: Layout, lines: int) -> None:
+    """Print the end of the service's own log. What programs write is shown by `batchcompute job logs`."""
+    from collections import deque
+
+    if not layout.log.exists():
+        raise click.ClickException(f"there is no {layout.log}: no service ran in {layout.root} yet")
+    with layout.log.open(encoding="utf-8", errors="replace") as file:
+        for line in deque(file, lines):
+            click.echo(line, nl=False)
+
+
+@local.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also while jobs are active: ends their programs.")
+@click.option("--all", "everything", is_flag=True, help="Remove objects and access keys as well.")
+@_folder
+def reset(layout: Layout, yes: bool, force: bool, everything: bool) -> None:
+    """Remove all jobs with their working folders, packages and logs. Objects, keys and settings stay."""
+    from batchcompute_local.client import reset as resetting
+
+    what = "all jobs, logs, objects and access keys" if everything else "all jobs and logs"
+    if not yes:
+        click.confirm(f"Remove {what} in {layout.root}?", abort=True)
+    for path in resetting.reset(layout.root, force=force, everything=everything):
+        click.echo(f"removed {path}")
+
+
+@local.group()
+def account() -> None:
+    """Who else may use the service."""
+
+
+@account.command()
+@click.argument("name")
+@_style
+@_folder
+def add(layout: Layout, name: str, style: str) -> None:
+    """Make an account and print its access key. It is not shown again."""
+    _print_key(_book(layout).add(name), style)
+
+
+@account.command("list")
+@_style
+@_folder
+def list_accounts(layout: Layout, style: str) -> None:
+    """List the accounts, without their secrets."""
+    from batchcompute_local.http.accounts import ensure_credentials
+
+    own = [ensure_credentials(layout.credentials)] if layout.credentials.exists() else []
+    known = [*own, *_book(layout).all()]
+    if style == "json":
+        fields = ("name", "owner", "access_key_id", "enabled")
+        click.echo(json.dumps([{name: getattr(one, name) for name in fields} for one in known]))
+        return
+    for one in known:
+        click.echo(f"{one.name}  {one.access_key_id}  owner {one.owner}{'' if one.enabled else '  disabled'}")
+
+
+@account.command()
+@click.argument("which")
+@_folder
+def disable(layout: Layout, which: str) -> None:
+    """Refuse the requests of an account (name or key id) from now on. Its jobs go on."""
+    click.echo(f"Account {_book(layout).enable(which, False).name} is disabled.")
+
+
+@account.command()
+@click.argument("which")
+@_folder
+def enable(layout: Layout, which: str) -> None:
+    """Let a disabled account in again."""
+    click.echo(f"Account {_book(layout).enable(which, True).name} is enabled.")
+
+
+@account.command()
+@click.argument("which")
+@_folder
+def remove(layout: Layout, which: str) -> None:
+    """Forget an account and its key. Its jobs go on, but nobody can ask for them any more."""
+    click.echo(f"Account {_book(layout).remove(which).name} is removed.")
+
+
+def _book(layout: Layout) -> Book:
+    from batchcompute_local.http.accounts import Book
+
+    return Book(layout)
+
+
+def _print_key(one: Account, style: str) -> None:
+    key = {"access_key_id": one.access_key_id, "access_key_secret": one.access_key_secret}
+    if style == "json":
+        click.echo(json.dumps(key))
+    else:
+        for name, value in key.items():
+            click.echo(f"{name} = {value}")

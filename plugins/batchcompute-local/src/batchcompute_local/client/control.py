@@ -1,0 +1,184 @@
+"""What a client needs of the daemon: start it, ask it, reach it, stop it. Imports neither server nor database."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from batchcompute_local import __version__, unixsocket
+from batchcompute_local.errors import DaemonError, SettingsError
+from batchcompute_local.paths import Layout
+
+START_SECONDS = 30.0
+_STATUS_SECONDS = 10.0
+_STOP_SECONDS = 15.0
+_INHERITED = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "TMPDIR")
+_LOG_TAIL_BYTES = 2000
+
+
+def connect(data_dir: Path) -> socket.socket:
+    """A connection to the daemon. Raises FileNotFoundError or ConnectionError if none listens."""
+    return unixsocket.connect(Layout.at(data_dir).socket)
+
+
+def read_credentials(data_dir: Path) -> tuple[str, str]:
+    """Access key id and secret the daemon made. Raises FileNotFoundError before the first start, ValueError."""
+    values = json.loads(Layout.at(data_dir).credentials.read_text(encoding="utf-8"))
+    return str(values["access_key_id"]), str(values["access_key_secret"])
+
+
+def status(data_dir: Path) -> dict[str, Any] | None:
+    """What the daemon says of itself (version, pid, idle, active_jobs, ...); None if none answers."""
+    try:
+        with unixsocket.connect(Layout.at(data_dir).socket, _STATUS_SECONDS) as sock:
+            sock.sendall(b"GET /-/status HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n")
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+        found = json.loads(answer.partition(b"\r\n\r\n")[2])
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def ensure_running(data_dir: Path) -> None:
+    """Have a daemon of this version listen; one of another version is replaced if it is idle and has no port.
+
+    Raises DaemonError with the end of the daemon's log if it does not start, or if the folder cannot be made.
+    """
+    layout = Layout.at(data_dir)
+    if _serves(status(data_dir)):
+        return
+    try:
+        layout.create()
+    except OSError as error:
+        raise DaemonError(f"the data folder {layout.root} cannot be used: {error.strerror}") from error
+    with locked(layout.start_lock):
+        found = status(data_dir)
+        if _serves(found):
+            return
+        if found is not None:
+            stop(data_dir)
+        _start(layout)
+
+
+def stop(data_dir: Path) -> bool:
+    """End the daemon and wait for it; running jobs go on. False if there was none. Raises DaemonError if it stays."""
+    layout = Layout.at(data_dir)
+    found = status(data_dir)
+    if found is None:
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(int(found["pid"]), signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while is_locked(layout.lock):
+        if time.monotonic() > deadline:
+            raise DaemonError(f"the daemon (pid {found['pid']}) does not end; see {layout.log}")
+        time.sleep(0.01)
+    return True
+
+
+def _serves(found: dict[str, Any] | None) -> bool:
+    if found is None:
+        return False
+    # one with a port was started by somebody who wants just that one
+    return found.get("version") == __version__ or not found.get("idle") or bool(found.get("url"))
+
+
+def _start(layout: Layout) -> None:
+    ready, told = os.pipe()
+    arguments = [*command(layout), "--detach", "--ready-fd", "3"]
+    interpreter = arguments[0]
+    log_start = layout.log.stat().st_size if layout.log.exists() else 0
+    try:
+        # the daemon forks at once and its parent ends, so the caller is left without a child to wait for
+        pid = os.posix_spawn(
+            interpreter,
+            arguments,
+            environment(),
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, told, 3),
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(layout.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD),
+        )
+        os.close(told)
+        told = -1
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        readable, _, _ = select.select([ready], [], [], START_SECONDS)
+        if not readable or os.read(ready, 1) != b"1":
+            raise DaemonError(f"the daemon did not start; the end of {layout.log}:\n{_log_tail(layout.log, log_start)}")
+    except OSError as error:
+        raise DaemonError(f"the daemon cannot be started with {interpreter}: {error.strerror}") from error
+    finally:
+        os.close(ready)
+        if told >= 0:
+            os.close(told)
+
+
+def command(layout: Layout) -> list[str]:
+    """The command line of a daemon for that folder, without how it is to be started. Raises DaemonError."""
+    # -P: the caller's cwd has no say in what is imported; -B: nothing is written outside of the folder
+    return [_interpreter(layout), "-P", "-B", "-m", "batchcompute_local.daemon", "--data-dir", str(layout.root)]
+
+
+def environment() -> dict[str, str]:
+    """What a daemon inherits of our environment: no keys, no tokens."""
+    return {k: v for k, v in os.environ.items() if k in _INHERITED or k.startswith(("LC_", "XDG_"))}
+
+
+def _interpreter(layout: Layout) -> str:
+    if layout.settings.exists():
+        from batchcompute_local.settings import read_settings  # tomllib is only wanted for this
+
+        try:
+            return read_settings(layout.settings).interpreter or sys.executable
+        except SettingsError as error:
+            raise DaemonError(str(error)) from error
+    return sys.executable
+
+
+def _log_tail(path: Path, start: int) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(start, path.stat().st_size - _LOG_TAIL_BYTES))
+            return file.read().decode("utf-8", "replace").strip() or "(it says nothing)"
+    except OSError as error:
+        return f"({error})"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file at `path`; waits for whoever has it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        fcntl.flock(handle, fcntl.LOCK_UN)  # a process that was forked meanwhile has the handle too
+        os.close(handle)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock file at `path`."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False

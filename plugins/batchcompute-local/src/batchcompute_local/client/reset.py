@@ -1,0 +1,140 @@
+"""Start afresh: end the service and what it runs, and remove what it made. What others put into the folder stays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from batchcompute_local import procs, unixsocket
+from batchcompute_local.client import control
+from batchcompute_local.errors import DaemonError
+from batchcompute_local.paths import Layout
+from batchcompute_local.settings import read_settings
+
+_KILL_SECONDS = 15.0
+_POLL_SECONDS = 0.01
+_ACTIVE = "SELECT count(*) FROM jobs WHERE state < 3"
+_PREFIX = "SELECT 'job-00000000' || value FROM meta WHERE name = 'generator'"
+
+
+def reset(data_dir: Path, *, force: bool = False, everything: bool = False) -> list[Path]:
+    """Remove jobs, working folders, packages and logs; with `everything` objects and keys too. Returns what went.
+
+    Ends programs that still run. Refuses with DaemonError while jobs are active, unless `force`. Raises OSError.
+    """
+    layout = Layout.at(data_dir)
+    if not layout.root.exists():
+        return []
+    with control.locked(layout.start_lock):  # no client starts a daemon meanwhile
+        found = control.status(data_dir)
+        _refuse(int(found["active_jobs"]) if found else 0, force)
+        control.stop(data_dir)
+        with _owned(layout):
+            _refuse(int(_ask(layout, _ACTIVE, force) or 0), force)
+            _end_programs(layout, _ask(layout, _PREFIX, force) or "")
+            return [path for path in _made(layout, everything) if _remove(path)]
+
+
+def _refuse(active: int, force: bool) -> None:
+    if active and not force:
+        raise DaemonError(
+            f"{active} jobs are active; let them end, stop them, or use --force, which ends their programs"
+        )
+
+
+@contextmanager
+def _owned(layout: Layout) -> Iterator[None]:
+    if control.is_locked(layout.lock):
+        raise DaemonError(f"a service that does not answer holds {layout.lock}; see {layout.log}")
+    with control.locked(layout.lock):
+        yield
+
+
+def _ask(layout: Layout, query: str, force: bool) -> str | None:
+    if not layout.database.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(layout.database)) as database:
+            row = database.execute(query).fetchone()
+            return str(row[0]) if row else None
+    except sqlite3.Error as error:
+        if force:
+            return None
+        raise DaemonError(f"{layout.database} cannot be read ({error}), so jobs may be active; use --force") from None
+
+
+def _end_programs(layout: Layout, prefix: str) -> None:
+    """Politely, then not; the runner goes last, since it also finds what a program left behind."""
+
+    def signalled(number: int) -> Callable[[], bool]:
+        def nothing_left() -> bool:
+            found = list(procs.attempts(prefix)) if prefix else []
+            for pid, _ in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            return not found
+
+        return nothing_left
+
+    if prefix and not signalled(signal.SIGTERM)():
+        _until(signalled(0), read_settings(layout.settings).grace_seconds)
+    ended = _until(signalled(signal.SIGKILL), _KILL_SECONDS)
+    runner = _runner(layout)
+    if runner is not None:
+        _until(lambda: not procs.children(runner), _KILL_SECONDS)  # it ends what a program left behind
+        with suppress(ProcessLookupError):
+            os.kill(runner, signal.SIGKILL)
+    if not ended or not _until(lambda: not control.is_locked(layout.runner_lock), _KILL_SECONDS):
+        raise DaemonError("programs of the service do not end; nothing was removed")
+
+
+def _runner(layout: Layout) -> int | None:
+    """The pid of the runner, which the kernel knows of the other end of its socket."""
+    try:
+        with unixsocket.connect(layout.runner_socket, 1.0) as sock:
+            return int(struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
+    except OSError:
+        return None
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _made(layout: Layout, everything: bool) -> list[Path]:
+    """What the service made. Not its lock files: whoever waits for one would get a lock that nobody else knows."""
+    names = [path.name for path in (layout.database, layout.journal, layout.log)]
+    names += [f"{layout.database.name}-wal", f"{layout.database.name}-shm", f"{layout.log.name}.1"]
+    names += [path.name for path in (layout.socket, layout.runner_socket, layout.packages)]
+    names += [layout.work("x").parent.name]
+    if everything:
+        names += [path.name for path in (layout.oss, layout.credentials, layout.accounts, layout.nonces)]
+    return [layout.root / name for name in names]
+
+
+def _remove(path: Path) -> bool:
+    if path.is_symlink() or not path.is_dir():
+        if not os.path.lexists(path):
+            return False
+        path.unlink()
+        return True
+    for folder, names, _ in os.walk(path):
+        for name in names:  # a program may have closed its folders
+            inner = os.path.join(folder, name)
+            if not os.path.islink(inner):
+                os.chmod(inner, 0o700)
+    shutil.rmtree(path)
+    return True

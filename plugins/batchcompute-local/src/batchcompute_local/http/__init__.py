@@ -1,0 +1,1 @@
+"""The HTTP side: who asks, which operation, and the answer."""

@@ -1,0 +1,1 @@
+"""The jobs: operations, the engine with its turns, states, and the store."""

@@ -1,0 +1,84 @@
+"""What is asked of the engine: something to be run in its turn, and where the answer goes."""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from batchcompute_local.errors import ServiceError
+from batchcompute_local.executors.base import Event
+
+_MOST_PER_TURN = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class WorkItem:
+    """`run` raises ServiceError for what it refuses, before it changes anything."""
+
+    run: Callable[[], Any]
+    future: Future[Any]
+
+    def begins(self) -> bool:
+        """Whether it is still wanted; it cannot be cancelled any more then."""
+        future = self.future
+        return not future.cancelled() and (future.running() or future.set_running_or_notify_cancel())
+
+    def outcome(self) -> tuple[Any, ServiceError | None]:
+        """What `run` answers or refuses. Raises PoisonedError if it fails as nothing should, and sqlite3.Error."""
+        try:
+            return self.run(), None
+        except ServiceError as error:
+            return None, error
+        except sqlite3.Error:
+            raise  # the disk's fault: it would be no other without this order
+        except Exception as error:
+            raise PoisonedError(self) from error
+
+    def fail(self) -> None:
+        """Answer InternalError, if anybody still waits."""
+        if self.begins():
+            self.future.set_exception(ServiceError(500, "InternalError", "The request could not be stored."))
+
+
+class Inbox:
+    """What waits for the next turn: orders, and what the executor reports. Filled from any thread."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[WorkItem | Event | None] = queue.SimpleQueue()
+        self.closed = False
+        """Whether the turn that took what was here is the last one."""
+
+    def put(self, item: WorkItem | Event) -> None:
+        """Have it done in the next turn."""
+        self._queue.put(item)
+
+    def close(self) -> None:
+        """No turn after the next one."""
+        self._queue.put(None)
+
+    def take(self, timeout: float | None) -> list[WorkItem | Event]:
+        """Wait up to `timeout` seconds (None: for ever) for something, and take all there is, within reason."""
+        items: list[WorkItem | Event] = []
+        try:
+            item = self._queue.get(timeout=timeout) if timeout != 0.0 else self._queue.get_nowait()
+            while item is not None:
+                items.append(item)
+                if len(items) >= _MOST_PER_TURN:
+                    return items
+                item = self._queue.get_nowait()
+            self.closed = True
+        except queue.Empty:
+            pass
+        return items
+
+
+class PoisonedError(Exception):
+    """An order failed half-way. What it changed is undone with its turn; the other orders get another one."""
+
+    def __init__(self, item: WorkItem) -> None:
+        super().__init__("a work item failed half-way")
+        self.item = item

@@ -1,0 +1,136 @@
+"""How a job moves from one state to the next: `states` applied to the model. No I/O.
+
+Every function notes what it changed in `changes`; those that leave programs to be ended return their attempts.
+"""
+
+from __future__ import annotations
+
+from batchcompute_local.executors.base import Exited
+from batchcompute_local.jobs import states
+from batchcompute_local.jobs.model import Changes, Instance, Job, Task, attempt_id
+from batchcompute_local.jobs.states import ENDED, FAILED, FINISHED, RUNNING, STOPPED, WAITING, Counts, State
+
+
+def claim(job: Job, task: Task, number: int, now: float, changes: Changes) -> str:
+    """Instance `number` is about to start. Returns the new attempt; it is claimed once this is on disk."""
+    instance = _move(job, task, number, RUNNING)
+    instance.attempt += 1
+    instance.started = now
+    if not job.started:
+        job.started = now
+    if not task.started:
+        task.started = now
+    _task_to(job, task, states.progress(task.state, task.counts), now)
+    job.state = states.progress(job.state, job.counts)
+    changes.touch(job, task, instance)
+    return attempt_id(job, task, instance)
+
+
+def finish(job: Job, task: Task, instance: Instance, event: Exited, now: float, changes: Changes) -> list[str]:
+    """A running instance ended. Returns the attempts to be ended because the job failed with it."""
+    outcome = states.exit_state(event.code, event.signal, event.timed_out)
+    _move(job, task, instance.number, outcome)
+    instance.ended = now
+    instance.worker_started, instance.worker_ended = event.started, event.ended
+    instance.exit_code, instance.signal = event.code, event.signal
+    instance.reason, instance.host = event.reason, event.host
+    if outcome is FINISHED:
+        job.total_time += max(0.0, event.ended - event.started)
+    changes.touch(job, task, instance)
+    _task_to(job, task, states.progress(task.state, task.counts), now)
+    if task.state is FINISHED:
+        _release_successors(job, task)
+    job.state = states.progress(job.state, job.counts)
+    if job.state in ENDED:
+        job.ended = now
+    return _fail_rest(job, now, changes) if job.state is FAILED else []
+
+
+def _fail_rest(job: Job, now: float, changes: Changes) -> list[str]:
+    attempts = []
+    for task, instance in job.running():
+        attempts.append(attempt_id(job, task, instance))
+        _move(job, task, instance.number, states.after_failure(RUNNING))
+        instance.ended = now
+        changes.touch(job, task, instance)
+    for task in job.tasks:
+        before = task.state
+        _task_to(job, task, states.task_after_failure(task.state, task.counts), now)
+        if task.state is not before:
+            changes.touch(job, task)
+    return attempts
+
+
+def stop(job: Job, now: float, changes: Changes) -> list[str]:
+    """The user stops the job: it is Stopped at once (facts 2.3). Returns the attempts to be ended."""
+    attempts = []
+    for task in job.tasks:
+        for instance in task.instances.values():
+            if instance.state is RUNNING:
+                attempts.append(attempt_id(job, task, instance))
+                instance.ended = now
+            if instance.state not in ENDED:
+                instance.state = STOPPED
+                changes.touch(job, task, instance)
+        if task.state not in ENDED:
+            task.counts = states.counts_after_stop(task.counts)
+            _task_to(job, task, states.after_stop(task.state), now)
+            changes.touch(job, task)
+    job.counts = states.counts_after_stop(job.counts)
+    job.state = STOPPED
+    job.ended = now
+    changes.touch(job)
+    return attempts
+
+
+def restart(job: Job, changes: Changes) -> None:
+    """The user starts a stopped or failed job again: what is Finished is kept, all else waits (facts 2.4)."""
+    for task in job.tasks:
+        for instance in task.instances.values():
+            if instance.state is not FINISHED:
+                instance.reset()
+                changes.touch(job, task, instance)
+        task.counts = states.counts_after_restart(task.counts)
+        if task.state is not FINISHED:
+            _task_to(job, task, states.after_restart(task.state), 0.0)
+            task.started = task.ended = 0.0
+            changes.touch(job, task)
+    job.counts = _sum(job)
+    job.state = WAITING
+    job.started = job.ended = 0.0
+    changes.touch(job)
+
+
+def requeue(job: Job, task: Task, instance: Instance, changes: Changes) -> None:
+    """A running instance was lost with its executor: it waits for its next attempt."""
+    _move(job, task, instance.number, WAITING)
+    instance.reset()
+    task.put_back(instance.number)
+    job.offer(task)
+    changes.touch(job, task, instance)
+
+
+def _move(job: Job, task: Task, number: int, new: State) -> Instance:
+    old = task.state_of(number, job.state)
+    instance = task.set_state(number, new)
+    job.counts = job.counts.move(old, new)
+    return instance
+
+
+def _task_to(job: Job, task: Task, new: State, now: float) -> None:
+    if new is not task.state:
+        job.task_counts = job.task_counts.move(task.state, new)
+        task.state = new
+        if new in ENDED:
+            task.ended = now
+
+
+def _release_successors(job: Job, task: Task) -> None:
+    for position in job.plan.successors[task.position]:
+        after = job.tasks[position]
+        after.blockers -= 1
+        job.offer(after)
+
+
+def _sum(job: Job) -> Counts:
+    return Counts(*(sum(column) for column in zip(*(task.counts for task in job.tasks), strict=True)))

@@ -1,0 +1,68 @@
+"""The mark of an attempt: a limit on message queues (RLIMIT_MSGQUEUE) a little below the usual one. Standard library only.
+
+Each running attempt has another limit. Everything that its program starts inherits the limit: a process can clear its
+environment and leave its session, but it seldom changes this limit.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_SPAN = 1 << 16
+_UNLIMITED = 1 << 30
+
+
+class Marks:
+    """The marks of running attempts. This process has none: a service that a job starts is not the job's."""
+
+    def __init__(self) -> None:
+        usual, self._most = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
+        self._usual = usual
+        self._first = (_UNLIMITED if usual == resource.RLIM_INFINITY else usual) - 1
+        self._attempts: dict[int, str] = {}
+        self._count = 0
+
+    @contextmanager
+    def set_mark(self, attempt: str) -> Iterator[int]:
+        """Mark what this process starts meanwhile with `attempt`; yields the mark, 0 if no limit is left for it."""
+        span = min(_SPAN, self._first)
+        for _ in range(min(span, len(self._attempts) + 1)):
+            self._count += 1
+            mark = self._first - self._count % span
+            if mark not in self._attempts:
+                break
+        else:
+            yield 0
+            return
+        self._attempts[mark] = attempt
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (mark, self._most))
+        try:
+            yield mark
+        except BaseException:
+            self.release(mark)
+            raise
+        finally:
+            resource.setrlimit(resource.RLIMIT_MSGQUEUE, (self._usual, self._most))
+
+    def release(self, mark: int) -> None:
+        """No process has this mark any more."""
+        self._attempts.pop(mark, None)
+
+    def attempt_of(self, pid: int) -> str | None:
+        """Return the attempt whose mark the process `pid` has; None if it has none."""
+        return self._attempts.get(_mark_of(pid))
+
+
+def clear_mark() -> None:
+    """Remove the mark from this process: a service that a program of a job started does not belong to the job."""
+    most = resource.getrlimit(resource.RLIMIT_MSGQUEUE)[1]
+    resource.setrlimit(resource.RLIMIT_MSGQUEUE, (most, most))
+
+
+def _mark_of(pid: int) -> int:
+    try:
+        return resource.prlimit(pid, resource.RLIMIT_MSGQUEUE)[0]
+    except OSError:
+        return 0

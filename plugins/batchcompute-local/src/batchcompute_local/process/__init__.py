@@ -1,0 +1,1 @@
+"""The executor of this machine: prepares an instance and has the runner start it."""

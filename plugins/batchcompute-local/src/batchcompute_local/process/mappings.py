@@ -1,0 +1,105 @@
+"""OssMapping: objects at a local path, read-only (facts 2.10): by mounts of the program's own, else by symlinks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from batchcompute_local.paths import Layout
+from batchcompute_local.plan import TaskSpec
+from batchcompute_local.process import binder
+from batchcompute_local.storage import split_uri
+
+_HELPER = (sys.executable, "-I", "-S", "-B", binder.__file__)
+_PROBE_SECONDS = 10.0
+
+
+class MappingError(Exception):
+    """An OssMapping is not possible here; the message says why. It fails the instance before its program begins."""
+
+
+class Mapper:
+    """Makes mapped paths. Does I/O; one per daemon."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._root = layout.root
+        self._oss = layout.oss
+
+    @cached_property
+    def can_mount(self) -> bool:
+        """Whether the kernel allows a mount namespace to this user: tried once, when first wanted."""
+        command = [*_HELPER, "--", sys.executable, "-I", "-S", "-c", ""]
+        try:
+            return subprocess.run(command, capture_output=True, timeout=_PROBE_SECONDS, check=False).returncode == 0  # noqa: S603  # our own words
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+
+    def folders(self, task: TaskSpec) -> dict[str, str]:
+        """The local paths of a task by the file or folder that each shows. Raises MappingError."""
+        found: dict[str, str] = {}
+        for uri, target in task.mapping.items():
+            source = self._source(uri)
+            if task.mapping_locale != "UTF-8":
+                _check_names(source, uri, task.mapping_locale)
+            if str(source) in found:
+                raise MappingError(f"OssMapping maps {uri} twice")
+            found[str(source)] = target.rstrip("/")
+        return found
+
+    def prepare(self, folders: Mapping[str, str]) -> list[str]:
+        """The words before a command line that shows `folders`, none if symlinks do it. Raises MappingError."""
+        for source, target in folders.items():
+            inside = f"{target}/".startswith(f"{self._root}/") or f"{self._root}/".startswith(f"{target}/")
+            if inside:
+                raise MappingError(f"OssMapping cannot use {target}: the service's own data are at {self._root}")
+            try:
+                self._make_place(source, target)
+            except OSError as error:
+                raise MappingError(f"OssMapping cannot use {target}: {error.strerror}") from None
+        if not self.can_mount or not folders:
+            return []
+        return [*_HELPER, *(word for pair in folders.items() for word in pair), "--"]
+
+    def _make_place(self, source: str, target: str) -> None:
+        if not self.can_mount:
+            _link(source, target)
+        elif os.path.isdir(source):
+            os.makedirs(target, exist_ok=True)
+        else:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, "a"):
+                pass
+
+    def _source(self, uri: str) -> Path:
+        bucket, key = split_uri(uri)
+        source = self._oss / bucket / key
+        if not os.path.realpath(source).startswith(os.path.realpath(self._oss) + os.sep):
+            raise MappingError(f"{uri} leads out of the object store")
+        try:
+            if not source.is_file():  # a prefix without objects is an empty folder
+                source.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise MappingError(f"OssMapping cannot show {uri}: {error.strerror}") from None
+        return source
+
+
+def _link(source: str, target: str) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    try:
+        os.symlink(source, target)
+    except FileExistsError:
+        if not os.path.islink(target) or os.readlink(target) != source:
+            raise
+
+
+def _check_names(source: Path, uri: str, locale: str) -> None:
+    """Names are UTF-8 here; ASCII is the same in every charset that may be asked for."""
+    for _, folders, files in os.walk(source):
+        for name in (*folders, *files):
+            if not name.isascii():
+                message = f"OssMappingLocale is {locale}, but {name!r} in {uri} is shown in UTF-8 here; ask for UTF-8"
+                raise MappingError(message)

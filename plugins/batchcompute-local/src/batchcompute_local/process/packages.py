@@ -1,0 +1,169 @@
+"""Packages: tar.gz objects, unpacked once per version. A package is somebody's input: nothing in it is trusted.
+
+What is in a small package is kept in memory as well, so that an instance costs no reading.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batchcompute_local.process.archives import extract
+from batchcompute_local.procs import boot_id
+from batchcompute_local.settings import Settings
+
+_SMALL_FILES = 16
+_SMALL_BYTES = 64 << 10
+_KEPT = 64
+
+
+class PackageError(Exception):
+    """The package cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """One version of a package: where it is unpacked, and its files (name, mode, content) if they are few and small."""
+
+    folder: Path
+    files: tuple[tuple[str, int, bytes], ...] | None = field(repr=False)
+
+    def copy_to(self, target: str) -> None:
+        """Put the content into the folder `target`, which must not exist. Raises OSError."""
+        if self.files is None:
+            copy_tree(self.folder, target)
+            return
+        os.mkdir(target, 0o700)
+        for name, mode, content in self.files:
+            handle = os.open(f"{target}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                if os.write(handle, content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+                if mode != 0o600:
+                    os.fchmod(handle, mode)
+            finally:
+                os.close(handle)
+
+    def remove_from(self, target: str) -> bool:
+        """Remove the folder `target` if nothing but a small package's files is in it; whether it is gone."""
+        if self.files is None:
+            return False
+        try:
+            for name, _, _ in self.files:
+                os.unlink(f"{target}/{name}")
+            os.rmdir(target)
+        except OSError:
+            return False
+        return True
+
+
+class Packages:
+    """Unpacked packages under `root`. Thread-safe."""
+
+    def __init__(self, root: Path, settings: Settings) -> None:
+        self._root = root
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, tuple[Path, str, Package]] = OrderedDict()
+        # names carry the boot: after a power failure a folder may be there without its content
+        self._boot = boot_id().partition("-")[0]
+
+    def at_hand(self, uri: str) -> Package | None:
+        """The object `uri` if it is small, was used before and is still the same; costs next to nothing."""
+        known = self._known.get(uri)
+        if known is None:
+            return None
+        path, version, package = known
+        try:
+            return package if _version(path, uri) == version and os.path.isdir(package.folder) else None
+        except OSError:
+            return None
+
+    def get(self, path: Path, uri: str) -> Package:
+        """The object `uri`, which is the file `path`, unpacked if need be. Raises PackageError."""
+        version, folder = self._unpacked(path, uri)
+        package = Package(folder, _small_files(folder))
+        if package.files is not None:
+            with self._lock:
+                self._known[uri] = path, version, package
+                if len(self._known) > _KEPT:
+                    self._known.popitem(last=False)
+        return package
+
+    def unpacked(self, path: Path, uri: str) -> Path:
+        """The folder with the content of the object `uri`, which is the file `path`. Raises PackageError."""
+        return self._unpacked(path, uri)[1]
+
+    def _unpacked(self, path: Path, uri: str) -> tuple[str, Path]:
+        try:
+            version = _version(path, uri)
+        except OSError as error:
+            raise PackageError(f"the package {uri} cannot be read: {error.strerror}") from None
+        name = hashlib.sha256(version.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+        folder = self._root / f"{self._boot}-{name}"
+        if not folder.is_dir():
+            with self._lock:
+                if not folder.is_dir():
+                    self._unpack(path, uri, folder)
+        return version, folder
+
+    def tidy(self) -> None:
+        """Remove what earlier boots left."""
+        if self._root.is_dir():
+            for folder in self._root.iterdir():
+                if not folder.name.startswith(self._boot):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def _unpack(self, package: Path, uri: str, folder: Path) -> None:
+        self._root.mkdir(mode=0o700, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f"{self._boot}-part-", dir=self._root))
+        try:
+            extract(package, part, self._settings)
+            part.rename(folder)
+        except Exception as error:  # a hostile archive can make its readers fail in any way
+            raise PackageError(f"the package {uri} cannot be unpacked: {error or type(error).__name__}") from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _version(path: Path, uri: str) -> str:
+    facts = os.stat(path)
+    return f"{uri}\0{facts.st_size}\0{facts.st_mtime_ns}\0{facts.st_ino}"
+
+
+def _small_files(folder: Path) -> tuple[tuple[str, int, bytes], ...] | None:
+    """The files of a folder without folders and links in it; None if there is more to it."""
+    files: list[tuple[str, int, bytes]] = []
+    size = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            facts = entry.stat(follow_symlinks=False)
+            size += facts.st_size
+            if not entry.is_file(follow_symlinks=False) or len(files) >= _SMALL_FILES or size > _SMALL_BYTES:
+                return None
+            files.append((entry.name, facts.st_mode & 0o777 | 0o600, Path(entry.path).read_bytes()))
+    return tuple(files)
+
+
+def copy_tree(source: str | os.PathLike[str], target: str) -> None:
+    """Copy an unpacked package into `target`, which must not exist: files with their modes, links as links."""
+    os.mkdir(target, 0o700)
+    with os.scandir(source) as entries:
+        for entry in entries:
+            to = os.path.join(target, entry.name)
+            if entry.is_symlink():
+                os.symlink(os.readlink(entry.path), to)
+            elif entry.is_dir():
+                copy_tree(entry.path, to)
+            else:
+                shutil.copyfile(entry.path, to)
+                mode = entry.stat().st_mode & 0o777
+                if mode != 0o600:
+                    os.chmod(to, mode | 0o600)

@@ -1,0 +1,117 @@
+"""Working folders that are used once more: creating and removing files is most of what a short instance costs.
+
+Only the folder of an instance that succeeded is kept, of a small package, and only if nothing but the package's files
+is in it. What it changed in them is put right before they are used.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+from collections import deque
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+from batchcompute_local.process.packages import Package
+
+_MOST = 64
+
+
+class FolderPool:
+    """A few folders under `root`, all of one package. Thread-safe."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._names = count()
+        self._package: Package | None = None
+        self._folders: deque[str] = deque()
+        self._lock = threading.Lock()
+
+    def tidy(self) -> None:
+        """Remove what an earlier daemon kept. Call before anything else."""
+        for left in self._root.parent.glob(f"{self._root.name}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def keep(self, package: Package, folder: str) -> bool:
+        """Take `folder`, in which an instance of `package` ran, for another one. False: it was not taken."""
+        if package is not self._package:
+            self._begin_with(package)
+        if len(self._folders) >= _MOST:
+            return False
+        try:
+            if not _is_clean(package, folder):
+                return False
+            with self._lock:
+                if package is not self._package:
+                    return False
+                spare = f"{self._root}/{next(self._names)}"
+                os.rename(folder, spare)
+                self._folders.append(spare)
+        except OSError:
+            return False
+        return True
+
+    def use(self, package: Package, target: str) -> bool:
+        """Make a spare folder the folder `target` with the content of `package`. False: there is no folder `target`."""
+        with self._lock:
+            if package is not self._package or not self._folders:
+                return False
+            spare = self._folders.popleft()
+            try:
+                os.rename(spare, target)
+            except OSError:
+                self._folders.append(spare)  # the target is there already, or its parent is not
+                return False
+        try:
+            for name, mode, content in package.files or ():
+                _restore(f"{target}/{name}", mode, content)
+        except OSError:
+            shutil.rmtree(target)
+            return False
+        return True
+
+    def _begin_with(self, package: Package) -> None:
+        with self._lock:
+            if package is self._package:
+                return
+            self._folders.clear()
+            self._package = package
+            # moved away first: who removes a folder goes on removing what is in it after it got another name
+            old = Path(f"{self._root}.old-{next(self._names)}")
+            with suppress(OSError):  # then nothing can be kept
+                with suppress(FileNotFoundError):
+                    os.rename(self._root, old)
+                self._root.mkdir(mode=0o700, parents=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _restore(path: str, mode: int, content: bytes) -> None:
+    """Have `content` in the file again. Raises OSError."""
+    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        # looked at first: some file systems write a truncated file to the disk when it is closed
+        if os.read(handle, len(content) + 1) != content:
+            os.ftruncate(handle, 0)
+            if os.pwrite(handle, content, 0) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        if os.fstat(handle).st_mode & 0o7777 != mode:
+            os.fchmod(handle, mode)
+    finally:
+        os.close(handle)
+
+
+def _is_clean(package: Package, folder: str) -> bool:
+    """Whether the folder holds the package's files, all of them and nothing else."""
+    if package.files is None or os.stat(folder).st_mode & 0o777 != 0o700:
+        return False
+    wanted = {name for name, _, _ in package.files}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            plain = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink == 1
+            if entry.name not in wanted or not plain:
+                return False
+            wanted.discard(entry.name)
+    return not wanted

@@ -1,0 +1,240 @@
+"""What one instance gets: its folder with the program, its command line, its environment, its log files."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from batchcompute_local.executors.base import Launch
+from batchcompute_local.images import Image
+from batchcompute_local.paths import Layout
+from batchcompute_local.plan import LOCAL_IMAGE, TaskSpec
+from batchcompute_local.process.mappings import Mapper, MappingError
+from batchcompute_local.process.packages import Package, PackageError, Packages
+from batchcompute_local.process.pool import FolderPool
+from batchcompute_local.procs import ATTEMPT_VARIABLE
+from batchcompute_local.programs import BUILT_IN, Program, ProgramError, ProgramType
+from batchcompute_local.settings import Settings
+from batchcompute_local.storage import ObjectStore, UriError
+
+INHERITED = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "TMPDIR")
+"""What programs inherit from the daemon, besides LC_*. Nothing else: no keys, no tokens of whoever started it."""
+
+
+_CWD, _ATTEMPT = "\0c", "\0a"
+"""Stand for the working folder and the attempt in a command line; nothing else in one can look like them."""
+_THIS_MACHINE = Image(LOCAL_IMAGE)
+_NUMBERED = ("ALI_DIKU_INSTANCE_ID", "BATCH_COMPUTE_DAG_INSTANCE_ID")
+
+
+class PreparationError(Exception):
+    """The instance cannot be run; the message says why. It fails the instance."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a runner needs. `argv[0]` is an absolute path."""
+
+    argv: list[str]
+    cwd: Path
+    environment: Mapping[str, str] = field(repr=False)
+    stdout: Path
+    stderr: Path
+    package: Package
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What the instances of a task share, worked out once as long as the package stays the same."""
+
+    task: TaskSpec
+    package: Package
+    base: str
+    argv: list[str]
+    environment: Mapping[str, str] = field(repr=False)
+    numbered: tuple[str, ...]
+    stdout: str
+    stderr: str
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """The allow-listed part of an environment."""
+    return {k: v for k, v in environment.items() if k in INHERITED or k.startswith("LC_")}
+
+
+def log_path(layout: Layout, redirect: str, stream: str, job: str, task: str, number: int) -> Path:
+    """The file of an instance's `stream` (stdout, stderr), a redirect path being where its task wants it (facts 2.9).
+
+    Raises UriError if that is not a place for objects.
+    """
+    name = f"{stream}.{job}.{task}.{number}"
+    return ObjectStore(layout.oss).path(f"{redirect.rstrip('/')}/{name}") if redirect else layout.work(job) / name
+
+
+class Workspaces:
+    """Prepares instances. Thread-safe; makes files, so not for the engine's thread."""
+
+    def __init__(self, layout: Layout, settings: Settings) -> None:
+        self._layout = layout
+        self._settings = settings
+        self._store = ObjectStore(layout.oss)
+        self._packages = Packages(layout.packages, settings)
+        self._base = {"PATH": os.defpath, **inherited(os.environ), "PYTHONUNBUFFERED": "1"}
+        self._base.setdefault("USER", getpass.getuser())
+        self._pool = FolderPool(layout.spare)
+        self._mapper = Mapper(layout)
+        self._latest: _Common | None = None
+
+    def logs(self, launch: Launch) -> tuple[Path, Path]:
+        """The files of stdout and stderr, their folders made. Raises PreparationError."""
+        return self._log(launch, "stdout", launch.task.stdout), self._log(launch, "stderr", launch.task.stderr)
+
+    def is_quick(self, task: TaskSpec) -> bool:
+        """Whether an instance of `task` is prepared in no time: its package is small and at hand."""
+        return self._packages.at_hand(task.package_uri) is not None
+
+    def prepare(self, launch: Launch) -> Prepared:
+        """Make the folder of an instance. Raises PreparationError."""
+        try:
+            common = self._common_to_task(launch)
+            cwd = f"{common.base}{launch.number}"
+            self._make_folder(common.package, cwd)
+        except (PackageError, ProgramError, MappingError, UriError) as problem:
+            raise PreparationError(str(problem)) from None
+        except OSError as error:
+            raise PreparationError(f"the working folder cannot be made: {error}") from None
+        number = str(launch.number)
+        return Prepared(
+            argv=[word.replace(_CWD, cwd).replace(_ATTEMPT, launch.attempt) for word in common.argv],
+            cwd=Path(cwd),
+            environment={
+                **common.environment,
+                **dict.fromkeys(common.numbered, number),
+                ATTEMPT_VARIABLE: launch.attempt,
+            },
+            stdout=Path(common.stdout + number),
+            stderr=Path(common.stderr + number),
+            package=common.package,
+        )
+
+    def _common_to_task(self, launch: Launch) -> _Common:
+        """What the instances of the launch's task share. Raises what `prepare` makes a PreparationError of."""
+        task, uri, latest = launch.task, launch.task.package_uri, self._latest
+        package = self._packages.at_hand(uri) or self._packages.get(self._store.path(uri), uri)
+        base = str(self._layout.instance(launch.job, task.name, 0)).removesuffix("0")
+        if latest is not None and latest.task is task and latest.base == base and latest.package is package:
+            return latest
+        environment = self._environment(launch)
+        argv = self._command(launch, package.folder, environment)
+        # looked at for the longest of their names
+        last = max(task.instance_count - 1, launch.number)
+        stdout, stderr = (str(path).removesuffix(str(last)) for path in self.logs(replace(launch, number=last)))
+        os.makedirs(os.path.dirname(base), mode=0o700, exist_ok=True)
+        numbered = tuple(name for name in _NUMBERED if name not in task.environment)
+        self._latest = made = _Common(task, package, base, argv, environment, numbered, stdout, stderr)
+        return made
+
+    def keep(self, package: Package, folder: str) -> bool:
+        """The instance of `package` in `folder` succeeded: have its folder for another one. False: it is not wanted."""
+        return self._pool.keep(package, folder)
+
+    def tidy(self, wanted: Callable[[str], bool]) -> None:
+        """Remove what jobs left that are not `wanted`, and packages of earlier boots."""
+        self._packages.tidy()
+        self._pool.tidy()
+        folder = self._layout.work("x").parent
+        for job in folder.iterdir() if folder.is_dir() else ():
+            if not wanted(job.name):
+                shutil.rmtree(job, ignore_errors=True)
+
+    def forget(self, job: str) -> None:
+        """Remove the working folders and logs of a job."""
+        shutil.rmtree(self._layout.work(job), ignore_errors=True)
+
+    def _make_folder(self, package: Package, cwd: str) -> None:
+        """A folder `cwd` with the content of `package`, whatever an earlier attempt left there. Raises OSError."""
+        if self._pool.use(package, cwd):
+            return
+        try:
+            package.copy_to(cwd)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(cwd), mode=0o700, exist_ok=True)
+            package.copy_to(cwd)
+        except FileExistsError:
+            shutil.rmtree(cwd)
+            package.copy_to(cwd)
+
+    def _log(self, launch: Launch, stream: str, redirect: str) -> Path:
+        try:
+            path = log_path(self._layout, redirect, stream, launch.job, launch.task.name, launch.number)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (UriError, OSError) as error:
+            raise PreparationError(f"{stream} cannot be written: {error}") from None
+        return path
+
+    def _command(self, launch: Launch, package: Path, environment: Mapping[str, str]) -> list[str]:
+        """The command line of a task, with `_CWD` and `_ATTEMPT` in it. Raises ProgramError, MappingError."""
+        task = launch.task
+        kind, image = task.program_type, self._settings.images.get(task.image_id) or _THIS_MACHINE
+
+        def interpreter(default: str) -> str:
+            wanted = image.programs.get(kind)
+            if image.command:
+                return wanted or kind  # it is looked for in the image
+            return self._found(wanted or self._settings.programs.get(kind) or default, kind, environment)
+
+        known = BUILT_IN.get(kind) or _installed(kind)
+        if known is None:
+            raise ProgramError(f"no program type {kind!r} is installed any more")
+        words = [*known.command(Program(task.program_name, package, _CWD, interpreter))]
+        try:
+            words += shlex.split(task.program_arguments)
+        except ValueError as error:
+            raise ProgramError(f"ProgramArguments cannot be split into words: {error}") from None
+        folders = self._mapper.folders(task)
+        if not image.command:
+            return [*self._mapper.prepare(folders), *words] if folders else words
+        if folders and not image.maps:
+            raise MappingError(f"the command of image {image.id} has no {{mapping}}, so it cannot show an OssMapping")
+        places = {"cwd": _CWD, "oss": str(self._layout.oss), "attempt": _ATTEMPT}
+        variables = {*environment, *_NUMBERED, ATTEMPT_VARIABLE} - {*self._base}
+        command = image.command_line(words, places, variables, folders)
+        return [self._found(command[0], image.id, environment), *command[1:]]
+
+    @staticmethod
+    def _found(program: str, for_what: str, environment: Mapping[str, str]) -> str:
+        found = shutil.which(program, path=environment.get("PATH"))
+        if found is None:
+            raise ProgramError(f"this machine has no {program} to run {for_what} programs with")
+        return os.path.abspath(found)
+
+    def _environment(self, launch: Launch) -> dict[str, str]:
+        """Both generations of variables (facts 2.8), but for those that differ from instance to instance.
+
+        The user's win, but for the mark of the attempt.
+        """
+        task, host = launch.task, "local"
+        return {
+            **self._base,
+            "ALI_DIKU_JOB_ID": launch.job,
+            "ALI_DIKU_TASK_ID": task.name,
+            "ALI_DIKU_OSS_HOST": host,
+            "INSTANCE_COUNT": str(task.instance_count),
+            "BATCH_COMPUTE_DAG_JOB_ID": launch.job,
+            "BATCH_COMPUTE_DAG_TASK_ID": task.name,
+            "BATCH_COMPUTE_OSS_HOST": host,
+            "BATCH_COMPUTE_REGION": "local",
+            "BATCHCOMPUTE_OSS_ROOT": str(self._layout.oss),
+            **task.environment,
+        }
+
+
+def _installed(kind: str) -> ProgramType | None:
+    from batchcompute_local.extensions import installed  # looking for it takes its time
+
+    return installed().program_types.get(kind)

@@ -1,0 +1,260 @@
+"""The programs of the runner: each begins when a slot is free, in a session of its own, and is watched until nothing
+of it is left.
+
+An order that waits too long for its slot is given back, so that the service can choose again what comes next.
+
+When the program itself is gone, what it left behind is killed, in its process group or wherever it went (orphans
+come to the runner, a subreaper), and only when all of that is gone the attempt counts as ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from batchcompute_local import procs
+from batchcompute_local.exhaustion import is_exhausted
+from batchcompute_local.mark import Marks
+from batchcompute_local.runner.exit_message import write_exit_message
+from batchcompute_local.runner.journal import Record
+from batchcompute_local.runner.orphans import end_orphan, find_orphans
+
+_POLL_SECONDS = 0.005
+PATIENCE_SECONDS = 0.25
+"""How long an order waits for a slot before it is given back."""
+_LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
+
+@dataclass
+class _Child:
+    record: Record = field(repr=False)
+    pid: int
+    order: dict[str, Any] = field(repr=False)
+    deadline: float
+    kill_at: float | None = None
+    asked: str = ""
+    status: int | None = None
+    ended: float = 0.0
+    swept_since: float = 0.0
+    mark: int = 0
+
+
+class Children:
+    """Live attempts by id, and orders for which no slot was free yet, in order."""
+
+    def __init__(self) -> None:
+        self._slots = 1
+        self._queue: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._all: dict[str, _Child] = {}
+        self._by_pid: dict[int, _Child] = {}
+        self._ending: list[_Child] = []
+        self._failed: list[Record] = []
+        self._refused: list[str] = []
+        self._marks = Marks()
+        self._boot = procs.boot_id()
+        self._host = socket.gethostname()
+
+    def __bool__(self) -> bool:
+        return bool(self._all or self._failed)
+
+    def live(self) -> list[str]:
+        """Attempts of which something may still run, or whose end is not yet recorded."""
+        return [*self._all, *(record["attempt"] for record in self._failed)]
+
+    def records(self) -> list[Record]:
+        """The `started` records of live attempts."""
+        return [child.record for child in self._all.values()]
+
+    def line_up(self, orders: Iterable[dict[str, Any]], slots: int, now: float) -> None:
+        """Have these begin, in order, no more than `slots` programs being there at once."""
+        self._slots = slots
+        for order in orders:
+            if order["attempt"] not in self._all:
+                self._queue.setdefault(order["attempt"], (now, order))
+
+    def drop_queue(self) -> None:
+        """Forget what has not begun: the daemon that wanted it is gone."""
+        self._queue.clear()
+
+    def begin(self) -> list[Record]:
+        """Spawn what has a slot. Returns the `started` records."""
+        begun = []
+        while self._queue and len(self._all) < self._slots:
+            attempt = next(iter(self._queue))
+            record = self._start(self._queue.pop(attempt)[1])
+            if record is not None:
+                begun.append(record)
+        return begun
+
+    def give_back(self, now: float) -> list[str]:
+        """Take what waited too long off the queue."""
+        overdue = [attempt for attempt, (since, _) in self._queue.items() if now - since >= PATIENCE_SECONDS]
+        for attempt in overdue:
+            del self._queue[attempt]
+        return overdue
+
+    def refused(self) -> list[str]:
+        """What could not begin because the disk or the machine is full."""
+        refused, self._refused = self._refused, []
+        return refused
+
+    def _start(self, order: dict[str, Any]) -> Record | None:
+        """Spawn a program. Returns its `started` record, or None if it could not be started (it then ends at once)."""
+        attempt = order["attempt"]
+        before = procs.ticks()
+        try:
+            with self._marks.set_mark(attempt) as mark:
+                pid = _spawn(order)
+        except (OSError, ValueError) as error:
+            if is_exhausted(error):
+                self._refused.append(attempt)
+                return None
+            self._failed.append(self._exited(attempt, order["cwd"], reason=f"could not be started: {error}"))
+            with suppress(OSError), open(order["stderr"], "a") as file:
+                file.write(f"batchcompute: the program could not be started: {error}\n")
+            return None
+        record = {
+            "event": "started",
+            "attempt": attempt,
+            "pid": pid,
+            "born": [before, procs.ticks()],  # /proc would have us wait until the program is loaded
+            "boot": self._boot,
+            "time": time.time(),
+            "host": self._host,
+        }
+        child = _Child(record, pid, order, time.monotonic() + order["timeout"], mark=mark)
+        self._all[attempt] = self._by_pid[pid] = child
+        return record
+
+    def stop(self, attempts: Iterable[str]) -> None:
+        """End these politely; those that wait for a slot never begin."""
+        for attempt in attempts:
+            if attempt in self._queue:
+                _, order = self._queue.pop(attempt)
+                self._failed.append(self._exited(attempt, order["cwd"], reason="stopped"))
+            elif attempt in self._all:
+                self._terminate(self._all[attempt], "stopped")
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until something must be done; None if only a signal can bring something."""
+        if self._failed:
+            return 0.0
+        if self._ending:
+            return _POLL_SECONDS
+        times = [child.deadline if child.kill_at is None else child.kill_at for child in self._all.values()]
+        times += [since + PATIENCE_SECONDS for since, _ in islice(self._queue.values(), 1)]
+        return max(0.0, min(times) - now) if times else None
+
+    def collect(self, now: float) -> list[Record]:
+        """Reap, enforce time limits, clean up. Returns the exit records of attempts that are over."""
+        self._reap(now)
+        for child in self._all.values():
+            if child.status is None and child.kill_at is None and now >= child.deadline:
+                self._terminate(child, "timeout")
+            elif child.kill_at is not None and now >= child.kill_at:
+                _signal_group(child.pid, signal.SIGKILL)
+                child.kill_at = now + child.order["grace"] + 1.0
+        over, self._failed = self._failed, []
+        if self._ending:
+            orphans = find_orphans(self._marks, self._by_pid)
+            swept = [child for child in self._ending if _is_gone(child, orphans.get(child.record["attempt"], []), now)]
+            self._ending = [child for child in self._ending if child not in swept]
+            for child in swept:
+                del self._all[child.record["attempt"]]
+                self._marks.release(child.mark)
+                over.append(self._exit_record(child))
+        return over
+
+    def _reap(self, now: float) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self._by_pid.pop(pid, None)
+            if child is not None:
+                child.status, child.ended, child.swept_since = status, time.time(), now
+                self._ending.append(child)
+
+    @staticmethod
+    def _terminate(child: _Child, why: str) -> None:
+        if child.kill_at is None and child.status is None:
+            child.asked = why
+            child.kill_at = time.monotonic() + child.order["grace"]
+            _signal_group(child.pid, signal.SIGTERM)
+            _signal_group(child.pid, signal.SIGCONT)
+
+    def _exit_record(self, child: _Child) -> Record:
+        code = os.waitstatus_to_exitcode(child.status or 0)
+        record = self._exited(
+            child.record["attempt"],
+            child.order["cwd"],
+            code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            reason={"timeout": "ran longer than Timeout allows", "stopped": "stopped"}.get(child.asked, ""),
+            timed_out=child.asked == "timeout",
+            started=child.record["time"],
+            ended=child.ended,
+        )
+        write_exit_message(child.order["stderr"], record, child.order["timeout"])
+        return record
+
+    def _exited(self, attempt: str, cwd: str, reason: str, **known: Any) -> Record:
+        blank: Record = {"code": None, "signal": None, "timed_out": False, "started": 0.0, "ended": time.time()}
+        return {"event": "exited", "attempt": attempt, "cwd": cwd, "reason": reason, "host": self._host} | blank | known
+
+
+def _spawn(order: dict[str, Any]) -> int:
+    # single-threaded, so the working directory can be ours for a moment; a preexec_fn would cost four times the spawn
+    os.chdir(order["cwd"])
+    stdout = os.open(order["stdout"], _LOG_FLAGS, 0o600)
+    try:
+        stderr = os.open(order["stderr"], _LOG_FLAGS, 0o600)
+        try:
+            argv = order["argv"]
+            return os.posix_spawn(
+                argv[0],
+                argv,
+                order["env"],
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, stdout, 1),
+                    (os.POSIX_SPAWN_DUP2, stderr, 2),
+                ],
+                setsid=True,
+                setsigdef=_DEFAULT_SIGNALS,
+                setsigmask=(),
+            )
+        finally:
+            os.close(stderr)
+    finally:
+        os.close(stdout)
+        os.chdir("/")
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _is_gone(child: _Child, orphans: list[int], now: float) -> bool:
+    """Whether nothing of an attempt is left whose program has ended; what is left is killed."""
+    for pid in orphans:
+        end_orphan(pid, child.swept_since, now)
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return not orphans
+    except PermissionError:
+        return False
+    return False

@@ -1,0 +1,68 @@
+"""Programs that outlived the runner that started them. Nobody can learn how they end any more, so they are ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from batchcompute_local import procs
+from batchcompute_local.runner.journal import Record
+
+_POLL_SECONDS = 0.005
+_EXEC_SECONDS = 1.0
+
+
+class Leftovers:
+    """What is left of attempts begun by an earlier runner: those in its journal, and those whose environment says so."""
+
+    def __init__(self, begun: list[Record], prefix: str, work: Path) -> None:
+        self._prefix = prefix
+        deadline = time.monotonic() + _EXEC_SECONDS
+        # one that is between fork and exec has not its environment yet, but is in its folder already
+        while procs.is_any_nameless(work) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        self._begun = {record["attempt"]: record for record in begun}
+        self._live = set(self._begun) | {attempt for _, attempt in procs.attempts(prefix)}
+        self._boot = procs.boot_id() if self._live else ""
+
+    def __bool__(self) -> bool:
+        return bool(self._live)
+
+    def live(self) -> list[str]:
+        """Attempts not yet seen dead."""
+        return list(self._live)
+
+    def records(self) -> list[Record]:
+        """The `started` records of those."""
+        return [self._begun[attempt] for attempt in self._live if attempt in self._begun]
+
+    def wait(self) -> float | None:
+        """Seconds until the next look."""
+        return _POLL_SECONDS if self._live else None
+
+    def collect(self) -> list[str]:
+        """Kill what is there; returns the attempts of which nothing is left."""
+        if not self._live:
+            return []
+        there = set()
+        for pid, attempt in procs.attempts(self._prefix):
+            if attempt in self._live and procs.start_time(pid) is not None:
+                there.add(attempt)
+                _kill(pid)
+        for attempt, record in self._begun.items():
+            same = record["boot"] == self._boot and procs.is_born(record["pid"], record.get("born", (0, 0)))
+            if attempt in self._live and same:
+                there.add(attempt)
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(record["pid"], signal.SIGKILL)
+        gone = self._live - there
+        self._live = there
+        return list(gone)
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)

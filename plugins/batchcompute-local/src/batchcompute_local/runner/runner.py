@@ -1,0 +1,281 @@
+"""The process that is the parent of all running programs, and outlives the daemon.
+
+Only a living parent learns how a child ended, so this one does nothing else: spawn, wait, keep an exit record on disk,
+tell the daemon. It is single-threaded and needs the standard library only. It speaks JSON lines on `runner.sock`:
+
+    daemon -> runner   {"op": "start", "slots", "orders": [{"attempt", "argv", "cwd", "env", "stdout", "stderr",
+                        "timeout", "grace"}, ...]}     {"op": "stop" | "ack", "attempts": [...]}     {"op": "end"}
+    runner -> daemon   first {"live": [...], "ended": [record, ...]}, then lists of events:
+                       {"event": "started", ...} {"event": "exited", ...record} {"event": "lost" | "returned" |
+                       "refused", "attempt"}: refused is returned since the disk is full; what ends at once
+                       has no "started"
+
+Orders wait here until one of the slots is free, so that a slot is not empty while the daemon is told and writes down
+what ended: many ends and many orders then share a commit there. An exit record is synced here only if the daemon does
+not say soon that it has it.
+Without a daemon nothing begins: the queue is forgotten with the connection.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from batchcompute_local import unixsocket
+from batchcompute_local.paths import Layout
+from batchcompute_local.runner.children import Children
+from batchcompute_local.runner.journal import Journal, Record
+from batchcompute_local.runner.leftovers import Leftovers
+
+_SUBREAPER = 36  # prctl(2) PR_SET_CHILD_SUBREAPER
+_RETRY_SECONDS = 1.0
+_COMPACT_BYTES = 4 << 20
+_UNTOLD_SECONDS = 0.01
+_SYNC_SECONDS = 0.05
+
+
+class Runner:
+    """One per data folder, for as long as `lock` is held."""
+
+    def __init__(self, layout: Layout, prefix: str, linger: float) -> None:
+        self._linger = linger
+        self._journal = Journal(layout.journal)
+        self._unacked = {r["attempt"]: r for r in self._journal.records if r["event"] == "exited"}
+        begun = [r for r in self._journal.records if r["event"] == "started" and r["attempt"] not in self._unacked]
+        self._leftovers = Leftovers(begun, prefix, layout.work(""))
+        self._children = Children()
+        self._unwritten: list[Record] = []
+        self._unsynced_since: float | None = None
+        self._retry_at = 0.0
+        self._events: list[Record] = []
+        self._untold: dict[str, Record] = {}
+        self._untold_since = 0.0
+        self._daemon: socket.socket | None = None
+        self._input = bytearray()
+        self._output = bytearray()
+        self._ended = False
+        self._quiet_since = time.monotonic()
+        self._selector = selectors.DefaultSelector()
+        self._listener = unixsocket.listen(layout.runner_socket, 8)
+        self._listener.setblocking(False)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._wake, wakeup = socket.socketpair()
+        self._wakeup = wakeup  # kept open
+        for end in (self._wake, wakeup):
+            end.setblocking(False)
+        signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+
+    def run(self) -> None:
+        """Work until told to end, or until there is neither a daemon nor a program for `linger` seconds."""
+        while not self._ended:
+            for key, mask in self._selector.select(self._wait()):
+                if key.fileobj is self._listener:
+                    self._accept()
+                elif key.fileobj is self._wake:
+                    self._wake.recv(4096)
+                else:
+                    if mask & selectors.EVENT_WRITE:
+                        self._send()
+                    if mask & selectors.EVENT_READ:
+                        self._receive()
+            now = time.monotonic()
+            self._unwritten.extend(self._children.collect(now))
+            self._begin(now)
+            self._record(now)
+            self._tell_begun(now)
+            for kind, attempts in (
+                ("lost", self._leftovers.collect()),
+                ("returned", self._children.give_back(now)),
+                ("refused", self._children.refused()),
+            ):
+                self._events.extend({"event": kind, "attempt": attempt} for attempt in attempts)
+            self._send()
+            self._sync(now)
+            if self._daemon is not None or self._children or self._leftovers:
+                self._quiet_since = now
+            elif now - self._quiet_since >= self._linger:
+                self._ended = True
+
+    def _wait(self) -> float | None:
+        now = time.monotonic()
+        times = [self._children.wait(now), self._leftovers.wait()]
+        if self._unsynced_since is not None:
+            times.append(max(0.0, self._unsynced_since + _SYNC_SECONDS - now))
+        if self._untold:
+            times.append(max(0.0, self._untold_since + _UNTOLD_SECONDS - now))
+        if self._unwritten:
+            times.append(max(0.0, self._retry_at - now))
+        if self._daemon is None and not self._children:
+            times.append(max(0.05, self._quiet_since + self._linger - now))
+        return min((each for each in times if each is not None), default=None)
+
+    def _begin(self, now: float) -> None:
+        begun = self._children.begin()
+        if begun:
+            try:
+                self._journal.append(begun)
+            except OSError as error:
+                _log(f"starts cannot be recorded: {error}")  # the environment of the program tells as well
+            if not self._untold:
+                self._untold_since = now
+            self._untold.update((record["attempt"], record) for record in begun)
+
+    def _tell_begun(self, now: float) -> None:
+        """The daemon hears of a start a moment later, so that it need not hear of it where the end comes first."""
+        if self._untold and now >= self._untold_since + _UNTOLD_SECONDS:
+            self._events.extend(self._untold.values())
+            self._untold.clear()
+
+    def _record(self, now: float) -> None:
+        """Exit records are in the file before anybody hears of them; on a full disk they wait for room."""
+        if not self._unwritten or now < self._retry_at:
+            return
+        try:
+            self._journal.append(self._unwritten)
+        except OSError as error:
+            _log(f"exit records cannot be written yet: {error}")
+            self._retry_at = now + _RETRY_SECONDS
+            return
+        for record in self._unwritten:
+            self._unacked[record["attempt"]] = record
+            self._untold.pop(record["attempt"], None)
+        self._events.extend(self._unwritten)
+        self._unwritten = []
+        if self._unsynced_since is None:
+            self._unsynced_since = now
+
+    def _sync(self, now: float) -> None:
+        """Have exit records on the disk, for the fall of the machine, unless the daemon is about to say that it has them."""
+        if self._unsynced_since is None:
+            return
+        if self._daemon is None or now >= self._unsynced_since + _SYNC_SECONDS:
+            self._unsynced_since = None
+            try:
+                self._journal.sync()
+            except OSError as error:
+                self._unsynced_since = now + _RETRY_SECONDS
+                _log(f"exit records are not safe from a power failure yet: {error}")
+
+    # -- the daemon's connection
+
+    def _accept(self) -> None:
+        sock, _ = self._listener.accept()
+        self._hang_up()  # a new daemon takes over from one that is gone
+        sock.setblocking(False)
+        self._daemon = sock
+        self._selector.register(sock, selectors.EVENT_READ)
+        live = [*self._children.live(), *self._leftovers.live(), *(r["attempt"] for r in self._unwritten)]
+        self._write({"live": live, "ended": list(self._unacked.values())})
+        self._untold.clear()
+        self._events.extend(self._children.records())  # the daemon before it kept these in memory only
+
+    def _hang_up(self) -> None:
+        if self._daemon is not None:
+            self._selector.unregister(self._daemon)
+            self._daemon.close()
+            self._daemon = None
+        self._input.clear()
+        self._output.clear()
+        self._children.drop_queue()
+
+    def _write(self, message: Record | list[Record]) -> None:
+        self._output += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+    def _send(self) -> None:
+        events, self._events = self._events, []
+        if self._daemon is None:
+            return
+        if events:
+            self._write(events)
+        try:
+            while self._output:
+                del self._output[: self._daemon.send(self._output)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._hang_up()
+            return
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._output else 0)
+        if self._selector.get_key(self._daemon).events != wanted:
+            self._selector.modify(self._daemon, wanted)
+
+    def _receive(self) -> None:
+        if self._daemon is None:
+            return
+        try:
+            data = self._daemon.recv(1 << 20)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up()
+            return
+        self._input += data
+        *lines, rest = self._input.split(b"\n")
+        self._input = bytearray(rest)
+        for line in lines:
+            try:
+                self._obey(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                _log(f"a message was not understood: {error!r}")
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        match message["op"]:
+            case "start":
+                self._children.line_up(message["orders"], message["slots"], time.monotonic())
+            case "stop":
+                self._children.stop(message["attempts"])
+            case "ack":
+                for attempt in message["attempts"]:
+                    self._unacked.pop(attempt, None)
+                if not self._unacked:
+                    self._unsynced_since = None
+                self._compact()
+            case "end":
+                self._children.drop_queue()
+                self._ended = not (self._children or self._leftovers or self._unacked or self._unwritten)
+
+    def _compact(self) -> None:
+        try:
+            if not (self._unacked or self._children or self._leftovers or self._unwritten):
+                self._journal.clear()
+            elif self._journal.size > _COMPACT_BYTES:
+                self._journal.rewrite([*self._children.records(), *self._leftovers.records(), *self._unacked.values()])
+        except OSError as error:
+            _log(f"the journal cannot be made smaller: {error}")
+
+
+def _log(text: str) -> None:
+    sys.stderr.write(f"runner: {text}\n")
+    sys.stderr.flush()
+
+
+def main(root: str, prefix: str, linger: str, ready: str) -> None:
+    """Run in the foreground; a byte on file descriptor `ready` says that the socket is there."""
+    layout = Layout(Path(root))
+    lock = os.open(layout.runner_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("another runner is at work")
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # meant for a terminal's programs, and it is none
+    # processes that outlive their parent come to us, so that we see them end
+    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+    runner = Runner(layout, prefix, float(linger))
+    os.write(int(ready), b"1")
+    os.close(int(ready))
+    runner.run()
+    layout.runner_socket.unlink(missing_ok=True)
