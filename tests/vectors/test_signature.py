@@ -1,11 +1,16 @@
-"""The signatures of facts 1.4, made with the original SDK: 0.1a5 (text/html) and 0.1a13 (application/json)."""
+"""The signatures of protocol 1.4, made with the original SDK: 0.1a5 (text/html) and 0.1a13 (application/json)."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +60,53 @@ def headers_of(content_type: str, token: str) -> dict[str, str]:
         "x-acs-version": "2015-06-30",
     }
     return headers | ({"x-acs-security-token": token} if token else {})
+
+
+def page(name: str, section: str) -> str:
+    """The text of a section of a page in docs."""
+    text = (Path(__file__).parents[2] / "docs" / name).read_text(encoding="utf-8")
+    return text.partition(f"\n### {section} ")[2].partition("\n#")[0]
+
+
+def test_the_page_shows_these_vectors() -> None:
+    """And the headers that they are made with: who signs what the page shows gets what it shows."""
+    text = page("protocol.md", "1.4")
+    (block,) = re.findall(r"^```text\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    shown = dict(line.lower().split(": ", 1) for line in block.splitlines())
+    found = []
+    for request, *signatures in re.findall(r"^\| (`[A-Z]+ /.*?) \| (.*?) \| (.*?) \|$", text, flags=re.MULTILINE):
+        (method, target), token = request.split("`")[1].split(" "), request.partition("security-token: ")[2].rstrip("`")
+        for kind, one in zip((HTML, JSON), signatures, strict=True):
+            if one != "-":
+                found.append((method, target, kind, token, one.strip("`")))
+    assert found == VECTORS
+    signed = {name: value for name, value in headers_of(HTML, "").items() if value != "not signed"}
+    assert shown == {name: value.lower() for name, value in signed.items() if name != "content-type"}
+    assert "The key is `testid`, the secret `testsecret`." in text
+
+
+def test_the_page_is_right_about_other_signatures() -> None:
+    """The vectors of ACS3-HMAC-SHA256, by a computation that follows the page, and the one of HMAC-SHA1."""
+    text = page("protocol-credentials.md", "3.2")
+    (query,) = re.findall(r"`(ImageId=\S+)`", text)
+    rows = re.findall(r"^\| `(2023\S+)` \| `(\w+)` \| `(\w+)` \| `(\w+)` \|$", text, flags=re.MULTILINE)
+    assert len(rows) == 2
+    for date, nonce, hashed, expected in rows:
+        headers = {
+            "host": "ecs.cn-shanghai.aliyuncs.com",
+            "x-acs-action": "RunInstances",
+            "x-acs-content-sha256": hashlib.sha256(b"").hexdigest(),
+            "x-acs-date": date,
+            "x-acs-signature-nonce": nonce,
+            "x-acs-version": "2014-05-26",
+        }
+        lines = "".join(f"{name}:{value}\n" for name, value in sorted(headers.items()))
+        canonical = f"POST\n/\n{query}\n{lines}\n{';'.join(sorted(headers))}\n{headers['x-acs-content-sha256']}"
+        assert hashlib.sha256(canonical.encode()).hexdigest() == hashed
+        to_sign = f"ACS3-HMAC-SHA256\n{hashed}".encode()
+        assert hmac.digest(b"YourAccessKeySecret", to_sign, "sha256").hex() == expected
+    simple = base64.b64encode(hmac.digest(b"secret", b"stringtosign", "sha1")).decode()
+    assert f'`base64(HMAC-SHA1("secret", "stringtosign"))` is `{simple}`' in page("protocol-credentials.md", "3.1")
 
 
 @vectors
