@@ -296,7 +296,7 @@ class Client:
 
 
 def job_id_of(job: JobLike) -> str:
-    """The id that a JobLike names. An empty one is refused: it would change what the request means (facts 1.9, number 9)."""
+    """The id that a JobLike names. An empty one is refused: it would change what the request means (protocol 1.9, number 9)."""
     if isinstance(job, str):
         job_id = job
     elif isinstance(job, (CreateResponse, Job)):

@@ -77,7 +77,7 @@ class CheckedDict(dict[str, V]):
 
 
 class StringDict(CheckedDict[str]):
-    """Names to str. Numbers and flags become text as str() shows them (facts 2.8); the values may be empty.
+    """Names to str. Numbers and flags become text as str() shows them (protocol 2.8); the values may be empty.
 
     A value never appears in an error: it may be a secret.
     """

@@ -10,7 +10,7 @@ from .errors import ConfigError, CredentialsError
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An access key, with a security token when it is a temporary one (facts 3.1).
+    """An access key, with a security token when it is a temporary one (protocol 3.1).
 
     `expires` is seconds since 1970, None for never; `source` says in words where they came from. Neither the secret nor
     the token appears in the repr.

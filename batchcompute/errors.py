@@ -169,7 +169,7 @@ class DecodeError(BatchComputeError, ValueError):
 
 
 class ClientError(BatchComputeError):
-    """The service answered with an error (reference section 2; codes: facts 2.11).
+    """The service answered with an error (reference section 2; codes: protocol 2.11).
 
     Attributes: `status` (HTTP status), `code`, `message`, `request_id`, and `retry_after`: the seconds the service asked to
     wait, or None.
@@ -211,11 +211,11 @@ class NotFoundError(ClientError):
 
 
 class StateConflictError(ClientError):
-    """409: the job's state does not allow the action (facts 2.3)."""
+    """409: the job's state does not allow the action (protocol 2.3)."""
 
 
 class ThrottlingError(ClientError):
-    """429 or a Throttling code: the service refused the request before doing anything (facts 2.11)."""
+    """429 or a Throttling code: the service refused the request before doing anything (protocol 2.11)."""
 
 
 class ServerError(ClientError):

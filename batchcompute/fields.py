@@ -11,7 +11,7 @@ from .properties import Field, PropertyTypeError, expected
 
 W = TypeVar("W", bound=Writable)
 
-# Integer states and the old word for success (facts 1.6).
+# Integer states and the old word for success (protocol 1.6).
 STATES = ("Init", "Waiting", "Running", "Finished", "Failed", "Stopped")
 _STATE_NAMES: dict[object, str] = {"Terminated": "Finished", **{name: name for name in STATES}}
 
@@ -154,7 +154,7 @@ class DictOf(Field[D, Mapping[str, Any]]):
 
 
 class State(Field[str, str]):
-    """A state by its documented name, also where the service sends a number or `Terminated` (facts 1.6)."""
+    """A state by its documented name, also where the service sends a number or `Terminated` (protocol 1.6)."""
 
     __slots__ = ()
     kind = Field  # never: a stored state is always translated

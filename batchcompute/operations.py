@@ -1,4 +1,4 @@
-"""The API as a table: the ten operations of 2015-06-30 (facts 1.2). No I/O."""
+"""The API as a table: the ten operations of 2015-06-30 (protocol 1.2). No I/O."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Operation:
     """One operation. `path` has `{job}` where the job id goes.
 
     `repeatable`: doing it twice is the same as doing it once, so it may be repeated after an answer was lost.
-    `states`: the job states in which the service does it, empty for any (facts 2.3).
+    `states`: the job states in which the service does it, empty for any (protocol 2.3).
     """
 
     name: str
@@ -42,7 +42,7 @@ class Operation:
         return self.method != "GET"
 
     def target(self, job: str = "") -> str:
-        """The request target. The id is percent-encoded: it must not change the path (facts 1.4)."""
+        """The request target. The id is percent-encoded: it must not change the path (protocol 1.4)."""
         return self.path.replace("{job}", quote(job, safe=""))
 
 

@@ -1,4 +1,4 @@
-"""Packs a program into the tar.gz that a PackageUri names (facts 2.7)."""
+"""Packs a program into the tar.gz that a PackageUri names (protocol 2.7)."""
 
 from __future__ import annotations
 

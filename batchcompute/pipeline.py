@@ -40,7 +40,7 @@ from .regions import Region
 from .wire import IDEMPOTENCY_HEADER, Endpoint, Request, Response
 
 USER_AGENT = "batchcompute-python/3"
-# What every request says about itself, as SDK 0.1a13 did (facts 1.3).
+# What every request says about itself, as SDK 0.1a13 did (protocol 1.3).
 HEADERS = {"accept": "application/json", "content-type": "application/json", "user-agent": USER_AGENT}
 
 

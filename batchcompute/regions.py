@@ -76,7 +76,7 @@ class Region:
         object.__setattr__(self, "endpoint", Endpoint(self.scheme, self.host, port, self.name, self.transport))
 
 
-# Facts 1.1 (hosts); HTTPS unless a URL says otherwise.
+# Protocol 1.1 (hosts); HTTPS unless a URL says otherwise.
 CLOUD_REGIONS = (
     Region("cn-qingdao", CN_QINGDAO),
     Region("cn-shenzhen", CN_SHENZHEN),

@@ -1,6 +1,6 @@
 """What you send: JobDescription, TaskDag, TaskDescription and ResourceDescription (reference section 2.1). No I/O.
 
-The defaults are those of the original SDK (facts 1.7). An empty value takes a property away, or back to its default.
+The defaults are those of the original SDK (protocol 1.7). An empty value takes a property away, or back to its default.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class TaskDag(Writable):
     """Tasks by name, and which waits for which (reference section 2.1, (2))."""
 
     __slots__ = ()
-    _old_names: ClassVar[Mapping[str, str]] = {"Dependences": "Dependencies"}  # facts 1.7
+    _old_names: ClassVar[Mapping[str, str]] = {"Dependences": "Dependencies"}  # protocol 1.7
 
     TaskDescMap = DictOf(TaskDict)
     """dict of task name to TaskDescription."""
@@ -116,6 +116,6 @@ class JobDescription(Writable):
     Priority = OptionalNumber()
     """int or None: [0, 1000], larger runs earlier."""
     ZoneId = Text()
-    """str: the zone to run in; rarely used (facts 1.7)."""
+    """str: the zone to run in; rarely used (protocol 1.7)."""
     TaskDag = Nested(TaskDag)
     """TaskDag: the tasks and their dependencies."""

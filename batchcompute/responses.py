@@ -30,7 +30,7 @@ class Job(Jsonizable):
     StartTime = Time()
     EndTime = Time()
     TotalTime = Number()
-    """int: seconds that the finished instances ran, summed up (facts 1.7)."""
+    """int: seconds that the finished instances ran, summed up (protocol 1.7)."""
     NumTotalTask = Number()
     NumFinishedTask = Number()
     NumFailedTask = Number()
@@ -46,7 +46,7 @@ class Job(Jsonizable):
 
 
 class Instance(Jsonizable):
-    """The state of one instance of a task (reference section 2.9, (2)); worker times: facts 1.7."""
+    """The state of one instance of a task (reference section 2.9, (2)); worker times: protocol 1.7."""
 
     __slots__ = ()
     _identity = "InstanceId"

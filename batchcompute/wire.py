@@ -35,9 +35,9 @@ class Endpoint:
 class Request:
     """One HTTP request.
 
-    `target` is the path with its query, percent-encoded, exactly as it is sent and signed (facts 1.4); `body` is bytes, empty for
-    none; `endpoint` is None until the attempt has resolved it; `timeout` is the seconds that this attempt may take, None for
-    the transport's own.
+    `target` is the path with its query, percent-encoded, exactly as it is sent and signed (protocol 1.4); `body` is bytes,
+    empty for none; `endpoint` is None until the attempt has resolved it; `timeout` is the seconds that this attempt may take,
+    None for the transport's own.
     """
 
     method: str
@@ -58,5 +58,5 @@ class Response:
 
     @property
     def request_id(self) -> str:
-        """The id that the service gave the request, or '' (facts 1.5)."""
+        """The id that the service gave the request, or '' (protocol 1.5)."""
         return self.headers.get("x-acs-request-id") or self.headers.get("request-id") or ""

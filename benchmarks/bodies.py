@@ -1,4 +1,4 @@
-"""What a service answers, in the shapes of its recorded answers (facts 1.7)."""
+"""What a service answers, in the shapes of its recorded answers (protocol 1.7)."""
 
 from __future__ import annotations
 

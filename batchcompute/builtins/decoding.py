@@ -1,4 +1,4 @@
-"""Answers become the types of the reference (sections 1.3 and 2), errors become ClientError (facts 1.5 to 1.7)."""
+"""Answers become the types of the reference (sections 1.3 and 2), errors become ClientError (protocol 1.5 to 1.7)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _tasks(response: Response, origin: Origin) -> ListResponse[Task]:
     return ListResponse(Task, _named(dict(by_start), "TaskName"), origin)
 
 
-# Lists are sorted before times become text (facts 1.2).
+# Lists are sorted before times become text (protocol 1.2).
 _DECODERS: dict[Answer, Callable[[Response, Origin], object]] = {
     Answer.CREATED: _created,
     Answer.ACTION: lambda response, origin: ActionResponse.wrap({}, origin),
@@ -95,7 +95,7 @@ _DECODERS: dict[Answer, Callable[[Response, Origin], object]] = {
 
 
 def error_of(response: Response) -> ClientError:
-    """The error that an answer with another status than 2xx tells; any body will do (facts 1.5, 2.11)."""
+    """The error that an answer with another status than 2xx tells; any body will do (protocol 1.5, 2.11)."""
     try:
         data = json.loads(response.body)
     except (ValueError, RecursionError):
@@ -110,7 +110,7 @@ def error_of(response: Response) -> ClientError:
 
 
 def is_clock_error(error: BaseException) -> bool:
-    """Whether the service refused a request for its Date (facts 2.11)."""
+    """Whether the service refused a request for its Date (protocol 2.11)."""
     return isinstance(error, ClientError) and error.code in ("InvalidTimeStamp.Expired", "IllegalTimestamp")
 
 

@@ -1,4 +1,4 @@
-"""The cloud regions (facts 1.1), and the endpoint that a region names."""
+"""The cloud regions (protocol 1.1), and the endpoint that a region names."""
 
 from __future__ import annotations
 

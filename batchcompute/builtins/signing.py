@@ -1,4 +1,4 @@
-"""ROA signatures with HMAC-SHA1, as the service of 2015-06-30 checks them (facts 1.4; test vectors there)."""
+"""ROA signatures with HMAC-SHA1, as the service of 2015-06-30 checks them (protocol 1.4; test vectors there)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 @lru_cache(maxsize=1)
 def http_date(seconds: int) -> str:
-    """A time as RFC 1123 wants it, whatever the locale (the original SDK's strftime was not, facts 1.9 number 21)."""
+    """A time as RFC 1123 wants it, whatever the locale (the original SDK's strftime was not, protocol 1.9 number 21)."""
     at = time.gmtime(seconds)
     return (
         f"{_DAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year} "
@@ -28,7 +28,7 @@ def http_date(seconds: int) -> str:
 
 
 def string_to_sign(method: str, target: str, headers: Mapping[str, str]) -> str:
-    """The text that is signed (facts 1.4). `headers` has lower-case names; the body is not covered."""
+    """The text that is signed (protocol 1.4). `headers` has lower-case names; the body is not covered."""
     get = headers.get
     lines = [method, get("accept", ""), get("content-md5", ""), get("content-type", ""), get("date", "")]
     lines += [f"{name}:{headers[name]}" for name in sorted(headers) if name[:6] == "x-acs-"]

@@ -127,7 +127,7 @@ class TimestampContext:
 class LogContext:
     """What a program wrote: `stream` is stdout or stderr of one instance.
 
-    `redirect_path` is the task's StdoutRedirectPath or StderrRedirectPath, '' when it has none (object names: facts 2.9).
+    `redirect_path` is the task's StdoutRedirectPath or StderrRedirectPath, '' when it has none (object names: protocol 2.9).
     """
 
     region: Region

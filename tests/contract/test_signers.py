@@ -1,4 +1,4 @@
-"""Our signer keeps the contract that we ask of others; the contract's own check agrees with the facts' vectors."""
+"""Our signer keeps the contract that we ask of others; the contract's own check agrees with the vectors of protocol 1.4."""
 
 from __future__ import annotations
 

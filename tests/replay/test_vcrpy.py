@@ -27,7 +27,7 @@ def states(server: Any) -> None:
     words = iter(["Waiting", "Running", "Running", "Terminated", "Terminated"])
     server.script = lambda seen: answer(
         json.dumps({"ResourceId": "job-1", "State": next(words)}).encode() if seen.method == "GET" else b"",
-        headers="x-acs-request-id: R1\r\n",  # every answer of a service has one, facts 1.5
+        headers="x-acs-request-id: R1\r\n",  # every answer of a service has one, protocol 1.5
     )
 
 

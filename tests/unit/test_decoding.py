@@ -1,4 +1,4 @@
-"""Answers in the shapes of facts 1.7 become the types of the reference."""
+"""Answers in the shapes of protocol 1.7 become the types of the reference."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_either_header_names_the_request(stub: Any, header: str) -> None:
 
 
 def test_get_job_description(stub: Any, describe: Any) -> None:
-    """With what the service fills in (facts 1.7): unknown to the reference, left out without a word."""
+    """With what the service fills in (protocol 1.7): unknown to the reference, left out without a word."""
     filled = {
         "BlockDeviceMapping": {},
         "CreateSnapshotAfterTerminated": "",

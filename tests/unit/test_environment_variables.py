@@ -9,7 +9,7 @@ import pytest
 
 from batchcompute import JobDescription, TaskDag, TaskDescription
 
-# Names that the original SDK rewrote, or broke on (facts 1.7).
+# Names that the original SDK rewrote, or broke on (protocol 1.7).
 VARIABLES = {
     "Name": "n",
     "State": "2",

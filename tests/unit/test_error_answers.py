@@ -1,4 +1,4 @@
-"""What the service answers when it refuses (facts 1.5, 2.11), as errors of the tree."""
+"""What the service answers when it refuses (protocol 1.5, 2.11), as errors of the tree."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_every_public_name_is_there_and_sorted() -> None:
 
 
 def test_star_import_works() -> None:
-    """The original's did not: its __all__ had a misspelt name (facts 1.8)."""
+    """The original's did not: its __all__ had a misspelt name (protocol 1.8)."""
     names = fresh("from batchcompute import *\nprint(json.dumps(sorted(set(dir()))))")
     assert set(batchcompute.__all__) <= set(names)
 

@@ -1,4 +1,4 @@
-"""The ten operations: what is sent for each (facts 1.2, 1.3)."""
+"""The ten operations: what is sent for each (protocol 1.2, 1.3)."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_create_job(stub: Any, describe: Any, form: Callable[[dict[str, Any]], A
     created = stub.client().create_job(form(description))
     (request,) = stub.requests
     assert (request.method, request.target) == ("POST", "/jobs")
-    assert request.body.isascii()  # the original services decode ASCII (facts 1.5)
+    assert request.body.isascii()  # the original services decode ASCII (protocol 1.5)
     sent = json.loads(request.body)
     assert sent == JobDescription(description).detail()
     task = sent["TaskDag"]["TaskDescMap"]["Find"]

@@ -1,4 +1,4 @@
-// Makes vectors_js.json with npm's aliyun-sdk, whose dialect the service has to understand (facts 1.4):
+// Makes vectors_js.json with npm's aliyun-sdk, whose dialect the service has to understand (protocol 1.4):
 //
 //     npm install --prefix /tmp/js aliyun-sdk@1.12.10
 //     NODE_PATH=/tmp/js/node_modules node tests/vectors/make_with_js.js > tests/vectors/vectors_js.json

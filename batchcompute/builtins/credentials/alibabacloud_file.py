@@ -1,4 +1,4 @@
-"""The provider `alibabacloud-file`: the INI file that Alibaba Cloud's SDKs share (facts 4.2)."""
+"""The provider `alibabacloud-file`: the INI file that Alibaba Cloud's SDKs share (protocol 4.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The provider `aliyun-cli`: the profiles of the command line program `aliyun` (facts 4.2)."""
+"""The provider `aliyun-cli`: the profiles of the command line program `aliyun` (protocol 4.2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .files import NEEDS_PLUGIN, Watched, home_file, switched_on
 
 _DISABLED = "ALIBABA_CLOUD_CLI_PROFILE_DISABLED"
 _MODES = ("AK", "StsToken", "External")
-# What the official library, behind the plugin, can do of this file (facts 4.4).
+# What the official library, behind the plugin, can do of this file (protocol 4.4).
 _REMOTE_MODES = ("EcsRamRole", "RamRoleArn", "ChainableRamRoleArn", "OIDC", "CloudSSO", "OAuth")
 
 

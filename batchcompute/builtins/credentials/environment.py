@@ -8,14 +8,14 @@ from ...config import Config
 from ...credentials import Credentials, found
 from ...errors import CredentialsError
 
-# The second and third are further spellings that the aliyun CLI accepts (facts 4.1). Its last one, a bare ACCESS_KEY_ID, is
+# The second and third are further spellings that the aliyun CLI accepts (protocol 4.1). Its last one, a bare ACCESS_KEY_ID, is
 # left out: other services use that name too, and their keys are not to be sent to this one.
 _PREFIXES = ("ALIBABA_CLOUD_", "ALIBABACLOUD_", "ALICLOUD_")
 _PARTS = ("ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN")
 
 
 class Environment:
-    """The provider `environment`: ALIBABA_CLOUD_ACCESS_KEY_ID, _ACCESS_KEY_SECRET and _SECURITY_TOKEN (facts 4.1).
+    """The provider `environment`: ALIBABA_CLOUD_ACCESS_KEY_ID, _ACCESS_KEY_SECRET and _SECURITY_TOKEN (protocol 4.1).
 
     Spellings are never mixed: the first with an id or a secret counts. Read anew each time.
     """

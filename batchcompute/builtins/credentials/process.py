@@ -1,4 +1,4 @@
-"""Credentials that a program of the user prints (facts 4.2, external process)."""
+"""Credentials that a program of the user prints (protocol 4.2, external process)."""
 
 from __future__ import annotations
 

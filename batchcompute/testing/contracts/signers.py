@@ -27,7 +27,7 @@ _FRAMING = {"accept", "connection", "content-length", "content-type", "host", "t
 
 
 def signature_is_right(method: str, target: str, headers: Mapping[str, str], credentials: Credentials) -> bool:
-    """Whether the Authorization header is the ROA signature of the other headers (facts 1.4), by an own computation."""
+    """Whether the Authorization header is the ROA signature of the other headers (protocol 1.4), by an own computation."""
     named = {name.lower(): value for name, value in headers.items()}
     text = "".join(
         [method, "\n", *(named.get(name, "") + "\n" for name in ("accept", "content-md5", "content-type", "date"))]
@@ -46,7 +46,7 @@ class SignerContract:
         def sign(self, ctx):
             return my_plugin.sign_request(ctx)
 
-    A signature that is not the ROA one of facts 1.4 brings its own `verify`. One that needs no credentials of the SDK sets
+    A signature that is not the ROA one of protocol 1.4 brings its own `verify`. One that needs no credentials of the SDK sets
     `needs_credentials = False`; one that does not depend on the request, as a bearer token does not, `covers_request = False`.
     """
 

@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Desk(ThreadingHTTPServer):
-    """Answers like a credentials URI, and like the metadata service of an ECS (facts 4.3)."""
+    """Answers like a credentials URI, and like the metadata service of an ECS (protocol 4.3)."""
 
     daemon_threads = True
 

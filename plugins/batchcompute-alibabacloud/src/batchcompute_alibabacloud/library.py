@@ -1,4 +1,4 @@
-"""The official library, made to keep quiet: its errors and log lines hold whole answers, secrets included (facts 4.4)."""
+"""The official library, made to keep quiet: its errors and log lines hold whole answers, secrets included (protocol 4.4)."""
 
 from __future__ import annotations
 

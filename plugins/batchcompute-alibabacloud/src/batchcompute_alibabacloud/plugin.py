@@ -59,7 +59,7 @@ def register_credential_providers(ctx: RegistrationContext) -> Iterable[Credenti
 
 
 class AlibabaCloud:
-    """The provider `alibabacloud`: whatever the official library can do (facts 4.3, 4.4)."""
+    """The provider `alibabacloud`: whatever the official library can do (protocol 4.3, 4.4)."""
 
     name = NAME
 

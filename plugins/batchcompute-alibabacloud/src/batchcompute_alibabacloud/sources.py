@@ -72,7 +72,7 @@ class Sources:
         profile, source = self._aliyun.profile()
         mode = str(profile.get("mode") or "AK").lower()
         get = profile.get
-        # The library reads another key for the session's name, starts a thread for each, or does not know the mode (facts 4.4).
+        # The library reads another key for the session's name, starts a thread, or does not know the mode (protocol 4.4).
         if mode == "ecsramrole":
             return "ecs_ram_role", {"role_name": get("ram_role_name")}, source
         if mode == "credentialsuri":
