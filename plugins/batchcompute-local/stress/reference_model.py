@@ -1,4 +1,4 @@
-"""Jobs as the documents tell them (facts 2.2 to 2.6): a model that shares no code with the service."""
+"""Jobs as the documents tell them (protocol 2.2 to 2.6): a model that shares no code with the service."""
 
 from __future__ import annotations
 

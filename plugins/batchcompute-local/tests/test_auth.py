@@ -1,4 +1,4 @@
-"""The signature: the vectors of facts 1.4, tampering, the window, the nonces."""
+"""The signature: the vectors of protocol 1.4, tampering, the window, the nonces."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Requests exactly as the clients of 2015 and later send them (facts 1.3 to 1.5), and what they need of the answers.
+"""Requests exactly as the clients of 2015 and later send them (protocol 1.3 to 1.5), and what they need of the answers.
 
 The shapes were recorded from the clients themselves, SDK 0.1a5 and 0.1a13 under Python 2.7 and 3, and aliyun-sdk 1.12 for
-Node, talking to this service; the Java SDK's is that of facts 1.4. Names, order and values of headers are theirs; date,
+Node, talking to this service; the Java SDK's is that of protocol 1.4. Names, order and values of headers are theirs; date,
 nonce and signature are made here.
 """
 

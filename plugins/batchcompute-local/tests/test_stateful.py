@@ -1,4 +1,4 @@
-"""Random sequences of all operations, against a model of facts 2.3 to 2.6 that shares no code with the service.
+"""Random sequences of all operations, against a model of protocol 2.3 to 2.6 that shares no code with the service.
 
 The model is told what the user asks and how programs end; it never schedules. What the service starts is checked: it
 must be the first of what may start, and something must be started while there is room.

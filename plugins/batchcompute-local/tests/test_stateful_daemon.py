@@ -1,4 +1,4 @@
-"""The model of facts 2.3 against a real daemon with real programs, while daemon and runner are killed."""
+"""The model of protocol 2.3 against a real daemon with real programs, while daemon and runner are killed."""
 
 from __future__ import annotations
 

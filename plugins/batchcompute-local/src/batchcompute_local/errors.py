@@ -1,4 +1,4 @@
-"""What the service refuses, with the codes of API 2015-06-30 (facts 2.11)."""
+"""What the service refuses, with the codes of API 2015-06-30 (protocol 2.11)."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class SettingsError(ConfigError):
 
 
 def invalid(parameter: str, detail: str) -> ServiceError:
-    """400 InvalidParameter, worded as the service worded it (facts 2.11)."""
+    """400 InvalidParameter, worded as the service worded it (protocol 2.11)."""
     return ServiceError(400, "InvalidParameter", f"Specified parameter {parameter} is not valid. {detail}")
 
 
 def not_found(what: str) -> ServiceError:
-    """404 ResourceNotFound, the code of this API version (facts 2.3)."""
+    """404 ResourceNotFound, the code of this API version (protocol 2.3)."""
     return ServiceError(404, "ResourceNotFound", f"Specified resource {what} is not found.")
 
 
 def conflict(state: str) -> ServiceError:
-    """409 StateConflict: the action is not allowed in `state` (facts 2.3, 2.11)."""
+    """409 StateConflict: the action is not allowed in `state` (protocol 2.3, 2.11)."""
     return ServiceError(409, "StateConflict", f"User operation is invalid. The current resource state is {state}.")

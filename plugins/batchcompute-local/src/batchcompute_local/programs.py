@@ -1,4 +1,4 @@
-"""Program types: how a ProgramType becomes a command line (facts 2.7)."""
+"""Program types: how a ProgramType becomes a command line (protocol 2.7)."""
 
 from __future__ import annotations
 

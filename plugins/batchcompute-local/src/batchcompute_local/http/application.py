@@ -1,4 +1,4 @@
-"""The HTTP side (facts 1.2 to 1.5): authenticate, ask the engine, answer. Nothing is decided here."""
+"""The HTTP side (protocol 1.2 to 1.5): authenticate, ask the engine, answer. Nothing is decided here."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Front:
         return lambda owner: self._service.create_job(owner, plan)
 
     def _operation(self, method: str, path: str, query: str, body: bytes) -> Operation:
-        """The operation behind a method and a target (facts 1.2). Raises ServiceError 400."""
+        """The operation behind a method and a target (protocol 1.2). Raises ServiceError 400."""
         service = self._service
         table: dict[str, Operation]
         if path == "/jobs":
@@ -186,7 +186,7 @@ async def _offload(result: Any) -> bytes:
 
 
 def _dump(value: Any) -> bytes:
-    # ASCII only: the original SDK cannot read anything else (facts 1.5)
+    # ASCII only: the original SDK cannot read anything else (protocol 1.5)
     return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
@@ -196,7 +196,7 @@ def new_request_id() -> str:
 
 
 def answer_headers(request_id: str) -> dict[str, str]:
-    """What every answer carries: the request's id by both names (facts 1.5)."""
+    """What every answer carries: the request's id by both names (protocol 1.5)."""
     return {
         "request-id": request_id,
         "x-acs-request-id": request_id,
@@ -212,6 +212,6 @@ def _date(second: int) -> str:
 
 
 def error_body(error: ServiceError, request_id: str) -> bytes:
-    """The body of an error: `Code` and, as the service of early 2015 had it, `ErrorCode` (facts 1.5)."""
+    """The body of an error: `Code` and, as the service of early 2015 had it, `ErrorCode` (protocol 1.5)."""
     message = error.message[:_LONGEST_MESSAGE]  # it may quote what was sent
     return _dump({"Code": error.code, "ErrorCode": error.code, "Message": message, "RequestId": request_id})

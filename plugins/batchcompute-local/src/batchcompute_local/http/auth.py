@@ -1,4 +1,4 @@
-"""Who asks? The signature of API 2015-06-30 (facts 1.3, 1.4, 2.11) and the Date window."""
+"""Who asks? The signature of API 2015-06-30 (protocol 1.3, 1.4, 2.11) and the Date window."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sign(secret: str, text: str) -> str:
 
 
 def strings_to_sign(method: str, target: str, headers: Mapping[str, str]) -> Iterator[str]:
-    """What a client may have signed: first with the target as sent, then as the JavaScript SDK does (facts 1.4)."""
+    """What a client may have signed: first with the target as sent, then as the JavaScript SDK does (protocol 1.4)."""
     acs = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers) if name.startswith("x-acs-"))
     start = (
         f"{method}\n{headers.get('accept', '')}\n{headers.get('content-md5', '')}\n{headers.get('content-type', '')}\n"

@@ -1,4 +1,4 @@
-"""Admission by Cpu and Memory (facts 2.6): what running instances may take together. No I/O but the machine's size."""
+"""Admission by Cpu and Memory (protocol 2.6): what running instances may take together. No I/O but the machine's size."""
 
 from __future__ import annotations
 

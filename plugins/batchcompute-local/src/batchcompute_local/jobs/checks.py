@@ -17,7 +17,7 @@ from batchcompute_local.storage import UriError, split_uri
 
 SOURCE = "the local region"
 LOCALES = ("GBK", "GB2312-80", "BIG5", "UTF-8", "ANSI", "EUC-JP", "EUC-TW", "EUC-KR", "SHIFT-JIS", "KSC5601")
-"""The documented values of OssMappingLocale (facts 2.10)."""
+"""The documented values of OssMappingLocale (protocol 2.10)."""
 _MOST_MAPPINGS = 100
 _LONGEST_NAME = 1024
 _LONGEST_DESCRIPTION = 64 << 10

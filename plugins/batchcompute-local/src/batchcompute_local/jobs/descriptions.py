@@ -17,7 +17,7 @@ from batchcompute_local.settings import Settings
 
 
 def read_description(body: bytes, settings: Settings) -> JobPlan:
-    """The plan for a description as sent, defaults filled in. Raises ServiceError 400 (facts 2.11)."""
+    """The plan for a description as sent, defaults filled in. Raises ServiceError 400 (protocol 2.11)."""
     description = _parse(body)
     dag = description.TaskDag
     if find_cycle(dag.Dependencies):
@@ -38,7 +38,7 @@ def _parse(body: bytes) -> JobDescription:
     except (ValueError, RecursionError) as error:
         raise ServiceError(400, "InvalidJsonFormat", f"The body is not a usable JSON text: {error}") from None
     dag = data.get("TaskDag")
-    if isinstance(dag, dict) and "Dependences" in dag:  # the spelling of early 2015, facts 1.7
+    if isinstance(dag, dict) and "Dependences" in dag:  # the spelling of early 2015, protocol 1.7
         dag.setdefault("Dependencies", dag["Dependences"])
         del dag["Dependences"]
     try:
@@ -48,7 +48,7 @@ def _parse(body: bytes) -> JobDescription:
 
 
 def _view(job: JobDescription) -> Mapping[str, Any]:
-    """The description as GET answers it: with everything the service fills in (facts 1.7)."""
+    """The description as GET answers it: with everything the service fills in (protocol 1.7)."""
     return {
         "JobName": job.JobName,
         "JobTag": job.JobTag,

@@ -23,7 +23,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def check_token(token: str) -> None:
-    """Raises ServiceError 400 (facts 2.1: at most 64 letters, digits and underscores; '-' is taken too)."""
+    """Raises ServiceError 400 (protocol 2.1: at most 64 letters, digits and underscores; '-' is taken too)."""
     if not _TOKEN.fullmatch(token):
         raise ServiceError(
             400,

@@ -1,4 +1,4 @@
-"""Which instance runs next: by priority over all jobs, larger first, then age (facts 2.6); within a job, tasks in the
+"""Which instance runs next: by priority over all jobs, larger first, then age (protocol 2.6); within a job, tasks in the
 order of the description whose predecessors are Finished; within a task, instances in order.
 """
 
@@ -22,7 +22,7 @@ class Scheduler:
         self._ticket = count()
 
     def add(self, job: Job) -> None:
-        """`job` may have something to run. Its priority cannot change while it is here (facts 2.3)."""
+        """`job` may have something to run. Its priority cannot change while it is here (protocol 2.3)."""
         if job.ready and not job.queued:
             job.queued = True
             # the ticket parts a job from its own earlier self, which may not have fallen out yet

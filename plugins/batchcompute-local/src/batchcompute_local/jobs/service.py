@@ -1,4 +1,4 @@
-"""The ten operations (facts 1.2) as typed methods. They run in the engine's turn: `engine.submit(lambda: ...)`.
+"""The ten operations (protocol 1.2) as typed methods. They run in the engine's turn: `engine.submit(lambda: ...)`.
 
 All take the owner's number; nobody sees another owner's jobs. All raise ServiceError, before anything is changed.
 """
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Service:
-    """What can be done with jobs. Answers are in the wire's shapes (facts 1.7)."""
+    """What can be done with jobs. Answers are in the wire's shapes (protocol 1.7)."""
 
     def __init__(self, engine: Engine, images: Mapping[str, Image] | None = None) -> None:
         self._engine = engine
@@ -62,7 +62,7 @@ class Service:
         return view | {"Priority": job.priority}
 
     def update_job_priority(self, owner: int, job_id: str, body: bytes) -> None:
-        """Change the priority of a stopped or failed job; `body` is a bare decimal integer (facts 1.2)."""
+        """Change the priority of a stopped or failed job; `body` is a bare decimal integer (protocol 1.2)."""
         text = body.strip()
         if not text.isdigit() or len(text) > 9:
             raise invalid("Priority", "Its type must be integer.")
@@ -79,7 +79,7 @@ class Service:
         engine.retire(job, transitions.stop(job, engine.clock(), engine.changes))
 
     def start_job(self, owner: int, job_id: str) -> None:
-        """Start a stopped or failed job again; what is Finished does not run again (facts 2.4)."""
+        """Start a stopped or failed job again; what is Finished does not run again (protocol 2.4)."""
         engine = self._engine
         job = engine.store.complete(self._allowed("start", owner, job_id))
         transitions.restart(job, engine.changes)

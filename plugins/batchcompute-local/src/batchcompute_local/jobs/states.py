@@ -1,7 +1,7 @@
 """The state machine of jobs, tasks and instances. Pure functions, no I/O.
 
-The documents give the states, the actions and where each is allowed (facts 2.3); the rest is ours, since no document
-says it (facts 2.5, INFER): one failed instance fails its task and its job at once. The other running instances of the
+The documents give the states, the actions and where each is allowed (protocol 2.3); the rest is ours, since no document
+says it (protocol 2.5, ours): one failed instance fails its task and its job at once. The other running instances of the
 job are ended and become Stopped, waiting ones stay Waiting, successors never start. A job that has ended has nothing
 Running in it, neither instance nor task.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 
 class State(IntEnum):
-    """The wire's integers for tasks and instances (facts 1.6)."""
+    """The wire's integers for tasks and instances (protocol 1.6)."""
 
     INIT = 0
     WAITING = 1
@@ -29,7 +29,7 @@ class State(IntEnum):
 
     @property
     def job_word(self) -> str:
-        """How a job's state is spelt on the wire: as its name, but `Terminated` for Finished (facts 1.6)."""
+        """How a job's state is spelt on the wire: as its name, but `Terminated` for Finished (protocol 1.6)."""
         return _JOB_WORDS[self]
 
 
@@ -48,7 +48,7 @@ _ALLOWED: dict[str, frozenset[State]] = {
 
 
 def allowed(action: str, state: State) -> bool:
-    """Whether `action` (stop, start, priority, delete) may be taken on a job in `state` (facts 2.3)."""
+    """Whether `action` (stop, start, priority, delete) may be taken on a job in `state` (protocol 2.3)."""
     return state in _ALLOWED[action]
 
 
@@ -96,7 +96,7 @@ def progress(current: State, counts: Counts) -> State:
 
 
 def exit_state(code: int | None, signal: int | None, timed_out: bool) -> State:
-    """What an instance becomes when its program ends: Finished on exit code 0, else Failed (facts 2.5)."""
+    """What an instance becomes when its program ends: Finished on exit code 0, else Failed (protocol 2.5)."""
     return FINISHED if code == 0 and signal is None and not timed_out else FAILED
 
 
@@ -118,7 +118,7 @@ def task_after_failure(state: State, counts: Counts) -> State:
 
 
 def after_restart(state: State) -> State:
-    """A part of a job that is started again: what is Finished stays so, all else waits (facts 2.4)."""
+    """A part of a job that is started again: what is Finished stays so, all else waits (protocol 2.4)."""
     return FINISHED if state is FINISHED else WAITING
 
 

@@ -102,7 +102,7 @@ class Store:
             self._db.executescript(f"BEGIN; {script}; PRAGMA user_version={number}; COMMIT")
 
     def _generator(self) -> str:
-        # the part of every id that names this store: when it was made, and a random number (facts 1.7, Ids)
+        # the part of every id that names this store: when it was made, and a random number (protocol 1.7, Ids)
         made = f"{int(time.time()):08X}{int.from_bytes(os.urandom(4)):08X}"
         self._db.execute("INSERT OR IGNORE INTO meta VALUES ('generator', ?)", (made,))
         row = self._db.execute("SELECT value FROM meta WHERE name = 'generator'").fetchone()

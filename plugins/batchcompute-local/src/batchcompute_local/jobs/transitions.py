@@ -62,7 +62,7 @@ def _fail_rest(job: Job, now: float, changes: Changes) -> list[str]:
 
 
 def stop(job: Job, now: float, changes: Changes) -> list[str]:
-    """The user stops the job: it is Stopped at once (facts 2.3). Returns the attempts to be ended."""
+    """The user stops the job: it is Stopped at once (protocol 2.3). Returns the attempts to be ended."""
     attempts = []
     for task in job.tasks:
         for instance in task.instances.values():
@@ -84,7 +84,7 @@ def stop(job: Job, now: float, changes: Changes) -> list[str]:
 
 
 def restart(job: Job, changes: Changes) -> None:
-    """The user starts a stopped or failed job again: what is Finished is kept, all else waits (facts 2.4)."""
+    """The user starts a stopped or failed job again: what is Finished is kept, all else waits (protocol 2.4)."""
     for task in job.tasks:
         for instance in task.instances.values():
             if instance.state is not FINISHED:

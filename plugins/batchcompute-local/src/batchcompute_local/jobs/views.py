@@ -1,4 +1,4 @@
-"""The wire's shapes of jobs, tasks, instances and images (facts 1.7). Times are whole epoch seconds, 0 = not yet."""
+"""The wire's shapes of jobs, tasks, instances and images (protocol 1.7). Times are whole epoch seconds, 0 = not yet."""
 
 from __future__ import annotations
 

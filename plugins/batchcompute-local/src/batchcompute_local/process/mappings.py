@@ -1,4 +1,4 @@
-"""OssMapping: objects at a local path, read-only (facts 2.10): by mounts of the program's own, else by symlinks."""
+"""OssMapping: objects at a local path, read-only (protocol 2.10): by mounts of the program's own, else by symlinks."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def inherited(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def log_path(layout: Layout, redirect: str, stream: str, job: str, task: str, number: int) -> Path:
-    """The file of an instance's `stream` (stdout, stderr), a redirect path being where its task wants it (facts 2.9).
+    """The file of an instance's `stream` (stdout, stderr), a redirect path being where its task wants it (protocol 2.9).
 
     Raises UriError if that is not a place for objects.
     """
@@ -214,7 +214,7 @@ class Workspaces:
         return os.path.abspath(found)
 
     def _environment(self, launch: Launch) -> dict[str, str]:
-        """Both generations of variables (facts 2.8), but for those that differ from instance to instance.
+        """Both generations of variables (protocol 2.8), but for those that differ from instance to instance.
 
         The user's win, but for the mark of the attempt.
         """
