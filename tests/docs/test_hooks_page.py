@@ -61,7 +61,7 @@ def documented(text: str) -> dict[str, str]:
 
 def effects() -> Iterator[tuple[str, ast.FunctionDef]]:
     """Every test of the files that show what hooks change."""
-    for path in ROOT.glob("tests/unit/test_hook_effects*.py"):
+    for path in ROOT.glob("tests/unit/hooks/test_hook_effects*.py"):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 yield node.name, node
@@ -114,7 +114,9 @@ def test_example(hook: str) -> None:
 @pytest.mark.parametrize("hook", HOOKS)
 def test_effect(hook: str) -> None:
     tests = [test for name, test in effects() if name.startswith(f"test_{hook}_")]
-    assert any(implements(test, hook) for test in tests), f"no test_{hook}_... in tests/unit/test_hook_effects*.py"
+    assert any(implements(test, hook) for test in tests), (
+        f"no test_{hook}_... in tests/unit/hooks/test_hook_effects*.py"
+    )
 
 
 @pytest.mark.parametrize("hook", HOOKS)

@@ -1,4 +1,4 @@
-"""What somebody might try, each over a real service's port (packages and keys of objects: test_files; names: test_reach)."""
+"""What somebody might try over the port of a real service (packages, keys of objects and names have tests of their own)."""
 
 from __future__ import annotations
 

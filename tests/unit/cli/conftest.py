@@ -1,8 +1,9 @@
-"""A data folder of its own for region local, jobs for it, and terminals to type into."""
+"""Command lines run in this process or at a terminal, against a region local with a data folder of its own."""
 
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -14,6 +15,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ import pytest
 from batchcompute_local.client import control
 
 from batchcompute import Client, pack
+from batchcompute.cli import cli
+from batchcompute.cli.failures import guarded
 
 _SECONDS = 60.0
 _TAKE_TERMINAL = """
@@ -29,6 +33,11 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-B0-2]|\x1b[=>]")
+
+
+@pytest.fixture(autouse=True)
+def no_installed_plugins() -> None:
+    """Installed plugins take part, unlike in other unit tests: region local is one."""
 
 
 @pytest.fixture
@@ -156,3 +165,74 @@ def terminal(data_dir: Path) -> Iterator[Callable[..., Terminal]]:
     yield open_one
     for one in opened:
         one.close()
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def bc(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """bc("job", "list") runs `batchcompute job list`."""
+
+    def run(*arguments: str | Path) -> Done:
+        capsys.readouterr()
+        code = guarded(cli, [str(argument) for argument in arguments])
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """Gives bytes on the standard input, which is no terminal."""
+
+    def give(data: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    return give
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Path:
+    """A folder with main.py: prints its arguments, and fails with the argument `fail`."""
+    folder = tmp_path / "worker"
+    folder.mkdir()
+    (folder / "main.py").write_text(
+        "import os, sys\nprint(sys.argv[1:], os.environ.get('SIZE'))\nif 'fail' in sys.argv: sys.exit('bad luck')\n"
+    )
+    return folder
+
+
+TWO = """
+JobName = "two"
+Priority = 5
+
+[TaskDag.TaskDescMap.Find]
+ProgramName = "main.py"
+InstanceCount = 3
+
+[TaskDag.TaskDescMap.Count]
+ProgramName = "main.py"
+ProgramArguments = "x"
+
+[TaskDag.Dependencies]
+Find = ["Count"]
+"""
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """The description of two tasks without packages."""
+    path = tmp_path / "two.toml"
+    path.write_text(TWO)
+    return path

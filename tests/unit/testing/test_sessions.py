@@ -1,6 +1,6 @@
 """Sessions that were recorded from the region `local`, with its real service:
 
-.venv/bin/python -m pytest tests/replay --batchcompute-record
+.venv/bin/python -m pytest tests/unit/testing --batchcompute-record
 """
 
 from __future__ import annotations

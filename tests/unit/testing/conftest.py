@@ -31,6 +31,11 @@ def _offline() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def no_installed_plugins() -> None:
+    """Installed plugins take part, unlike in other unit tests: region local is one."""
+
+
 @pytest.fixture
 def offline() -> Callable[[], AbstractContextManager[None]]:
     """`with offline():` no socket connects."""

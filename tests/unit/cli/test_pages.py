@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 _SCREENSHOTS = runpy.run_path(str(Path(__file__).with_name("screenshots.py")))
 IMAGES, PICTURES, picture = (_SCREENSHOTS[name] for name in ("IMAGES", "PICTURES", "picture"))
 _AGAIN = "is not up to date: python -m batchcompute.cli.reference docs"
@@ -35,7 +35,7 @@ def test_pages(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures(name: str) -> None:
     there = (IMAGES / f"{name}.svg").read_text(encoding="utf-8")
-    assert there == picture(name), "docs/images is not up to date: python tests/cli/screenshots.py"
+    assert there == picture(name), "docs/images is not up to date: python tests/unit/cli/screenshots.py"
 
 
 def test_no_picture_is_left_over() -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[1] / "stress" / "fuzz.py"
+SCRIPT = Path(__file__).parents[2] / "stress" / "fuzz.py"
 
 
 def test_garbage_is_refused_quickly_and_costs_no_memory() -> None:

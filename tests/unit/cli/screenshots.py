@@ -1,6 +1,6 @@
-"""`python tests/cli/screenshots.py`: the pictures in docs/images, of views with fixed jobs, times and widths.
+"""`python tests/unit/cli/screenshots.py`: the pictures in docs/images, of views with fixed jobs, times and widths.
 
-tests/cli/test_pages.py compares.
+tests/unit/cli/test_pages.py compares.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from batchcompute.cli import doctor as doctoring, jobs, output
 from batchcompute.cli.progress import Row, Tail, view
 from batchcompute.hooks import Finding
 
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+IMAGES = Path(__file__).parents[3] / "docs" / "images"
 _NOW = 1_790_000_000
 _WIDTH = 96
 _JOB = "job-000000006B02CD0FAD1C763900000001"

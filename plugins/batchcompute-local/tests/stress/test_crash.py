@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-STRESS = Path(__file__).parents[1] / "stress" / "crash.py"
+STRESS = Path(__file__).parents[2] / "stress" / "crash.py"
 
 
 def test_a_few_kills(tmp_path: Path) -> None:
