@@ -60,13 +60,13 @@ if TYPE_CHECKING:
         Ranges as Ranges,
         Region as Region,
     )
-    from .resources import (
+    from .values.resources import (
         JobDescription as JobDescription,
         ResourceDescription as ResourceDescription,
         TaskDag as TaskDag,
         TaskDescription as TaskDescription,
     )
-    from .responses import (
+    from .values.responses import (
         ActionResponse as ActionResponse,
         CreateResponse as CreateResponse,
         GetResponse as GetResponse,
@@ -130,13 +130,13 @@ _HOMES = {
         "Ranges",
         "Region",
     ),
-    "resources": (
+    "values.resources": (
         "JobDescription",
         "ResourceDescription",
         "TaskDag",
         "TaskDescription",
     ),
-    "responses": (
+    "values.responses": (
         "ActionResponse",
         "CreateResponse",
         "GetResponse",
@@ -147,6 +147,8 @@ _HOMES = {
         "Task",
     ),
 }
+# Modules that are there after `import batchcompute` alone, as in `batchcompute.errors.ClientError`.
+_MODULES = frozenset({"client", "config", "credentials", "errors", "packing", "regions", "resources", "responses"})
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)
 
@@ -163,7 +165,7 @@ def __getattr__(name: str) -> Any:
 
         warn_caller(f"batchcompute.{name} is called {_OLD_NAMES[name]}", DeprecationWarning)
         return __getattr__(_OLD_NAMES[name])
-    if name in _HOMES:  # `batchcompute.errors` after `import batchcompute`
+    if name in _MODULES:
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module 'batchcompute' has no attribute {name!r}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from . import operations as ops
 from .errors import AmbiguousResultError, BatchComputeError, NotFoundError
 from .hooks import CallContext
-from .responses import Job, ListResponse
+from .values.responses import Job, ListResponse
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline

@@ -16,8 +16,8 @@ from .errors import ConfigError, ValidationError, did_you_mean, warn_caller
 from .hooks import LogContext, ObjectStore, ValidationContext
 from .pipeline import Pipeline
 from .regions import find_region
-from .resources import JobDescription
-from .responses import (
+from .values.resources import JobDescription
+from .values.responses import (
     ActionResponse,
     CreateResponse,
     GetResponse,

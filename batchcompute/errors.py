@@ -41,7 +41,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .responses import Job
+    from .values.responses import Job
 
 
 class BatchComputeError(Exception):

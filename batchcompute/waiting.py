@@ -18,7 +18,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .hooks import Clock
-from .responses import Job, JobResponse
+from .values.responses import Job, JobResponse
 
 if TYPE_CHECKING:
     from .client import Client

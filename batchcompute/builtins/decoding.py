@@ -10,8 +10,8 @@ from typing import Any
 from ..errors import ClientError, DecodeError, client_error
 from ..hooks import ResponseContext, hookimpl
 from ..operations import Answer
-from ..properties import Origin
-from ..responses import (
+from ..values.properties import Origin
+from ..values.responses import (
     ActionResponse,
     CreateResponse,
     Image,

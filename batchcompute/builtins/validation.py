@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import Problem
 from ..hooks import ValidationContext, hookimpl
-from ..validation import check_job
+from ..values.validation import check_job
 
 
 @hookimpl(trylast=True)

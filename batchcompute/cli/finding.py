@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ..client import Client
-    from ..responses import Job
+    from ..values.responses import Job
 
 LAST = "last"
 _WHOLE = re.compile(r"job-[0-9A-Fa-f]{32}")

@@ -16,7 +16,7 @@ from .session import Session, command
 
 if TYPE_CHECKING:
     from ..client import Client
-    from ..responses import Job
+    from ..values.responses import Job
 
 _LIMIT = 30
 _COLUMNS: Mapping[str, output.Column] = {

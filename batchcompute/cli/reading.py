@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .failures import Refused
 
 if TYPE_CHECKING:
-    from ..resources import JobDescription
+    from ..values.resources import JobDescription
 
 _FORMATS = {".json": "JSON", ".toml": "TOML", ".yaml": "YAML", ".yml": "YAML"}
 _NO_YAML = "reading YAML needs PyYAML: pip install 'batchcompute[yaml]'; JSON and TOML need nothing"
@@ -26,7 +26,7 @@ def read_description(name: str) -> JobDescription:
 
     Raises Refused with the place of a mistake, OSError.
     """
-    from ..resources import JobDescription
+    from ..values.resources import JobDescription
 
     data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     where = "the standard input" if name == "-" else name

@@ -16,7 +16,7 @@ from .session import Session, command
 from .submit import SKIPPED, bucket_option, dry_run_option, send, timeout_option, wait_option
 
 if TYPE_CHECKING:
-    from ..resources import JobDescription
+    from ..values.resources import JobDescription
 
 _PRIORITY = 100
 _INTERPRETERS = (("python", r"python[0-9.]*"), ("php", r"php[0-9.]*"), ("java", "java"))
@@ -119,7 +119,7 @@ def describe(
     logs: str | None = None,
 ) -> JobDescription:
     """The description of a job of one task. Raises Refused for a variable without a value."""
-    from ..resources import JobDescription
+    from ..values.resources import JobDescription
 
     task_name = re.sub(r"[^A-Za-z0-9_.-]", "-", PurePosixPath(program.name).stem).lstrip("_.-")[:64] or "task"
     name = name or task_name

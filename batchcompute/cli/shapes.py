@@ -9,7 +9,7 @@ from .output import when
 from .progress import seconds
 
 if TYPE_CHECKING:
-    from ..responses import Image, Job, Task
+    from ..values.responses import Image, Job, Task
 
 STATES = ("Waiting", "Running", "Finished", "Failed", "Stopped")
 

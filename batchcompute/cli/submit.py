@@ -17,7 +17,7 @@ from .session import Session, command, objects_of
 
 if TYPE_CHECKING:
     from ..client import Client
-    from ..resources import JobDescription
+    from ..values.resources import JobDescription
 
 BUCKET = "batchcompute"
 SKIPPED = (

@@ -11,7 +11,7 @@ from ..config import Config
 from ..credentials import Credentials
 from ..operations import Operation
 from ..regions import Region
-from ..resources import JobDescription
+from ..values.resources import JobDescription
 from ..wire import IDEMPOTENCY_HEADER, Endpoint, Request, Response
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from batchcompute import JobDescription, TaskDag, ValidationError
 from batchcompute.regions import Ranges
-from batchcompute.validation import check_job
+from batchcompute.values.validation import check_job
 
 if TYPE_CHECKING:
     from .conftest import World

@@ -11,8 +11,8 @@ import pytest
 
 from batchcompute import Client, CreateResponse, Job, JobDescription, ListResponse
 from batchcompute.operations import OPERATIONS
-from batchcompute.properties import Origin
-from batchcompute.responses import JobDescriptionResponse, JobResponse
+from batchcompute.values.properties import Origin
+from batchcompute.values.responses import JobDescriptionResponse, JobResponse
 
 CALLS: dict[str, tuple[Callable[[Client], Any], str, str, bytes]] = {
     "list_jobs": (lambda client: client.list_jobs(), "GET", "/jobs", b""),

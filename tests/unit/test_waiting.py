@@ -19,7 +19,7 @@ from batchcompute import (
     WaitTimeoutError,
 )
 from batchcompute.hooks import LogContext, hookimpl
-from batchcompute.responses import JobResponse
+from batchcompute.values.responses import JobResponse
 from batchcompute.wire import Response
 
 

@@ -19,8 +19,8 @@ from batchcompute import (
     ListResponse,
     Task,
 )
-from batchcompute.jsonizable import Record
-from batchcompute.responses import JobResponse
+from batchcompute.values.jsonizable import Record
+from batchcompute.values.responses import JobResponse
 
 META = {"RequestId": "REQ-1", "StatusCode": 200, "Date": "Tue, 30 Jun 2015 08:00:00 GMT"}
 JOB = {

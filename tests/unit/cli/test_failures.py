@@ -15,7 +15,7 @@ import pytest
 
 from batchcompute import errors
 from batchcompute.cli import failures
-from batchcompute.responses import Job
+from batchcompute.values.responses import Job
 
 ENTRY = "from batchcompute.cli import main; main()"
 JOB = Job({"JobId": "job-1"})

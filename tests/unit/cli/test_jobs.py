@@ -12,7 +12,7 @@ import pytest
 from batchcompute import Client
 from batchcompute.cli.failures import Refused
 from batchcompute.cli.finding import find_jobs
-from batchcompute.responses import Job
+from batchcompute.values.responses import Job
 
 Run = Callable[..., Any]
 

@@ -25,7 +25,7 @@ from batchcompute.hooks import (
     hookimpl,
     loading,
 )
-from batchcompute.validation import check_job
+from batchcompute.values.validation import check_job
 
 
 @pytest.fixture

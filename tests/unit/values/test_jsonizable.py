@@ -19,7 +19,7 @@ from batchcompute import (
     TaskDag,
     TaskDescription,
 )
-from batchcompute.jsonizable import Jsonizable
+from batchcompute.values.jsonizable import Jsonizable
 
 PROPERTIES = {"JobName": "find-prime", "JobTag": "Batchcompute"}
 WRITABLE = [JobDescription, TaskDag, TaskDescription, ResourceDescription]

@@ -23,9 +23,9 @@ from batchcompute import (
     TaskDescription,
     UnknownPropertyWarning,
 )
-from batchcompute.jsonizable import Jsonizable
-from batchcompute.properties import Origin
-from batchcompute.responses import JobDescriptionResponse, JobResponse
+from batchcompute.values.jsonizable import Jsonizable
+from batchcompute.values.properties import Origin
+from batchcompute.values.responses import JobDescriptionResponse, JobResponse
 
 CLASSES: list[type[Jsonizable]] = [
     JobDescription,

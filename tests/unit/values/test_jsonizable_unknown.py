@@ -12,8 +12,8 @@ import pytest
 
 import batchcompute
 from batchcompute import Job, JobDescription, Task, TaskDag, TaskDescription, UnknownPropertyWarning
-from batchcompute.properties import Origin
-from batchcompute.responses import JobDescriptionResponse, JobResponse
+from batchcompute.values.properties import Origin
+from batchcompute.values.responses import JobDescriptionResponse, JobResponse
 
 DAG = {"TaskDescMap": {"A": {"Timeout": 5}, "B": {}}, "Dependencies": {"A": ["B"]}}
 OLD_DAG = {"TaskDescMap": DAG["TaskDescMap"], "Dependences": DAG["Dependencies"]}

@@ -22,9 +22,9 @@ from batchcompute import (
     TaskDag,
     TaskDescription,
 )
-from batchcompute.jsonizable import Record
-from batchcompute.properties import Origin
-from batchcompute.responses import GetResponse, JobDescriptionResponse, JobResponse
+from batchcompute.values.jsonizable import Record
+from batchcompute.values.properties import Origin
+from batchcompute.values.responses import GetResponse, JobDescriptionResponse, JobResponse
 
 TASK = {"ProgramName": "a.py", "EnvironmentVariables": {"A": ""}, "InstanceCount": 3}
 DAG = {"TaskDescMap": {"A": TASK}, "Dependencies": {"A": []}}

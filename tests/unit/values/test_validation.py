@@ -12,7 +12,7 @@ import pytest
 
 from batchcompute import JobDescription, Problem, Range, Ranges, Region, TaskDag, ValidationError
 from batchcompute.hooks import RegistrationContext, ValidationContext, hookimpl
-from batchcompute.validation import check_job, find_cycle
+from batchcompute.values.validation import check_job, find_cycle
 
 Describe = Callable[..., dict[str, Any]]
 FIND = "TaskDag.TaskDescMap.Find"

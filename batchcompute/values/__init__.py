@@ -1,0 +1,1 @@
+"""The values: what scripts write and what services answer. No I/O."""

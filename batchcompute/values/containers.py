@@ -1,0 +1,198 @@
+"""The containers among the values: dicts that check what is put into them, and lists that make their items late. No I/O."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence
+from typing import Any, Generic, SupportsIndex, TypeVar, overload
+
+from ..errors import DecodeError
+from .jsonizable import Record
+from .properties import Origin, PropertyTypeError, expected
+
+V = TypeVar("V")
+E = TypeVar("E", bound=Record)
+D = TypeVar("D", bound="CheckedDict[Any]")
+
+
+class CheckedDict(dict[str, V]):
+    """A dict that checks and converts what is put into it."""
+
+    __slots__ = ()
+
+    def __init__(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
+        super().__init__()
+        self.update(items)
+
+    @classmethod
+    def checked(cls, key: object, value: object, warn: bool) -> V:
+        """The stored form of an item; PropertyTypeError when it cannot be one."""
+        raise NotImplementedError
+
+    @classmethod
+    def plain(cls, value: V) -> object:
+        """An item as it stands in `detail()`."""
+        return value
+
+    @classmethod
+    def read(cls: type[D], value: object, warn: bool) -> D:
+        """A new dict from a mapping."""
+        if not isinstance(value, Mapping):
+            raise PropertyTypeError(f"expected a dict, got {type(value).__name__}")  # may hold secrets
+        made = cls()
+        for key, item in value.items():
+            made.put(key, item, warn)
+        return made
+
+    def put(self, key: object, value: object, warn: bool) -> None:
+        """Set one item."""
+        if not isinstance(key, str) or not key:
+            raise PropertyTypeError(f"a name must be a str that is not empty, got {key!r}")
+        try:
+            item = self.checked(key, value, warn)
+        except PropertyTypeError as error:
+            raise error.at(key) from None
+        super().__setitem__(str(key), item)
+
+    def __setitem__(self, key: str, value: object) -> None:
+        self.put(key, value, warn=True)
+
+    def update(self, *others: Any, **named: Any) -> None:
+        """As dict.update."""
+        for key, value in dict(*others, **named).items():
+            self[key] = value
+
+    def setdefault(self, key: str, default: Any = None) -> V:
+        """As dict.setdefault."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def __ior__(self: D, other: Any) -> D:  # type: ignore[override,misc]  # dict's own takes fewer kinds
+        self.update(other)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+
+class StringDict(CheckedDict[str]):
+    """Names to str. Numbers and flags become text as str() shows them (protocol 2.8); the values may be empty.
+
+    A value never appears in an error: it may be a secret.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def checked(cls, key: object, value: object, warn: bool) -> str:
+        if isinstance(value, (str, int, float)):
+            return str(value)
+        raise PropertyTypeError(f"expected a str, got a {type(value).__name__}")
+
+
+class NamesDict(CheckedDict[list[str]]):
+    """Names to lists of names."""
+
+    __slots__ = ()
+
+    @classmethod
+    def checked(cls, key: object, value: object, warn: bool) -> list[str]:
+        if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(item, str) for item in value):
+            return [str(item) for item in (value if isinstance(value, (list, tuple)) else sorted(value))]
+        raise expected("a list of task names", value)
+
+    @classmethod
+    def plain(cls, value: list[str]) -> object:
+        return list(value)
+
+
+class LazyList(MutableSequence[E], Generic[E]):
+    """A list whose items are made from parsed answers when they are read; a bad one raises DecodeError then."""
+
+    __slots__ = ("_cls", "_item_origin", "_items")
+
+    def __init__(self, cls: type[E], items: list[Any], origin: Origin | None = None) -> None:
+        self._cls = cls
+        self._items = items
+        self._item_origin = origin
+
+    def _made(self, item: object) -> E:
+        if type(item) is dict:
+            return self._cls.wrap(item, self._item_origin)
+        if isinstance(item, self._cls):
+            return item
+        kind = self._cls.__name__
+        raise DecodeError(
+            f"the service answered a bad {kind}: not an object but {type(item).__name__}",
+            self._item_origin.request_id if self._item_origin else "",
+        )
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> E: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[E]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> E | list[E]:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self._items)))]
+        item = self._items[index]
+        if type(item) is not self._cls:
+            item = self._items[index] = self._made(item)
+        return item
+
+    def __iter__(self) -> Iterator[E]:
+        items, cls = self._items, self._cls
+        for position, item in enumerate(items):
+            if type(item) is not cls:
+                item = items[position] = self._made(item)
+            yield item
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._items[index] = value
+
+    def __delitem__(self, index: SupportsIndex | slice) -> None:
+        del self._items[operator.index(index) if not isinstance(index, slice) else index]
+
+    def insert(self, index: int, value: E) -> None:
+        """As list.insert."""
+        self._items.insert(index, value)
+
+    def sort(self, *, key: Callable[[E], Any], reverse: bool = False) -> None:
+        """As list.sort; the key is needed, the items have no order of their own."""
+        self._items = sorted(self, key=key, reverse=reverse)
+
+    def __contains__(self, item: object) -> bool:
+        """An item, or what identifies one: `job_id in client.list_jobs()`."""
+        identity = self._cls._identity
+        if not isinstance(item, (str, int, self._cls)) and identity:
+            item = getattr(item, identity, item)  # what create_job answered stands for its job
+        if isinstance(item, (str, int)) and identity:
+            return any(getattr(other, identity) == item for other in self)
+        return any(other == item for other in self)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (list, LazyList)):
+            return list(self) == list(other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as for every mutable container
+
+    def copy(self) -> list[E]:
+        """A plain list of the items."""
+        return list(self)
+
+    def __radd__(self, other: Iterable[E]) -> list[E]:
+        return [*other, *self]
+
+    def __add__(self, other: Iterable[E]) -> list[E]:
+        return [*self, *other]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LazyList, (self._cls, list(self), None)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(map(repr, self[:8]))
+        return f"[{shown}, ... {len(self)} items]" if len(self) > 8 else f"[{shown}]"

@@ -1,0 +1,270 @@
+"""The bases of all values: `Record`, a bag of properties, and `Jsonizable`, which adds JSON (reference section 1.2). No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from ..errors import DecodeError, FieldError, JsonError, UnknownPropertyWarning, did_you_mean, warn_caller
+from .properties import AnyField, Field, Origin, PropertyTypeError, is_empty
+
+R = TypeVar("R", bound="Record")
+
+
+class Record:
+    """A bag of declared properties: by attribute and by key, with ==, in, len, iteration, copy, pickle and repr."""
+
+    __slots__ = ("__weakref__", "_origin", "_values")
+    _fields: ClassVar[dict[str, AnyField]] = {}
+    _names: ClassVar[dict[str, AnyField]] = {}  # the fields by every name they are read under, wire names included
+    _old_names: ClassVar[Mapping[str, str]] = {}  # names that old scripts use by mistake
+    _identity: ClassVar[str] = ""  # the property that tells one object from another
+
+    _values: dict[str, Any]
+    _origin: Origin | None
+
+    def __init_subclass__(cls) -> None:
+        fields: dict[str, AnyField] = {}
+        for base in reversed(cls.__mro__):
+            fields.update({name: item for name, item in vars(base).items() if isinstance(item, Field)})
+        cls._fields = fields
+        cls._names = {item.key: item for item in fields.values()} | fields
+
+    @classmethod
+    def from_wire(cls: type[R], data: Mapping[str, Any], origin: Origin | None = None) -> R:
+        """An object for what a service (or a client, to a service) sent: unknown properties are dropped silently.
+
+        With an `origin` wrong types raise DecodeError, without one TypeError.
+        """
+        self = cls.wrap({}, origin)
+        try:
+            values = self._converted(data, warn=False)
+        except PropertyTypeError as error:
+            raise self._undecodable(error) from None
+        self._values.update({key: value for key, value in values.items() if value is not None})
+        return self
+
+    @classmethod
+    def wrap(cls: type[R], values: dict[str, Any], origin: Origin | None) -> R:
+        """An object around a parsed answer: nothing is copied, each property is checked when it is read."""
+        self = cls.__new__(cls)
+        self._values = values
+        self._origin = origin
+        return self
+
+    def _converted(self, data: Mapping[Any, Any], warn: bool) -> dict[str, Any]:
+        """The values to store for a mapping; None for what becomes empty. Nothing is changed when one is wrong."""
+        values: dict[str, Any] = {}
+        for name, value in data.items():
+            field = self._names.get(name)
+            if field is None:
+                if name in self._old_names:
+                    field = self._fields[self._canonical(name) if warn else self._old_names[name]]
+                else:
+                    if warn:
+                        self._drop(name)
+                    continue
+            if is_empty(value) and not isinstance(value, Record):
+                values[field.key] = None
+                continue
+            try:
+                values[field.key] = field.convert(value, warn)
+            except PropertyTypeError as error:
+                raise error.at(field.name) from None
+        return values
+
+    def _assign(self, field: AnyField, value: object) -> None:
+        kind = type(self).__name__.removesuffix("Response")
+        raise AttributeError(f"{kind}.{field.name} cannot be set: a {kind} is read-only")
+
+    def _canonical(self, old: str) -> str:
+        new = self._old_names[old]
+        warn_caller(f"{type(self).__name__}.{old} is called {new}", DeprecationWarning)
+        return new
+
+    def _drop(self, name: object) -> None:
+        warn_caller(
+            f"{type(self).__name__} has no property {name!r}, it was dropped{did_you_mean(name, self._fields)}",
+            UnknownPropertyWarning,
+        )
+
+    def _undecodable(self, error: PropertyTypeError) -> Exception:
+        if self._origin is None:
+            return error
+        return DecodeError(f"the service answered a bad {type(self).__name__}: {error}", self._origin.request_id)
+
+    if not TYPE_CHECKING:  # type checkers are to complain about a property that is not declared
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            if name in self._old_names:
+                return getattr(self, self._canonical(name))
+            raise FieldError(f"{type(self).__name__} has no property {name!r}{did_you_mean(name, self._fields)}")
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._fields and name not in self._old_names:
+            raise FieldError(f"{type(self).__name__} has no property {name!r}{did_you_mean(name, self._fields)}")
+        return getattr(self, name)
+
+    def detail(self) -> dict[str, Any]:
+        """A new dict of the properties that are not empty, nested ones included (reference section 1.2)."""
+        found = {}
+        for name, field in self._fields.items():
+            if field.shown or self._values.get(field.key) is not None:
+                value = field.plain(field.__get__(self))
+                if not is_empty(value):
+                    found[name] = value
+        return found
+
+    def keys(self) -> list[str]:
+        """The names of the properties that are not empty."""
+        return list(self.detail())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.detail())
+
+    def __len__(self) -> int:
+        return len(self.detail())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.detail()
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Record) and (isinstance(other, type(self)) or isinstance(self, type(other))):
+            return self.detail() == other.detail()
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(getattr(self, self._identity))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={_brief(name, value)}" for name, value in self.detail().items())
+        return f"{type(self).__name__}({shown})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        origin = self._origin and Origin(self._origin.request_id, self._origin.status, self._origin.date)
+        return _restore, (type(self), self.detail(), origin)
+
+
+def _restore(cls: type[R], detail: dict[str, Any], origin: Origin | None) -> R:
+    return cls.from_wire(detail, origin)
+
+
+def _brief(name: str, value: object) -> str:
+    """A value in a repr: short, and without what may be secret (the values of environment variables)."""
+    if name == "EnvironmentVariables" and isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: ..." for key in value) + "}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {_brief(str(key), item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list) and len(value) > 8:
+        return f"[... {len(value)} items]"
+    return repr(value)
+
+
+class Jsonizable(Record):
+    """A Record that is made from a dict, a JSON text or an object of the same class, and turns into JSON
+    (reference section 1.2). Properties that the class does not have are dropped with an UnknownPropertyWarning.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, properties: Mapping[str, Any] | str | Jsonizable | None = None) -> None:
+        """`properties`: dict, JSON text or an object of this class. Raises TypeError or JsonError."""
+        self._values = {}
+        self._origin = None
+        if properties is not None:
+            self._merge(properties)
+
+    def update(self, properties: Mapping[str, Any] | str | Jsonizable) -> None:
+        """Set some of the properties; the others keep their values, an empty value takes a property away.
+
+        Raises TypeError or JsonError, and then changes nothing.
+        """
+        self._merge(properties)
+
+    def load(self, text: str) -> None:
+        """Set the properties that the JSON text of an object names; the others keep their values.
+
+        Raises JsonError, or TypeError for a value of the wrong type, and then changes nothing.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"load takes the JSON text of an object, not {type(text).__name__}")
+        self._merge(text)
+
+    def dump(self) -> str:
+        """The JSON text of `detail()`."""
+        return json.dumps(self.detail(), ensure_ascii=False)
+
+    __str__ = dump
+
+    def _merge(self, properties: object) -> None:
+        for key, value in self._converted(self._mapping(properties), warn=True).items():
+            if value is None:
+                self._values.pop(key, None)
+            else:
+                self._values[key] = value
+
+    def _mapping(self, given: object) -> Mapping[Any, Any]:
+        if isinstance(given, Mapping):
+            return given
+        if isinstance(given, str):
+            return parse_object(given)
+        if isinstance(given, Jsonizable) and (isinstance(given, type(self)) or isinstance(self, type(given))):
+            return given.detail()
+        kind = type(self).__name__
+        raise PropertyTypeError(f"{kind} is made from a dict, a JSON text or a {kind}, not from {type(given).__name__}")
+
+
+class Writable(Jsonizable):
+    """A Jsonizable whose properties can be assigned, by attribute and by key (reference section 1.1)."""
+
+    __slots__ = ()
+    __hash__ = None  # type: ignore[assignment]  # it can change
+
+    if not TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name in self._fields:
+                self._assign(self._fields[name], value)
+            elif name in self._old_names:
+                self._assign(self._fields[self._canonical(name)], value)
+            elif name.startswith("_"):
+                object.__setattr__(self, name, value)
+            else:
+                self._drop(name)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        if isinstance(name, str) and not name.startswith("_"):
+            setattr(self, name, value)
+        else:
+            self._drop(name)
+
+    def __delattr__(self, name: str) -> None:
+        field = self._fields.get(name)
+        if field is None:
+            raise FieldError(f"{type(self).__name__} has no property {name!r}{did_you_mean(name, self._fields)}")
+        self._values.pop(field.key, None)
+
+    __delitem__ = __delattr__
+
+    def _assign(self, field: AnyField, value: object) -> None:
+        if is_empty(value) and not isinstance(value, Record):
+            self._values.pop(field.key, None)
+            return
+        try:
+            self._values[field.key] = field.convert(value, warn=True)
+        except PropertyTypeError as error:
+            raise error.at(f"{type(self).__name__}.{field.name}") from None
+
+
+def parse_object(text: str | bytes) -> dict[str, Any]:
+    """The JSON object in a text. Raises JsonError."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise JsonError(f"not a JSON text: {error}") from None
+    if not isinstance(data, dict):
+        raise JsonError(f"the JSON text of an object is wanted, this is {type(data).__name__}")
+    return data

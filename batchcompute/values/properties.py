@@ -1,0 +1,112 @@
+"""Declared, typed properties: what a class says about each of its values. No I/O.
+
+A class declares its properties as `Field` objects; type checkers see the plain types. What users wrote is checked when
+it is given. What a service answered is kept as parsed and checked when it is read, so that a list of 100,000
+instances costs a parse and not 100,000 objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sized
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+
+from ..errors import shorten
+
+if TYPE_CHECKING:
+    from .jsonizable import Record
+
+G = TypeVar("G")  # what reading a property gives
+S = TypeVar("S")  # what may be assigned to it
+Humanize = Callable[[int], object]
+
+
+class PropertyTypeError(TypeError):
+    """A value of the wrong type; `path` grows on the way out, so that the message names the exact place."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path: list[str] = []
+
+    def at(self, name: str) -> PropertyTypeError:
+        """The same error, one level further out."""
+        self.path.insert(0, name)
+        return self
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}: {self.message}" if self.path else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The answer that an object came from: its `RequestId`, `StatusCode` and `Date` header, and how its times are shown."""
+
+    request_id: str = ""
+    status: int = 0
+    date: str = ""
+    humanize: Humanize | None = None
+
+
+def is_empty(value: object) -> bool:
+    """None, "", {} and [] are empty: left out of detail and dump. 0 and False are not (reference section 1.2)."""
+    return value is None or (isinstance(value, Sized) and len(value) == 0)
+
+
+def expected(what: str, value: object) -> PropertyTypeError:
+    """The error for a value of the wrong type."""
+    return PropertyTypeError(f"expected {what}, got {type(value).__name__} {shorten(value, 40)}")
+
+
+class Field(Generic[G, S]):
+    """One property: `name` in Python and in `detail()`, `key` on the wire. Subclasses say what is allowed (`convert`)."""
+
+    __slots__ = ("default", "key", "name", "shown")
+    kind: ClassVar[type]  # the exact type of a stored value
+
+    def __init__(self, default: G, key: str = "", *, shown: bool = False) -> None:
+        self.default = default
+        self.key = key
+        self.shown = shown  # whether the default stands in detail() too
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.key = self.key or name
+
+    @overload
+    def __get__(self, obj: None, owner: type | None = None) -> Field[G, S]: ...
+    @overload
+    def __get__(self, obj: Record, owner: type | None = None) -> G: ...
+    def __get__(self, obj: Record | None, owner: type | None = None) -> Field[G, S] | G:
+        if obj is None:
+            return self
+        value = obj._values.get(self.key)
+        if type(value) is self.kind:
+            return value  # type: ignore[return-value]  # G is what kind holds
+        return self.missing(obj) if value is None else self.read(obj, value)
+
+    def __set__(self, obj: Record, value: S | None) -> None:
+        obj._assign(self, value)
+
+    def convert(self, value: object, warn: bool) -> G:
+        """The stored form of a value that is not empty; PropertyTypeError when it cannot be one."""
+        raise NotImplementedError
+
+    def missing(self, obj: Record) -> G:
+        """What reading gives when nothing is stored."""
+        return self.default
+
+    def read(self, obj: Record, value: object) -> G:
+        """What reading gives for a value as a service answered it: this is where it is checked."""
+        try:
+            return self.convert(value, warn=False)
+        except PropertyTypeError as error:
+            raise obj._undecodable(error.at(self.name)) from None
+
+    def plain(self, value: Any) -> object:
+        """The value as it stands in `detail()`: built-in types only, shared with nobody."""
+        return value
+
+
+AnyField = Field[Any, Any]

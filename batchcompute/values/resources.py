@@ -1,0 +1,121 @@
+"""What you send: JobDescription, TaskDag, TaskDescription and ResourceDescription (reference section 2.1). No I/O.
+
+The defaults are those of the original SDK (protocol 1.7). An empty value takes a property away, or back to its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ..errors import did_you_mean
+from .containers import CheckedDict, NamesDict, StringDict
+from .fields import Count, DictOf, Flag, Nested, Number, OptionalNumber, Text, build
+from .jsonizable import Writable
+
+
+class ResourceDescription(Writable):
+    """What one instance of a task needs (reference section 2.1, (4))."""
+
+    __slots__ = ()
+    Cpu = Number(800)
+    """int: 100 is one core; [800, 2400] in the cloud regions."""
+    Memory = Number(2000)
+    """int: MB; [2000, 65536] in the cloud regions."""
+
+
+class TaskDescription(Writable):
+    """One task: the program, how often, with what (reference section 2.1, (3))."""
+
+    __slots__ = ()
+    PackageUri = Text()
+    """str: `oss://bucket/key` of a tar.gz with the program."""
+    ProgramName = Text()
+    """str: path of the program inside the package."""
+    ProgramType = Text("python")
+    """str: python or php."""
+    ProgramArguments = Text()
+    """str: the command line arguments, in one text."""
+    ImageId = Text()
+    """str: id of the image to run on, see `Client.list_images`."""
+    InstanceCount = Count(1)
+    """int: how many instances; 4 and "4" are both taken."""
+    Timeout = OptionalNumber()
+    """int or None: seconds that one instance may run; [1, 86400]."""
+    EnvironmentVariables = DictOf(StringDict)
+    """dict of str to str."""
+    StdoutRedirectPath = Text()
+    """str: `oss://bucket/prefix/` where the standard output goes."""
+    StderrRedirectPath = Text()
+    """str: `oss://bucket/prefix/` where the standard error goes."""
+    ResourceDescription = Nested(ResourceDescription)
+    """ResourceDescription: what one instance needs."""
+    OssMapping = DictOf(StringDict)
+    """dict of str to str: `oss://bucket/prefix/` to the absolute path where the program sees it."""
+    OssMappingLock = Flag()
+    """bool or None: whether file locks work on mapped paths."""
+    OssMappingLocale = Text()
+    """str: character set of file names on mapped paths."""
+
+
+class TaskDict(CheckedDict[TaskDescription]):
+    """Task names to TaskDescription objects, which are copied when they are put in."""
+
+    __slots__ = ()
+
+    @classmethod
+    def checked(cls, key: object, value: object, warn: bool) -> TaskDescription:
+        if isinstance(value, TaskDescription):
+            value, warn = value.detail(), False
+        return build(TaskDescription, value, warn)
+
+    @classmethod
+    def plain(cls, value: TaskDescription) -> object:
+        return value.detail()
+
+
+class TaskDag(Writable):
+    """Tasks by name, and which waits for which (reference section 2.1, (2))."""
+
+    __slots__ = ()
+    _old_names: ClassVar[Mapping[str, str]] = {"Dependences": "Dependencies"}  # protocol 1.7
+
+    TaskDescMap = DictOf(TaskDict)
+    """dict of task name to TaskDescription."""
+    Dependencies = DictOf(NamesDict)
+    """dict of task name to the names of the tasks that start after it."""
+
+    def add_task(self, task_name: str, task: TaskDescription | Mapping[str, Any] | str) -> None:
+        """Add a task, or replace the one of that name. The task is copied. Raises TypeError for an empty name."""
+        self.TaskDescMap[task_name] = task
+
+    def get_task(self, task_name: str) -> TaskDescription:
+        """The task of that name, to read and to change. Raises KeyError."""
+        return self.TaskDescMap[self._known(task_name)]
+
+    def delete_task(self, task_name: str) -> None:
+        """Remove a task. Dependencies are left as they are. Raises KeyError."""
+        del self.TaskDescMap[self._known(task_name)]
+
+    def _known(self, task_name: str) -> str:
+        if task_name in self.TaskDescMap:
+            return task_name
+        raise KeyError(f"there is no task {task_name!r}{did_you_mean(task_name, self.TaskDescMap)}")
+
+
+class JobDescription(Writable):
+    """A job: its name, its priority, and its tasks (reference section 2.1, (1))."""
+
+    __slots__ = ()
+    JobName = Text()
+    """str: the name of the job."""
+    JobTag = Text("Batchcompute")
+    """str: a label."""
+    Description = Text()
+    """str: what the job is for."""
+    Priority = OptionalNumber()
+    """int or None: [0, 1000], larger runs earlier."""
+    ZoneId = Text()
+    """str: the zone to run in; rarely used (protocol 1.7)."""
+    TaskDag = Nested(TaskDag)
+    """TaskDag: the tasks and their dependencies."""

@@ -1,0 +1,129 @@
+"""What can be known to be wrong with a job description before it is sent (reference section 2.1). No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from ..errors import Problem, nearest
+from ..regions import Range, Ranges
+from .resources import JobDescription, TaskDescription
+
+DEFAULT_TIMEOUT = 86400
+"""Seconds; what a region that lets Timeout be left out uses (the documented maximum)."""
+
+_TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_OBJECT = re.compile(r"oss://[^/]+/.+", re.DOTALL)
+_PREFIX = re.compile(r"oss://[^/]+(/.*)?", re.DOTALL)
+
+
+def check_job(job: JobDescription, ranges: Ranges) -> list[Problem]:
+    """Everything that is wrong with a description, in the order of its parts; empty when it is right."""
+    return list(_job(job, ranges))
+
+
+def _job(job: JobDescription, ranges: Ranges) -> Iterator[Problem]:
+    source = ranges.source
+    if not job.JobName:
+        yield Problem("JobName", None, "is missing", "a name", source)
+    if job.Priority is None:
+        yield Problem("Priority", None, "is missing", str(ranges.priority), source)
+    else:
+        yield from _within("Priority", job.Priority, ranges.priority, source)
+    dag = job.TaskDag
+    tasks = dag.TaskDescMap
+    if not tasks:
+        yield Problem("TaskDag.TaskDescMap", None, "is missing", "at least one task", source)
+    for name, task in tasks.items():
+        yield from _task(name, task, ranges)
+    yield from _dependencies(dag.Dependencies, tasks, source)
+
+
+def _task(name: str, task: TaskDescription, ranges: Ranges) -> Iterator[Problem]:
+    path = f"TaskDag.TaskDescMap.{name}"
+    source = ranges.source
+    if not _TASK_NAME.fullmatch(name):
+        yield Problem(
+            path,
+            name,
+            "is not a task name",
+            "1 to 64 letters, digits, '-', '_' and '.', not '_', '-' or '.' first",
+            "docs",
+        )
+    for required in ("PackageUri", "ProgramName", "ImageId"):
+        if not task[required] and required not in ranges.optional:
+            yield Problem(f"{path}.{required}", None, "is missing", _WANTED[required], source)
+    kind = task.ProgramType
+    if kind not in ranges.program_types:
+        yield Problem(
+            f"{path}.ProgramType",
+            kind,
+            "is not supported",
+            ", ".join(ranges.program_types),
+            source,
+            nearest(kind, ranges.program_types),
+        )
+    yield from _within(f"{path}.InstanceCount", task.InstanceCount, ranges.instance_count, source)
+    if task.Timeout is not None:
+        yield from _within(f"{path}.Timeout", task.Timeout, ranges.timeout, source)
+    elif "Timeout" not in ranges.optional:
+        yield Problem(f"{path}.Timeout", None, "is missing", f"{ranges.timeout} seconds", source)
+    resources = task.ResourceDescription
+    yield from _within(f"{path}.ResourceDescription.Cpu", resources.Cpu, ranges.cpu, source)
+    yield from _within(f"{path}.ResourceDescription.Memory", resources.Memory, ranges.memory, source)
+    for uri, pattern in (("PackageUri", _OBJECT), ("StdoutRedirectPath", _PREFIX), ("StderrRedirectPath", _PREFIX)):
+        value = task[uri]
+        if value and not pattern.fullmatch(value):
+            yield Problem(f"{path}.{uri}", value, "is not an OSS path", "oss://bucket/key", source)
+
+
+_WANTED = {
+    "PackageUri": "oss://bucket/key of a tar.gz",
+    "ProgramName": "a file in the package",
+    "ImageId": "the id of an image, see list_images()",
+}
+
+
+def _within(path: str, value: int, allowed: Range, source: str) -> Iterator[Problem]:
+    if value not in allowed:
+        yield allowed.problem(path, value, source)
+
+
+def _dependencies(
+    dependencies: Mapping[str, list[str]], tasks: Mapping[str, TaskDescription], source: str
+) -> Iterator[Problem]:
+    for before, successors in dependencies.items():
+        for name in (before, *successors):
+            if not isinstance(name, str):  # a list in the dict can be changed without our notice
+                yield Problem(f"TaskDag.Dependencies.{before}", name, "is not the name of a task", "a str", source)
+            elif name not in tasks:
+                path = "TaskDag.Dependencies" + ("" if name == before else f".{before}")
+                known = ", ".join(sorted(tasks)[:8]) + (", ..." if len(tasks) > 8 else "")
+                yield Problem(path, name, "is not a task of this job", known, source, nearest(name, tasks))
+    cycle = find_cycle({key: [name for name in names if isinstance(name, str)] for key, names in dependencies.items()})
+    if cycle:
+        yield Problem("TaskDag.Dependencies", " -> ".join(cycle), "is a cycle", "a graph without cycles", source)
+
+
+def find_cycle(dependencies: Mapping[str, list[str]]) -> list[str]:
+    """The names along a cycle, the first one again at the end; empty when there is none. No recursion: graphs may be deep."""
+    done: set[str] = set()
+    for start in dependencies:
+        if start in done:
+            continue
+        path = [start]
+        on_path = {start}
+        todo = [iter(dependencies.get(start, ()))]
+        while todo:
+            name = next(todo[-1], None)
+            if name is None:
+                todo.pop()
+                on_path.discard(path[-1])
+                done.add(path.pop())
+            elif name in on_path:
+                return [*path[path.index(name) :], name]
+            elif name not in done:
+                path.append(name)
+                on_path.add(name)
+                todo.append(iter(dependencies.get(name, ())))
+    return []
