@@ -12,8 +12,9 @@ from typing import Any, cast
 from . import credentials as _credentials, operations as ops, waiting
 from .config import Config
 from .configuration import hooks_for
-from .errors import ConfigError, ValidationError, did_you_mean, warn_caller
+from .errors import ConfigError, ValidationError
 from .hooks import LogContext, ObjectStore, ValidationContext
+from .messages import did_you_mean, warn_caller
 from .pipeline import Pipeline
 from .regions import find_region
 from .values.resources import JobDescription

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import ConfigError
+from .plain_errors import ConfigError
 from .schema import Checked
 
 _SECONDS = {"min": 0.001, "max": 1_000_000}  # what a socket can be told

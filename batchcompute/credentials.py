@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .errors import ConfigError, CredentialsError
+from .plain_errors import ConfigError, CredentialsError
 
 
 @dataclass(frozen=True, slots=True)

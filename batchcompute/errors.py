@@ -34,101 +34,38 @@ Wrong types raise the built-in TypeError, as the standard library does.
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .values.responses import Job
-
-
-class BatchComputeError(Exception):
-    """Base of every error of this package."""
-
-
-class ConfigError(BatchComputeError, ValueError):
-    """An argument, an endpoint or a setting cannot be used."""
-
-
-class PluginError(BatchComputeError):
-    """A plugin cannot be loaded, or broke the rules of a hook."""
-
-
-class CredentialsError(BatchComputeError):
-    """No credentials were found for a call."""
-
-
-class JsonError(BatchComputeError, ValueError):
-    """A text is not the JSON of an object."""
-
-
-class FieldError(BatchComputeError, AttributeError, KeyError):
-    """A property is read that the class does not have."""
-
-    __str__ = Exception.__str__  # KeyError would show the repr of the message
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong with a description.
-
-    `path` is where (`TaskDag.TaskDescMap.Find.ResourceDescription.Cpu`), `value` what stands there (None when
-    missing), `allowed` what may stand there, `source` who says so, `hint` the nearest right value, if there is one.
-    """
-
-    path: str
-    value: object
-    message: str
-    allowed: str = ""
-    source: str = ""
-    hint: str = ""
-
-    def __str__(self) -> str:
-        text = f"{self.path}: {self.message}"
-        if self.value is not None:
-            text += f", got {shorten(self.value)}"
-        if self.allowed:
-            text += f"; allowed: {self.allowed}"
-        if self.hint:
-            text += f"; did you mean {self.hint!r}?"
-        if self.source:
-            text += f" [{self.source}]"
-        return text
-
-
-class ValidationError(BatchComputeError, ValueError):
-    """A description cannot be submitted; nothing was sent. `problems` lists everything that is wrong with it."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems: tuple[Problem, ...] = tuple(problems)
-        super().__init__(self.problems)
-
-    def __str__(self) -> str:
-        count = len(self.problems)
-        lines = [f"not sent because of {count} problem{'s' if count > 1 else ''}:"]
-        return "\n  ".join([*lines, *map(str, self.problems)])
-
-
-class TransportError(BatchComputeError):
-    """No answer arrived. `sent` tells whether the request may have reached the service."""
-
-    sent = True
-
-
-class ConnectError(TransportError, ConnectionError):
-    """The service was not reached: the request was never sent."""
-
-    sent = False
-
-
-class ResponseLostError(TransportError, ConnectionError):
-    """The connection broke after the request may have been sent."""
-
-
-class RequestTimeoutError(TransportError, TimeoutError):
-    """No answer came in time; the request may have reached the service."""
+from .messages import (
+    did_you_mean as did_you_mean,
+    nearest as nearest,
+    shorten as shorten,
+    warn_caller as warn_caller,
+)
+from .plain_errors import (
+    BatchComputeError as BatchComputeError,
+    ClientError as ClientError,
+    ClockSkewWarning as ClockSkewWarning,
+    ConfigError as ConfigError,
+    ConfigWarning as ConfigWarning,
+    ConnectError as ConnectError,
+    CredentialsError as CredentialsError,
+    DecodeError as DecodeError,
+    FieldError as FieldError,
+    JsonError as JsonError,
+    NotFoundError as NotFoundError,
+    PluginError as PluginError,
+    PluginWarning as PluginWarning,
+    Problem as Problem,
+    RequestTimeoutError as RequestTimeoutError,
+    ResponseLostError as ResponseLostError,
+    ServerError as ServerError,
+    StateConflictError as StateConflictError,
+    ThrottlingError as ThrottlingError,
+    TransportError as TransportError,
+    UnknownPropertyWarning as UnknownPropertyWarning,
+    ValidationError as ValidationError,
+    client_error as client_error,
+)
+from .values.responses import Job
 
 
 class AmbiguousResultError(TransportError):
@@ -156,88 +93,6 @@ class AmbiguousResultError(TransportError):
         return f"{text}; afterwards {seen or 'there is no such job'}"
 
 
-class DecodeError(BatchComputeError, ValueError):
-    """The service answered something that cannot be understood. `request_id` names the answer."""
-
-    def __init__(self, message: str, request_id: str = "") -> None:
-        super().__init__(message, request_id)
-        self.message = message
-        self.request_id = request_id
-
-    def __str__(self) -> str:
-        return f"{self.message} [RequestId {self.request_id}]" if self.request_id else self.message
-
-
-class ClientError(BatchComputeError):
-    """The service answered with an error (reference section 2; codes: protocol 2.11).
-
-    Attributes: `status` (HTTP status), `code`, `message`, `request_id`, and `retry_after`: the seconds the service asked to
-    wait, or None.
-    """
-
-    def __init__(
-        self, status: int, code: str, message: str, request_id: str = "", retry_after: float | None = None
-    ) -> None:
-        super().__init__(status, code, message, request_id, retry_after)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.request_id = request_id
-        self.retry_after = retry_after
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message} [HTTP {self.status}, RequestId {self.request_id or 'unknown'}]"
-
-    # The getters of the original SDK.
-    def get_status_code(self) -> int:
-        """The HTTP status."""
-        return self.status
-
-    def get_code(self) -> str:
-        """The error code."""
-        return self.code
-
-    def get_msg(self) -> str:
-        """The message of the service."""
-        return self.message
-
-    def get_requestid(self) -> str:
-        """The id of the request."""
-        return self.request_id
-
-
-class NotFoundError(ClientError):
-    """404: there is no such job, or no such path."""
-
-
-class StateConflictError(ClientError):
-    """409: the job's state does not allow the action (protocol 2.3)."""
-
-
-class ThrottlingError(ClientError):
-    """429 or a Throttling code: the service refused the request before doing anything (protocol 2.11)."""
-
-
-class ServerError(ClientError):
-    """5xx: the service failed."""
-
-
-def client_error(
-    status: int, code: str, message: str, request_id: str, retry_after: float | None = None
-) -> ClientError:
-    """The most specific ClientError for an answer."""
-    kind: type[ClientError] = ClientError
-    if status == 429 or code.startswith("Throttling"):
-        kind = ThrottlingError
-    elif status >= 500:
-        kind = ServerError
-    elif status == 404:
-        kind = NotFoundError
-    elif status == 409:
-        kind = StateConflictError
-    return kind(status, code, message, request_id, retry_after)
-
-
 class WaitError(BatchComputeError):
     """`Client.wait` did not see the job finish. `job` is the last state seen, `log` the end of a failed program's stderr."""
 
@@ -261,56 +116,3 @@ class JobStoppedError(WaitError):
 
 class WaitTimeoutError(WaitError, TimeoutError):
     """The job had not ended in time; it goes on."""
-
-
-class UnknownPropertyWarning(UserWarning):
-    """A property that the class does not have was dropped."""
-
-
-class ClockSkewWarning(UserWarning):
-    """This machine's clock is off; the service's time is used for signing."""
-
-
-class PluginWarning(UserWarning):
-    """A plugin was left out."""
-
-
-class ConfigWarning(UserWarning):
-    """An environment variable is no setting, or a file with secrets can be read by others."""
-
-
-def shorten(value: object, limit: int = 80) -> str:
-    """The repr of a value, cut in the middle of a line rather than flooding it."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an int of thousands of digits, a list of thousands of levels
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def nearest(name: object, known: Iterable[str]) -> str:
-    """The known name that `name` most likely stands for, or ''. Upper and lower case count as the same."""
-    if not isinstance(name, str):
-        return ""
-    import difflib  # only when something went wrong: it costs a start-up millisecond
-
-    by_folded = {item.casefold(): item for item in known}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
-    return by_folded[close[0]] if close else ""
-
-
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """`; did you mean 'X'?`, or ''."""
-    best = nearest(name, known)
-    return f"; did you mean {best!r}?" if best else ""
-
-
-_NOT_THE_CALLER = ("batchcompute", "tenacity")
-
-
-def warn_caller(message: str, category: type[Warning]) -> None:
-    """Warn, pointing at the first line outside of this package: the line that the user can mend."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from urllib.parse import quote
 
-from .errors import ServerError, ThrottlingError, TransportError
+from .plain_errors import ServerError, ThrottlingError, TransportError
 
 
 class Answer(Enum):

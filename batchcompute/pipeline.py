@@ -16,9 +16,9 @@ from typing import Any
 
 from .ambiguity import ambiguous
 from .builtins.credentials.chain import Chain
-from .builtins.decoding import date_of, error_of, is_clock_error
 from .config import Config
 from .credentials import Credentials
+from .error_answers import date_of, error_of, is_clock_error
 from .errors import (
     BatchComputeError,
     ClientError,
@@ -29,12 +29,11 @@ from .errors import (
     PluginError,
     RequestTimeoutError,
     ThrottlingError,
-    did_you_mean,
-    warn_caller,
 )
 from .hooks import AttemptContext, CallContext, CallResult, ResponseContext, Transport
 from .hooks.manager import Hooks
 from .locks import ForkSafeLock
+from .messages import did_you_mean, warn_caller
 from .operations import Operation, may_be_done
 from .regions import Region
 from .wire import IDEMPOTENCY_HEADER, Endpoint, Request, Response
@@ -114,7 +113,7 @@ class Pipeline:
         except BatchComputeError as caught:
             error = caught
             if operation.mutating and attempts.leave_open(caught):
-                error = ambiguous(self, ctx, caught, began)
+                error = ambiguous(self.look, ctx, caught, began)
                 raise error from caught
             raise
         except BaseException as caught:

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from .errors import ConfigError, Problem, did_you_mean
+from .messages import did_you_mean
+from .plain_errors import ConfigError, Problem
 from .wire import Endpoint
 
 CN_QINGDAO = "batchcompute.cn-qingdao.aliyuncs.com"

@@ -16,7 +16,8 @@ from functools import cache
 from types import NoneType
 from typing import Any
 
-from .errors import ConfigError, did_you_mean, shorten
+from .messages import did_you_mean, shorten
+from .plain_errors import ConfigError
 
 _WORDS = {bool: "true or false", str: "text", int: "a whole number", float: "a number", tuple: "a list of text"}
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}

@@ -6,7 +6,7 @@ A service that can (region local) is asked to answer when the job has ended, so 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from .errors import (
     BatchComputeError,
@@ -18,10 +18,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .hooks import Clock
-from .values.responses import Job, JobResponse
-
-if TYPE_CHECKING:
-    from .client import Client
+from .values.responses import Job, JobResponse, ListResponse, Task
 
 FIRST_INTERVAL = 0.05
 LONGEST_INTERVAL = 5.0
@@ -32,8 +29,18 @@ LOG_LINES = 20
 LOG_BYTES = 4000
 
 
+class Reader(Protocol):
+    """The calls of a Client that waiting needs."""
+
+    def get_job(self, job: str, *, timeout: float | None = None, wait: int = 0) -> JobResponse: ...
+
+    def list_tasks(self, job: str, *, timeout: float | None = None) -> ListResponse[Task]: ...
+
+    def read_log(self, job: str, task_name: str, instance_id: int = 0) -> bytes | None: ...
+
+
 def wait(
-    client: Client,
+    client: Reader,
     job_id: str,
     timeout: float | None,
     on_change: Callable[[Job], object] | None,
@@ -89,7 +96,7 @@ def _still(job_id: str, job: Job, timeout: float | None) -> WaitTimeoutError:
     return WaitTimeoutError(f"{job_id} is still {job.State} after {timeout} seconds; it goes on", job)
 
 
-def _raise_unless_finished(client: Client, job: JobResponse) -> None:
+def _raise_unless_finished(client: Reader, job: JobResponse) -> None:
     if job.State == "Stopped":
         raise JobStoppedError(f"{job.JobId} was stopped", job)
     if job.State == "Failed":
@@ -100,7 +107,7 @@ def _raise_unless_finished(client: Client, job: JobResponse) -> None:
         raise JobFailedError(f"{job.JobId} failed{where}", job, log)
 
 
-def _failing_instance(client: Client, job_id: str) -> tuple[str, str]:
+def _failing_instance(client: Reader, job_id: str) -> tuple[str, str]:
     """Which instance failed, in words, and the end of its stderr."""
     for task in client.list_tasks(job_id):
         for instance in task.InstanceList:

@@ -1,13 +1,12 @@
-"""Answers become the types of the reference (sections 1.3 and 2), errors become ClientError (protocol 1.5 to 1.7)."""
+"""Answers become the types of the reference (sections 1.3 and 2; protocol 1.5 to 1.7)."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ClientError, DecodeError, client_error
+from ..errors import DecodeError
 from ..hooks import ResponseContext, hookimpl
 from ..operations import Answer
 from ..values.properties import Origin
@@ -92,47 +91,3 @@ _DECODERS: dict[Answer, Callable[[Response, Origin], object]] = {
     Answer.TASKS: _tasks,
     Answer.IMAGES: _images,
 }
-
-
-def error_of(response: Response) -> ClientError:
-    """The error that an answer with another status than 2xx tells; any body will do (protocol 1.5, 2.11)."""
-    try:
-        data = json.loads(response.body)
-    except (ValueError, RecursionError):
-        data = None
-    fields = data if isinstance(data, dict) else {}
-    code = fields.get("Code") or fields.get("ErrorCode") or f"HTTP{response.status}"
-    message = fields.get("Message") or "the service gave no reason"
-    request_id = response.request_id or str(fields.get("RequestId") or "")
-    return client_error(
-        response.status, str(code), str(message), request_id, _retry_after(response.headers.get("retry-after", ""))
-    )
-
-
-def is_clock_error(error: BaseException) -> bool:
-    """Whether the service refused a request for its Date (protocol 2.11)."""
-    return isinstance(error, ClientError) and error.code in ("InvalidTimeStamp.Expired", "IllegalTimestamp")
-
-
-def date_of(response: Response) -> float | None:
-    """The service's time in seconds since 1970, None when the answer does not tell."""
-    return _http_time(response.headers.get("date", ""))
-
-
-def _retry_after(text: str) -> float | None:
-    """Seconds of a Retry-After header: a number, or a date."""
-    if text.isascii() and text.isdigit():
-        return float(text)
-    at = _http_time(text)
-    return None if at is None else max(0.0, at - time.time())
-
-
-def _http_time(text: str) -> float | None:
-    if not text:
-        return None
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ..config import TransportConfig
-from ..errors import ConfigError, did_you_mean
+from ..errors import ConfigError
+from ..messages import did_you_mean
 from ..wire import Endpoint
 
 if TYPE_CHECKING:

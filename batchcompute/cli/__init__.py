@@ -79,7 +79,7 @@ class _Root(click.Group):
 def _check_known(group: click.Group, ctx: click.Context, args: Sequence[str]) -> None:
     """Raises UsageError for a word that is no command, with the nearest that is one."""
     if args and not args[0].startswith("-") and group.get_command(ctx, args[0]) is None:
-        from ..errors import did_you_mean
+        from ..messages import did_you_mean
 
         known = group.list_commands(ctx)
         ctx.fail(f"there is no command {args[0]!r}{did_you_mean(args[0], known)}; commands: {', '.join(known)}")

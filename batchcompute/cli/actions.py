@@ -10,8 +10,9 @@ import click
 from click.exceptions import Exit
 
 from . import output
+from .arguments import job_argument
 from .failures import Refused, code_of, report
-from .finding import find_jobs, job_argument
+from .finding import find_jobs
 from .session import Session, command
 
 if TYPE_CHECKING:

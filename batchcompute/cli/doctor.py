@@ -13,13 +13,7 @@ import click
 
 from .. import Client, __version__
 from ..configuration import hooks_for, load
-from ..errors import (
-    BatchComputeError,
-    ClientError,
-    ConfigError,
-    CredentialsError,
-    TransportError,
-)
+from ..errors import BatchComputeError, ClientError, ConfigError, CredentialsError, TransportError
 from ..hooks import AttemptContext, DiagnosisContext, Finding, hookimpl
 from ..regions import find_region
 from .output import emit_json, plain, styled, terminal_width
@@ -160,7 +154,7 @@ def _has_objects(client: Client) -> bool:
 
 
 def _clock(seen: AttemptContext, at: float) -> Iterator[Finding]:
-    from ..builtins.decoding import date_of
+    from ..error_answers import date_of
 
     there = date_of(seen.response) if seen.response is not None else None
     if there is None:

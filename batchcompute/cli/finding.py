@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
-
-import click
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .failures import Refused
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from ..client import Client
     from ..values.responses import Job
 
 LAST = "last"
 _WHOLE = re.compile(r"job-[0-9A-Fa-f]{32}")
 _SHOWN = 5
-
-
-class JobType(click.types.StringParamType):
-    """The id of a job, or what stands for one (see `find_jobs`)."""
-
-    name = "job"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The ids of the jobs that are there."""
-        from .completion import jobs
-
-        return jobs(ctx, param, incomplete)
-
-
-def job_argument(several: bool = False) -> Callable[[Any], Any]:
-    """The argument JOB, or JOB... for `several`."""
-    if several:
-        return click.argument("jobs", metavar="JOB...", type=JobType(), nargs=-1, required=True)
-    return click.argument("job", metavar="JOB", type=JobType())
 
 
 def find_job(client: Client, text: str) -> str:

@@ -10,8 +10,9 @@ import click
 from click.exceptions import Exit
 
 from . import dag, output, shapes
+from .arguments import job_argument
 from .failures import FAILED, STOPPED
-from .finding import find_job, job_argument, newest_first
+from .finding import find_job, newest_first
 from .session import Session, command
 
 if TYPE_CHECKING:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import BatchComputeError, did_you_mean
+from ..errors import BatchComputeError
+from ..messages import did_you_mean
+from .arguments import job_argument
 from .completion import tasks
 from .dag import order
-from .finding import find_job, job_argument
+from .finding import find_job
 from .progress import ENDED
 from .session import Session, command
 

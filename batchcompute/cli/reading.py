@@ -104,7 +104,7 @@ def _targets(description: JobDescription, path: str) -> list[tuple[Any, list[str
         if path.startswith(f"{task}."):
             return [(tasks[task], path.removeprefix(f"{task}.").split("."))]
     if len(names) > 1 and names[0] not in type(description).__dict__:
-        from ..errors import did_you_mean
+        from ..messages import did_you_mean
 
         known = list(tasks)
         raise Refused(

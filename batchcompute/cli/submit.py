@@ -157,7 +157,7 @@ def _fill(description: JobDescription, package: bytes, uri: str) -> None:
     for name, task in tasks.items():
         program = str(PurePosixPath(task.ProgramName))
         if task.ProgramName and task.ProgramType != "java" and program not in inside:
-            from ..errors import did_you_mean
+            from ..messages import did_you_mean
 
             raise Refused(
                 f"TaskDag.TaskDescMap.{name}.ProgramName: {task.ProgramName!r} is not in the folder that --pack names"

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..builtins import BUILTINS
 from ..builtins.tracing import decisions
 from ..config import SECTIONS, Config
-from ..errors import ConfigWarning, did_you_mean, nearest, warn_caller
+from ..errors import ConfigWarning
 from ..hooks.manager import Hooks
+from ..messages import did_you_mean, nearest, warn_caller
 from ..schema import Key, keys_of
 from . import environment, files
 from .entries import DEFAULT, Entry, Setting

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..config import SECTIONS, Config
-from ..errors import ConfigError, did_you_mean
+from ..errors import ConfigError
+from ..messages import did_you_mean
 from ..schema import keys_of
 from .entries import Entry
 

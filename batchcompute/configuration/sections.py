@@ -8,7 +8,8 @@ from dataclasses import is_dataclass, replace
 from typing import TypeVar
 
 from ..config import SECTIONS, Config, Section
-from ..errors import ConfigError, PluginError, did_you_mean
+from ..errors import ConfigError, PluginError
+from ..messages import did_you_mean
 from ..schema import keys_of
 from .environment import PLUGINS, RESERVED, variables
 

@@ -10,7 +10,8 @@ from typing import Any
 import pluggy
 
 from ..config import PluginConfig
-from ..errors import PluginError, PluginWarning, did_you_mean, warn_caller
+from ..errors import PluginError, PluginWarning
+from ..messages import did_you_mean, warn_caller
 from . import specs
 
 ENTRY_POINT_GROUP = "batchcompute"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ..config import Config, Section
 from ..credentials import Credentials
-from ..errors import ConfigError, PluginError, Problem, did_you_mean
+from ..errors import ConfigError, PluginError, Problem
 from ..findings import Finding
+from ..messages import did_you_mean
 from ..regions import Region
 from ..wire import Endpoint
 from .contexts import (

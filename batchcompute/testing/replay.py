@@ -15,7 +15,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..errors import ConfigError, did_you_mean
+from ..errors import ConfigError
+from ..messages import did_you_mean
 
 try:
     import vcr as _needed  # noqa: F401  # the format of the cassettes is vcrpy's

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import nearest
+from ..messages import nearest
 from .cassette import Answer, Exchange
 from .errors import UnrecordedRequestError
 from .scrubbing import PLACEHOLDER, Scrubber, is_hidden, parsed

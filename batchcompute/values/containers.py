@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence
 from typing import Any, Generic, SupportsIndex, TypeVar, overload
 
-from ..errors import DecodeError
+from ..plain_errors import DecodeError
 from .jsonizable import Record
 from .properties import Origin, PropertyTypeError, expected
 

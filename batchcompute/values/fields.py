@@ -6,8 +6,8 @@ from collections.abc import Mapping, MutableSequence, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
 from .containers import D, E, LazyList
-from .jsonizable import Record, Writable
-from .properties import Field, PropertyTypeError, expected
+from .jsonizable import Writable
+from .properties import Field, Owner, PropertyTypeError, expected
 
 W = TypeVar("W", bound=Writable)
 
@@ -56,7 +56,7 @@ class Count(Number):
 
     __slots__ = ()
 
-    def __set__(self, obj: Record, value: int | str | None) -> None:
+    def __set__(self, obj: Owner, value: int | str | None) -> None:
         obj._assign(self, value)
 
     def convert(self, value: object, warn: bool) -> int:
@@ -106,7 +106,7 @@ class Nested(Field[W, "W | Mapping[str, Any] | str"]):
         super().__init__(cast(W, None), shown=True)
         self.cls = cls
 
-    def missing(self, obj: Record) -> W:
+    def missing(self, obj: Owner) -> W:
         value = obj._values[self.key] = self.cls()
         return value
 
@@ -138,11 +138,11 @@ class DictOf(Field[D, Mapping[str, Any]]):
         super().__init__(cast(D, None), key)
         self.cls = cls
 
-    def missing(self, obj: Record) -> D:
+    def missing(self, obj: Owner) -> D:
         value = obj._values[self.key] = self.cls()
         return value
 
-    def read(self, obj: Record, value: object) -> D:
+    def read(self, obj: Owner, value: object) -> D:
         return cast(D, value)  # writable objects hold converted values only
 
     def convert(self, value: object, warn: bool) -> D:
@@ -162,7 +162,7 @@ class State(Field[str, str]):
     def __init__(self) -> None:
         super().__init__("")
 
-    def read(self, obj: Record, value: object) -> str:
+    def read(self, obj: Owner, value: object) -> str:
         if type(value) is int and 0 <= value < len(STATES):
             return STATES[value]
         if type(value) is str:
@@ -186,7 +186,7 @@ class Time(Field["int | str", "int | str"]):
     def __init__(self) -> None:
         super().__init__(0)
 
-    def read(self, obj: Record, value: object) -> int | str:
+    def read(self, obj: Owner, value: object) -> int | str:
         time = super().read(obj, value)
         if time and obj._origin is not None and obj._origin.humanize is not None and isinstance(time, int):
             return cast("int | str", obj._origin.humanize(time))
@@ -206,11 +206,11 @@ class Items(Field["MutableSequence[E]", Sequence[Any]]):
         super().__init__(cast("MutableSequence[E]", None), key)
         self.cls = cls
 
-    def missing(self, obj: Record) -> MutableSequence[E]:
+    def missing(self, obj: Owner) -> MutableSequence[E]:
         value = obj._values[self.key] = LazyList(self.cls, [], obj._origin)
         return value
 
-    def read(self, obj: Record, value: object) -> MutableSequence[E]:
+    def read(self, obj: Owner, value: object) -> MutableSequence[E]:
         if not isinstance(value, list):
             raise obj._undecodable(expected("a list", value).at(self.name))
         made = obj._values[self.key] = LazyList(self.cls, value, obj._origin)

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ..errors import DecodeError, FieldError, JsonError, UnknownPropertyWarning, did_you_mean, warn_caller
+from ..messages import did_you_mean, warn_caller
+from ..plain_errors import DecodeError, FieldError, JsonError, UnknownPropertyWarning
 from .properties import AnyField, Field, Origin, PropertyTypeError, is_empty
 
 R = TypeVar("R", bound="Record")

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
-from ..errors import shorten
-
-if TYPE_CHECKING:
-    from .jsonizable import Record
+from ..messages import shorten
 
 G = TypeVar("G")  # what reading a property gives
 S = TypeVar("S")  # what may be assigned to it
@@ -48,6 +45,17 @@ class Origin:
     humanize: Humanize | None = None
 
 
+class Owner(Protocol):
+    """What a Field needs of the object whose property it is; `jsonizable.Record` is one."""
+
+    _values: dict[str, Any]
+    _origin: Origin | None
+
+    def _assign(self, field: AnyField, value: object) -> None: ...
+
+    def _undecodable(self, error: PropertyTypeError) -> Exception: ...
+
+
 def is_empty(value: object) -> bool:
     """None, "", {} and [] are empty: left out of detail and dump. 0 and False are not (reference section 1.2)."""
     return value is None or (isinstance(value, Sized) and len(value) == 0)
@@ -77,8 +85,8 @@ class Field(Generic[G, S]):
     @overload
     def __get__(self, obj: None, owner: type | None = None) -> Field[G, S]: ...
     @overload
-    def __get__(self, obj: Record, owner: type | None = None) -> G: ...
-    def __get__(self, obj: Record | None, owner: type | None = None) -> Field[G, S] | G:
+    def __get__(self, obj: Owner, owner: type | None = None) -> G: ...
+    def __get__(self, obj: Owner | None, owner: type | None = None) -> Field[G, S] | G:
         if obj is None:
             return self
         value = obj._values.get(self.key)
@@ -86,18 +94,18 @@ class Field(Generic[G, S]):
             return value  # type: ignore[return-value]  # G is what kind holds
         return self.missing(obj) if value is None else self.read(obj, value)
 
-    def __set__(self, obj: Record, value: S | None) -> None:
+    def __set__(self, obj: Owner, value: S | None) -> None:
         obj._assign(self, value)
 
     def convert(self, value: object, warn: bool) -> G:
         """The stored form of a value that is not empty; PropertyTypeError when it cannot be one."""
         raise NotImplementedError
 
-    def missing(self, obj: Record) -> G:
+    def missing(self, obj: Owner) -> G:
         """What reading gives when nothing is stored."""
         return self.default
 
-    def read(self, obj: Record, value: object) -> G:
+    def read(self, obj: Owner, value: object) -> G:
         """What reading gives for a value as a service answered it: this is where it is checked."""
         try:
             return self.convert(value, warn=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..errors import did_you_mean
+from ..messages import did_you_mean
 from .containers import CheckedDict, NamesDict, StringDict
 from .fields import Count, DictOf, Flag, Nested, Number, OptionalNumber, Text, build
 from .jsonizable import Writable

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, SupportsIndex, overload
 
-from ..errors import FieldError, did_you_mean
+from ..messages import did_you_mean
+from ..plain_errors import FieldError
 from .containers import E, LazyList
 from .fields import Items, Number, State, Text, Time
 from .jsonizable import Jsonizable, Record

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from ..errors import Problem, nearest
+from ..messages import nearest
+from ..plain_errors import Problem
 from ..regions import Range, Ranges
 from .resources import JobDescription, TaskDescription
 

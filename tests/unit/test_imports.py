@@ -136,3 +136,12 @@ def test_the_endpoints_are_the_documented_domains(name: str) -> None:
     place = name.removeprefix("CN_").lower()
     domain = "batchcompute.aliyuncs.com" if place == "hangzhou" else f"batchcompute.cn-{place}.aliyuncs.com"
     assert getattr(batchcompute, name) == domain
+
+
+def test_errors_name_their_public_module() -> None:
+    """In tracebacks, pickles and filters for warnings."""
+    kinds = [getattr(batchcompute, name) for name in batchcompute.__all__ if name.endswith(("Error", "Warning"))]
+    assert len(kinds) > 20
+    assert {kind.__module__ for kind in [*kinds, batchcompute.Problem]} == {"batchcompute.errors"}
+    for kind in kinds:
+        assert getattr(batchcompute.errors, kind.__name__) is kind

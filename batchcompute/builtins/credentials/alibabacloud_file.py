@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping
 
 from ...credentials import Credentials, found
-from ...errors import CredentialsError, did_you_mean
+from ...errors import CredentialsError
+from ...messages import did_you_mean
 from .files import NEEDS_PLUGIN, Watched, home_file
 
 _TYPES = ("access_key", "sts")

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...credentials import Credentials, found
-from ...errors import CredentialsError, did_you_mean, shorten
+from ...errors import CredentialsError
+from ...messages import did_you_mean, shorten
 from .files import NEEDS_PLUGIN, Watched, home_file, switched_on
 
 _DISABLED = "ALIBABA_CLOUD_CLI_PROFILE_DISABLED"

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from ...config import Config, CredentialsConfig
 from ...credentials import Credentials
-from ...errors import ConfigError, CredentialsError, did_you_mean
+from ...errors import ConfigError, CredentialsError
 from ...hooks import CredentialProvider
+from ...messages import did_you_mean
 from ...regions import Region
 from .files import PLUGIN
 from .refresh import Refreshing

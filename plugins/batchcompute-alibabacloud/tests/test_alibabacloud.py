@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 from batchcompute_alibabacloud import library, plugin
-from batchcompute_alibabacloud.plugin import AlibabaCloud, Settings
+from batchcompute_alibabacloud.plugin import AlibabaCloud
+from batchcompute_alibabacloud.settings import Settings
 from batchcompute_alibabacloud.sources import Sources
 
 from batchcompute import Client, Config, ConfigError, Credentials, CredentialsConfig, CredentialsError

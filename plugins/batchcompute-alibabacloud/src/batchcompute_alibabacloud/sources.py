@@ -15,7 +15,7 @@ from batchcompute.config import Config
 from batchcompute.credentials import Credentials
 from batchcompute.errors import CredentialsError
 from batchcompute_alibabacloud import library
-from batchcompute_alibabacloud.plugin import Settings
+from batchcompute_alibabacloud.settings import Settings
 
 # Where to look: the type, as the library names it, its values, and words for it.
 Place = tuple[str, dict[str, Any], str]

@@ -1,0 +1,44 @@
+"""Words for messages, and warnings that point at the line that the user can mend. No I/O."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """The repr of a value, cut in the middle of a line rather than flooding it."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of thousands of digits, a list of thousands of levels
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """The known name that `name` most likely stands for, or ''. Upper and lower case count as the same."""
+    if not isinstance(name, str):
+        return ""
+    import difflib  # only when something went wrong: it costs a start-up millisecond
+
+    by_folded = {item.casefold(): item for item in known}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.7)
+    return by_folded[close[0]] if close else ""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """`; did you mean 'X'?`, or ''."""
+    best = nearest(name, known)
+    return f"; did you mean {best!r}?" if best else ""
+
+
+_NOT_THE_CALLER = ("batchcompute", "tenacity")
+
+
+def warn_caller(message: str, category: type[Warning]) -> None:
+    """Warn, pointing at the first line outside of this package: the line that the user can mend."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_CALLER:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

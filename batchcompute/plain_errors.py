@@ -1,0 +1,198 @@
+"""The errors and warnings that carry no job, for everything below the values. `errors` draws the tree and offers them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .messages import shorten
+
+
+class BatchComputeError(Exception):
+    """Base of every error of this package."""
+
+
+class ConfigError(BatchComputeError, ValueError):
+    """An argument, an endpoint or a setting cannot be used."""
+
+
+class PluginError(BatchComputeError):
+    """A plugin cannot be loaded, or broke the rules of a hook."""
+
+
+class CredentialsError(BatchComputeError):
+    """No credentials were found for a call."""
+
+
+class JsonError(BatchComputeError, ValueError):
+    """A text is not the JSON of an object."""
+
+
+class FieldError(BatchComputeError, AttributeError, KeyError):
+    """A property is read that the class does not have."""
+
+    __str__ = Exception.__str__  # KeyError would show the repr of the message
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a description.
+
+    `path` is where (`TaskDag.TaskDescMap.Find.ResourceDescription.Cpu`), `value` what stands there (None when
+    missing), `allowed` what may stand there, `source` who says so, `hint` the nearest right value, if there is one.
+    """
+
+    path: str
+    value: object
+    message: str
+    allowed: str = ""
+    source: str = ""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.path}: {self.message}"
+        if self.value is not None:
+            text += f", got {shorten(self.value)}"
+        if self.allowed:
+            text += f"; allowed: {self.allowed}"
+        if self.hint:
+            text += f"; did you mean {self.hint!r}?"
+        if self.source:
+            text += f" [{self.source}]"
+        return text
+
+
+class ValidationError(BatchComputeError, ValueError):
+    """A description cannot be submitted; nothing was sent. `problems` lists everything that is wrong with it."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        lines = [f"not sent because of {count} problem{'s' if count > 1 else ''}:"]
+        return "\n  ".join([*lines, *map(str, self.problems)])
+
+
+class TransportError(BatchComputeError):
+    """No answer arrived. `sent` tells whether the request may have reached the service."""
+
+    sent = True
+
+
+class ConnectError(TransportError, ConnectionError):
+    """The service was not reached: the request was never sent."""
+
+    sent = False
+
+
+class ResponseLostError(TransportError, ConnectionError):
+    """The connection broke after the request may have been sent."""
+
+
+class RequestTimeoutError(TransportError, TimeoutError):
+    """No answer came in time; the request may have reached the service."""
+
+
+class DecodeError(BatchComputeError, ValueError):
+    """The service answered something that cannot be understood. `request_id` names the answer."""
+
+    def __init__(self, message: str, request_id: str = "") -> None:
+        super().__init__(message, request_id)
+        self.message = message
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return f"{self.message} [RequestId {self.request_id}]" if self.request_id else self.message
+
+
+class ClientError(BatchComputeError):
+    """The service answered with an error (reference section 2; codes: protocol 2.11).
+
+    Attributes: `status` (HTTP status), `code`, `message`, `request_id`, and `retry_after`: the seconds the service asked to
+    wait, or None.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, request_id: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(status, code, message, request_id, retry_after)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message} [HTTP {self.status}, RequestId {self.request_id or 'unknown'}]"
+
+    # The getters of the original SDK.
+    def get_status_code(self) -> int:
+        """The HTTP status."""
+        return self.status
+
+    def get_code(self) -> str:
+        """The error code."""
+        return self.code
+
+    def get_msg(self) -> str:
+        """The message of the service."""
+        return self.message
+
+    def get_requestid(self) -> str:
+        """The id of the request."""
+        return self.request_id
+
+
+class NotFoundError(ClientError):
+    """404: there is no such job, or no such path."""
+
+
+class StateConflictError(ClientError):
+    """409: the job's state does not allow the action (protocol 2.3)."""
+
+
+class ThrottlingError(ClientError):
+    """429 or a Throttling code: the service refused the request before doing anything (protocol 2.11)."""
+
+
+class ServerError(ClientError):
+    """5xx: the service failed."""
+
+
+def client_error(
+    status: int, code: str, message: str, request_id: str, retry_after: float | None = None
+) -> ClientError:
+    """The most specific ClientError for an answer."""
+    kind: type[ClientError] = ClientError
+    if status == 429 or code.startswith("Throttling"):
+        kind = ThrottlingError
+    elif status >= 500:
+        kind = ServerError
+    elif status == 404:
+        kind = NotFoundError
+    elif status == 409:
+        kind = StateConflictError
+    return kind(status, code, message, request_id, retry_after)
+
+
+class UnknownPropertyWarning(UserWarning):
+    """A property that the class does not have was dropped."""
+
+
+class ClockSkewWarning(UserWarning):
+    """This machine's clock is off; the service's time is used for signing."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin was left out."""
+
+
+class ConfigWarning(UserWarning):
+    """An environment variable is no setting, or a file with secrets can be read by others."""
+
+
+# Their public place: tracebacks, pickles and filters for warnings name that one.
+for _kind in [item for item in vars().values() if isinstance(item, type) and item.__module__ == __name__]:
+    _kind.__module__ = "batchcompute.errors"
