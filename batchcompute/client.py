@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from . import credentials as _credentials, operations as ops, waiting
 from .config import Config
@@ -15,6 +15,7 @@ from .configuration import hooks_for
 from .errors import ConfigError, ValidationError
 from .hooks import LogContext, ObjectStore, ValidationContext
 from .messages import did_you_mean, warn_caller
+from .operations import A, Call
 from .pipeline import Pipeline
 from .regions import find_region
 from .values.resources import JobDescription
@@ -133,12 +134,13 @@ class Client:
         description = job_desc if isinstance(job_desc, JobDescription) else JobDescription(job_desc)
         self.check_job(description)
         body = json.dumps(description.detail(), separators=(",", ":")).encode("ascii")
-        target = ops.CREATE_JOB.target()
-        return cast(CreateResponse, self._call(ops.CREATE_JOB, target, body, timeout, idempotency_token))
+        return self._pipeline.call(
+            Call(ops.CREATE_JOB, body=body, timeout=self._seconds(timeout), token=idempotency_token)
+        )
 
     def list_jobs(self, *, timeout: float | None = None) -> ListResponse[Job]:
         """All jobs of the user, sorted by id (reference section 2.8)."""
-        return cast("ListResponse[Job]", self._call(ops.LIST_JOBS, ops.LIST_JOBS.target(), b"", timeout))
+        return self._pipeline.call(Call(ops.LIST_JOBS, timeout=self._seconds(timeout)))
 
     def get_job(self, job: JobLike, *, timeout: float | None = None, wait: int = 0) -> JobResponse:
         """The state of a job (reference section 2.7).
@@ -151,11 +153,11 @@ class Client:
         if wait < 0:
             raise ValueError(f"wait must be a whole number of seconds, not {wait}")
         wait = min(wait, int(self._patience(timeout))) if wait else 0
-        return cast(JobResponse, self._on_job(ops.GET_JOB, job, timeout, wait=wait))
+        return self._on_job(ops.GET_JOB, job, timeout, wait=wait)
 
     def get_job_description(self, job: JobLike, *, timeout: float | None = None) -> JobDescriptionResponse:
         """What a job was described as (reference section 2.2)."""
-        return cast(JobDescriptionResponse, self._on_job(ops.GET_JOB_DESCRIPTION, job, timeout))
+        return self._on_job(ops.GET_JOB_DESCRIPTION, job, timeout)
 
     def update_job_priority(self, job: JobLike, priority: int, *, timeout: float | None = None) -> ActionResponse:
         """Change the priority of a Stopped or Failed job (reference section 2.3).
@@ -167,27 +169,27 @@ class Client:
         ranges = self._region.ranges
         if priority not in ranges.priority:
             raise ValidationError([ranges.priority.problem("Priority", priority, ranges.source)])
-        return cast(ActionResponse, self._on_job(ops.UPDATE_JOB_PRIORITY, job, timeout, str(priority).encode()))
+        return self._on_job(ops.UPDATE_JOB_PRIORITY, job, timeout, str(priority).encode())
 
     def stop_job(self, job: JobLike, *, timeout: float | None = None) -> ActionResponse:
         """Stop a Waiting or Running job (reference section 2.4)."""
-        return cast(ActionResponse, self._on_job(ops.STOP_JOB, job, timeout))
+        return self._on_job(ops.STOP_JOB, job, timeout)
 
     def start_job(self, job: JobLike, *, timeout: float | None = None) -> ActionResponse:
         """Start a Stopped or Failed job again; Finished instances do not run again (reference section 2.5)."""
-        return cast(ActionResponse, self._on_job(ops.START_JOB, job, timeout))
+        return self._on_job(ops.START_JOB, job, timeout)
 
     def delete_job(self, job: JobLike, *, timeout: float | None = None) -> ActionResponse:
         """Delete a Stopped, Finished or Failed job (reference section 2.6)."""
-        return cast(ActionResponse, self._on_job(ops.DELETE_JOB, job, timeout))
+        return self._on_job(ops.DELETE_JOB, job, timeout)
 
     def list_tasks(self, job: JobLike, *, timeout: float | None = None) -> ListResponse[Task]:
         """The tasks of a job with their instances, sorted by start time and name (reference section 2.9)."""
-        return cast("ListResponse[Task]", self._on_job(ops.LIST_TASKS, job, timeout))
+        return self._on_job(ops.LIST_TASKS, job, timeout)
 
     def list_images(self, *, timeout: float | None = None) -> ListResponse[Image]:
         """The images that tasks can run on, sorted by id (reference section 2.10)."""
-        return cast("ListResponse[Image]", self._call(ops.LIST_IMAGES, ops.LIST_IMAGES.target(), b"", timeout))
+        return self._pipeline.call(Call(ops.LIST_IMAGES, timeout=self._seconds(timeout)))
 
     def list_job_status(self, *, timeout: float | None = None) -> ListResponse[Job]:
         """The name that the reference's example uses for list_jobs (section 2.8). Deprecated."""
@@ -245,7 +247,7 @@ class Client:
     @property
     def objects(self) -> ObjectStore:
         """The region's object store: put, open, exists, list and delete by `oss://bucket/key`. Raises ConfigError without one."""
-        store = self._hooks.object_store(self._pipeline.context(ops.LIST_IMAGES, ops.LIST_IMAGES.target()))
+        store = self._hooks.object_store(self._pipeline.context(Call(ops.LIST_IMAGES)))
         if store is None:
             raise ConfigError(f"no plugin offers an object store for region {self._region.name}")
         return store
@@ -266,9 +268,16 @@ class Client:
         return f"Client({self._region.name!r})"
 
     def _on_job(
-        self, operation: ops.Operation, job: JobLike, timeout: float | None, body: bytes = b"", wait: int = 0
-    ) -> Any:
-        return self._call(operation, operation.target(job_id_of(job)), body, timeout, wait=wait)
+        self, operation: ops.Operation[A], job: JobLike, timeout: float | None, body: bytes = b"", wait: int = 0
+    ) -> A:
+        return self._pipeline.call(Call(operation, job_id_of(job), body, self._seconds(timeout), wait=wait))
+
+    def _seconds(self, timeout: float | None) -> float | None:
+        """The timeout of a call: its own, else the Client's."""
+        if timeout is None:
+            return self._timeout
+        check_timeout(timeout)
+        return timeout
 
     def _patience(self, timeout: float | None) -> float:
         """Seconds for which an answer may be kept back without looking like a lost one."""
@@ -279,21 +288,6 @@ class Client:
             raise ValueError("idempotency_token must be 1 to 64 letters, digits, '-' and '_'")
         if not self._region.idempotent_tokens:
             raise ConfigError(f"region {self._region.name} does not support idempotency tokens")
-
-    def _call(
-        self,
-        operation: ops.Operation,
-        target: str,
-        body: bytes,
-        timeout: float | None,
-        token: str | None = None,
-        wait: int = 0,
-    ) -> Any:
-        if timeout is None:
-            timeout = self._timeout
-        else:
-            check_timeout(timeout)
-        return self._pipeline.call(operation, target, body, timeout, token, wait)
 
 
 def job_id_of(job: JobLike) -> str:

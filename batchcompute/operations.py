@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum, auto
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from .plain_errors import ServerError, ThrottlingError, TransportError
+from .values.responses import (
+    ActionResponse,
+    CreateResponse,
+    Image,
+    Job,
+    JobDescriptionResponse,
+    JobResponse,
+    ListResponse,
+    Task,
+)
 
-
-class Answer(Enum):
-    """What an operation answers."""
-
-    CREATED = auto()
-    ACTION = auto()
-    JOB = auto()
-    DESCRIPTION = auto()
-    JOBS = auto()
-    TASKS = auto()
-    IMAGES = auto()
+A = TypeVar("A")  # what an operation answers
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation. `path` has `{job}` where the job id goes.
+class Operation(Generic[A]):
+    """One operation, for a client that calls it and for a service that has a route to it.
 
-    `repeatable`: doing it twice is the same as doing it once, so it may be repeated after an answer was lost.
-    `states`: the job states in which the service does it, empty for any (protocol 2.3).
+    `method` and `path` are the verb and the path, with `{job}` where the job id goes; `action` is the value of the query
+    parameter Action, "" for none. `answer` is the class of the answer, such as `ListResponse[Job]`; `status` is the HTTP
+    status of a success. `repeatable`: doing it twice is the same as doing it once, so it may be repeated after an answer
+    was lost. `states`: the job states in which the service does it, empty for any (protocol 2.3).
     """
 
     name: str
     method: str
     path: str
-    answer: Answer
+    answer: type[A]
     repeatable: bool
     states: tuple[str, ...] = ()
+    action: str = ""
+    status: int = 200
 
     @property
     def mutating(self) -> bool:
@@ -43,31 +47,54 @@ class Operation:
 
     def target(self, job: str = "") -> str:
         """The request target. The id is percent-encoded: it must not change the path (protocol 1.4)."""
-        return self.path.replace("{job}", quote(job, safe=""))
+        path = self.path.replace("{job}", quote(job, safe=""))
+        return f"{path}?Action={self.action}" if self.action else path
 
 
-CREATE_JOB = Operation("create_job", "POST", "/jobs", Answer.CREATED, repeatable=False)
-LIST_JOBS = Operation("list_jobs", "GET", "/jobs", Answer.JOBS, repeatable=True)
-GET_JOB = Operation("get_job", "GET", "/jobs/{job}", Answer.JOB, repeatable=True)
+@dataclass(frozen=True, slots=True)
+class Call(Generic[A]):
+    """One call of an operation: everything that the caller of a Client has decided.
+
+    `job` is the job id, "" for an operation that names none. `timeout` is the seconds that the call may take in all, None for
+    no limit. `token` is the caller's own idempotency token, None for one of ours. `wait` is the seconds for which the
+    service may keep the answer back (`Prefer: wait`, RFC 7240), 0 for none; services that cannot do it ignore it.
+    """
+
+    operation: Operation[A]
+    job: str = ""
+    body: bytes = field(default=b"", repr=False)  # may hold environment variables
+    timeout: float | None = None
+    token: str | None = None
+    wait: int = 0
+
+    @property
+    def target(self) -> str:
+        """The request target."""
+        return self.operation.target(self.job)
+
+
+CREATE_JOB = Operation("create_job", "POST", "/jobs", CreateResponse, repeatable=False, status=201)
+LIST_JOBS = Operation("list_jobs", "GET", "/jobs", ListResponse[Job], repeatable=True)
+GET_JOB = Operation("get_job", "GET", "/jobs/{job}", JobResponse, repeatable=True)
 GET_JOB_DESCRIPTION = Operation(
-    "get_job_description", "GET", "/jobs/{job}/description", Answer.DESCRIPTION, repeatable=True
+    "get_job_description", "GET", "/jobs/{job}/description", JobDescriptionResponse, repeatable=True
 )
 UPDATE_JOB_PRIORITY = Operation(
-    "update_job_priority", "PUT", "/jobs/{job}/Priority", Answer.ACTION, repeatable=True, states=("Stopped", "Failed")
+    "update_job_priority", "PUT", "/jobs/{job}/Priority", ActionResponse, repeatable=True, states=("Stopped", "Failed")
 )
 STOP_JOB = Operation(
-    "stop_job", "PUT", "/jobs/{job}?Action=Stop", Answer.ACTION, repeatable=False, states=("Waiting", "Running")
+    "stop_job", "PUT", "/jobs/{job}", ActionResponse, repeatable=False, states=("Waiting", "Running"), action="Stop"
 )
 START_JOB = Operation(
-    "start_job", "PUT", "/jobs/{job}?Action=Start", Answer.ACTION, repeatable=False, states=("Stopped", "Failed")
+    "start_job", "PUT", "/jobs/{job}", ActionResponse, repeatable=False, states=("Stopped", "Failed"), action="Start"
 )
 DELETE_JOB = Operation(
-    "delete_job", "DELETE", "/jobs/{job}", Answer.ACTION, repeatable=False, states=("Stopped", "Finished", "Failed")
+    "delete_job", "DELETE", "/jobs/{job}", ActionResponse, repeatable=False, states=("Stopped", "Finished", "Failed")
 )
-LIST_TASKS = Operation("list_tasks", "GET", "/jobs/{job}/tasks", Answer.TASKS, repeatable=True)
-LIST_IMAGES = Operation("list_images", "GET", "/images", Answer.IMAGES, repeatable=True)
+LIST_TASKS = Operation("list_tasks", "GET", "/jobs/{job}/tasks", ListResponse[Task], repeatable=True)
+LIST_IMAGES = Operation("list_images", "GET", "/images", ListResponse[Image], repeatable=True)
 
-OPERATIONS = {
+OPERATIONS: dict[str, Operation[Any]] = {
     operation.name: operation
     for operation in (
         CREATE_JOB,

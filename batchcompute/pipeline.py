@@ -34,7 +34,7 @@ from .hooks import AttemptContext, CallContext, CallResult, ResponseContext, Tra
 from .hooks.manager import Hooks
 from .locks import ForkSafeLock
 from .messages import did_you_mean, warn_caller
-from .operations import Operation, may_be_done
+from .operations import A, Call, may_be_done
 from .regions import Region
 from .wire import IDEMPOTENCY_HEADER, Endpoint, Request, Response
 
@@ -67,53 +67,35 @@ class Pipeline:
         self.clock_offset = 0.0
         """Seconds that the service's clock is ahead of ours; set once, when the service has refused our Date."""
 
-    def context(
-        self,
-        operation: Operation,
-        target: str,
-        body: bytes = b"",
-        timeout: float | None = None,
-        token: str | None = None,
-        wait: int = 0,
-    ) -> CallContext:
-        """The context of a call; `timeout` is seconds for all of it, `token` the caller's own idempotency token.
-
-        `wait` is how many seconds the service may keep the answer back (RFC 7240, `Prefer: wait`); those that cannot
-        ignore it.
-        """
-        headers = {**HEADERS, "prefer": f"wait={wait}"} if wait else HEADERS
-        if body:
+    def context(self, call: Call[Any]) -> CallContext:
+        """The context of a call: the request without endpoint and signature, and the deadline."""
+        operation = call.operation
+        headers = {**HEADERS, "prefer": f"wait={call.wait}"} if call.wait else HEADERS
+        if call.body:
             from hashlib import md5
 
-            headers = {**headers, "contentmd5": md5(body, usedforsecurity=False).hexdigest()}
+            headers = {**headers, "contentmd5": md5(call.body, usedforsecurity=False).hexdigest()}
         if operation.mutating and self._region.idempotent_tokens:
-            headers = {**headers, IDEMPOTENCY_HEADER: token or os.urandom(16).hex()}
-        deadline = None if timeout is None else self.clock.monotonic() + timeout
-        request = Request(operation.method, target, headers, body)
+            headers = {**headers, IDEMPOTENCY_HEADER: call.token or os.urandom(16).hex()}
+        deadline = None if call.timeout is None else self.clock.monotonic() + call.timeout
+        request = Request(operation.method, call.target, headers, call.body)
         return CallContext(operation, self._region, self._config, request, self._credentials, deadline, self.clock)
 
-    def call(
-        self,
-        operation: Operation,
-        target: str,
-        body: bytes = b"",
-        timeout: float | None = None,
-        token: str | None = None,
-        wait: int = 0,
-    ) -> Any:
+    def call(self, call: Call[A]) -> A:
         """Do one call and decode its answer."""
-        ctx = self.context(operation, target, body, timeout, token, wait)
+        ctx = self.context(call)
         attempts = _Attempts(self, ctx)
         began, started = time.time(), time.monotonic()
         response: Response | None = None
         error: BaseException | None = None
         try:
             response = attempts.run()
-            return self._hooks.decode_response(ResponseContext(ctx, response, self._humanize))
+            answer: A = self._hooks.decode_response(ResponseContext(ctx, response, self._humanize))
+            return answer
         except BatchComputeError as caught:
             error = caught
-            if operation.mutating and attempts.leave_open(caught):
-                error = ambiguous(self.look, ctx, caught, began)
+            if call.operation.mutating and attempts.leave_open(caught):
+                error = ambiguous(self.look, call, ctx.idempotency_token, caught, began)
                 raise error from caught
             raise
         except BaseException as caught:
@@ -124,10 +106,11 @@ class Pipeline:
                 elapsed = time.monotonic() - started
                 self._hooks.observe("after_call", CallResult(ctx, attempts.number, elapsed, response, error))
 
-    def look(self, operation: Operation, target: str, timeout: float) -> Any:
+    def look(self, call: Call[A]) -> A:
         """One attempt of a call that only reads; its times stay numbers."""
-        ctx = self.context(operation, target, timeout=timeout)
-        return self._hooks.decode_response(ResponseContext(ctx, self.attempt(ctx, 1)))
+        ctx = self.context(call)
+        answer: A = self._hooks.decode_response(ResponseContext(ctx, self.attempt(ctx, 1)))
+        return answer
 
     def attempt(self, call: CallContext, number: int) -> Response:
         """One attempt: resolve, sign, send. Raises what went wrong."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from ..errors import DecodeError
 from ..hooks import ResponseContext, hookimpl
-from ..operations import Answer
 from ..values.properties import Origin
 from ..values.responses import (
     ActionResponse,
@@ -82,12 +81,12 @@ def _tasks(response: Response, origin: Origin) -> ListResponse[Task]:
 
 
 # Lists are sorted before times become text (protocol 1.2).
-_DECODERS: dict[Answer, Callable[[Response, Origin], object]] = {
-    Answer.CREATED: _created,
-    Answer.ACTION: lambda response, origin: ActionResponse.wrap({}, origin),
-    Answer.JOB: lambda response, origin: JobResponse.wrap(_object(response), origin),
-    Answer.DESCRIPTION: lambda response, origin: JobDescriptionResponse.from_wire(_object(response), origin),
-    Answer.JOBS: _jobs,
-    Answer.TASKS: _tasks,
-    Answer.IMAGES: _images,
+_DECODERS: dict[object, Callable[[Response, Origin], object]] = {
+    CreateResponse: _created,
+    ActionResponse: lambda response, origin: ActionResponse.wrap({}, origin),
+    JobResponse: lambda response, origin: JobResponse.wrap(_object(response), origin),
+    JobDescriptionResponse: lambda response, origin: JobDescriptionResponse.from_wire(_object(response), origin),
+    ListResponse[Job]: _jobs,
+    ListResponse[Task]: _tasks,
+    ListResponse[Image]: _images,
 }

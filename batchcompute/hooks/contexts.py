@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config import Config
 from ..credentials import Credentials
@@ -41,7 +41,7 @@ class CallContext:
     Client, None when none were; `deadline` is the second of `clock` at which the call must end, None for no limit.
     """
 
-    operation: Operation
+    operation: Operation[Any]
     region: Region
     config: Config
     request: Request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from batchcompute.operations import OPERATIONS
 from batchcompute.regions import CLOUD_REGIONS
@@ -25,7 +26,7 @@ def rows(section: str) -> dict[str, str]:
 
 def test_operations() -> None:
     shown = {name: target for name, target in rows("1.2").items() if name in OPERATIONS}
-    assert shown == {name: f"{one.method} {one.path.replace('{job}', '{id}')}" for name, one in OPERATIONS.items()}
+    assert shown == {name: f"{one.method} {unquote(one.target('{id}'))}" for name, one in OPERATIONS.items()}
 
 
 def test_states_in_which_an_action_is_allowed() -> None:

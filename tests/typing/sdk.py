@@ -25,6 +25,13 @@ from batchcompute import (
     ThrottlingError,
     ValidationError,
 )
+from batchcompute.operations import CREATE_JOB, LIST_JOBS, Call, Operation
+
+
+def tabled() -> None:
+    assert_type(LIST_JOBS, Operation[ListResponse[Job]])
+    assert_type(CREATE_JOB.answer, type[CreateResponse])
+    assert_type(Call(LIST_JOBS), Call[ListResponse[Job]])
 
 
 def answered(client: Client, job: Job, task: Task, image: Image) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from batchcompute import Client, CreateResponse, Job, JobDescription, ListResponse
-from batchcompute.operations import OPERATIONS
+from batchcompute.operations import OPERATIONS, Call
 from batchcompute.values.properties import Origin
 from batchcompute.values.responses import JobDescriptionResponse, JobResponse
 
@@ -180,3 +180,24 @@ def test_the_calls_timeout_wins(stub: Any) -> None:
             client.list_jobs(timeout=wrong)
         with pytest.raises(TypeError, match="must be seconds"):
             stub.client(timeout=wrong)
+
+
+def test_the_table_has_what_a_service_needs() -> None:
+    """No two operations share verb, path and action; a route is found by the path and chosen by the action."""
+    table = OPERATIONS.values()
+    assert len({(operation.method, operation.path, operation.action) for operation in table}) == len(table) == 10
+    assert [operation.name for operation in table if "?" in operation.path] == []
+    assert {operation.name: operation.action for operation in table if operation.action} == {
+        "stop_job": "Stop",
+        "start_job": "Start",
+    }
+    assert {operation.name for operation in table if operation.status != 200} == {"create_job"}
+    assert OPERATIONS["create_job"].status == 201
+
+
+def test_a_call_hides_its_body() -> None:
+    """It may hold environment variables."""
+    call = Call(OPERATIONS["create_job"], body=b'{"PASSWORD": "x"}', timeout=5.0)
+    assert "PASSWORD" not in repr(call)
+    assert call.target == "/jobs"
+    assert Call(OPERATIONS["stop_job"], "a/b").target == "/jobs/a%2Fb?Action=Stop"

@@ -157,5 +157,5 @@ class SignerContract:
         assert str(caught.value)
 
 
-def _body(operation: Operation) -> bytes:
+def _body(operation: Operation[Any]) -> bytes:
     return b'{"JobName":"x"}' if operation.method == "POST" else b""
