@@ -8,7 +8,7 @@ from typing import Any, Generic, SupportsIndex, TypeVar, overload
 
 from ..plain_errors import DecodeError
 from .jsonizable import Record
-from .properties import Origin, PropertyTypeError, expected
+from .properties import Origin, PropertyTypeError, Source, expected
 
 V = TypeVar("V")
 E = TypeVar("E", bound=Record)
@@ -25,7 +25,7 @@ class CheckedDict(dict[str, V]):
         self.update(items)
 
     @classmethod
-    def checked(cls, key: object, value: object, warn: bool) -> V:
+    def checked(cls, key: object, value: object, source: Source) -> V:
         """The stored form of an item; PropertyTypeError when it cannot be one."""
         raise NotImplementedError
 
@@ -35,27 +35,27 @@ class CheckedDict(dict[str, V]):
         return value
 
     @classmethod
-    def read(cls: type[D], value: object, warn: bool) -> D:
+    def read(cls: type[D], value: object, source: Source) -> D:
         """A new dict from a mapping."""
         if not isinstance(value, Mapping):
             raise PropertyTypeError(f"expected a dict, got {type(value).__name__}")  # may hold secrets
         made = cls()
         for key, item in value.items():
-            made.put(key, item, warn)
+            made.put(key, item, source)
         return made
 
-    def put(self, key: object, value: object, warn: bool) -> None:
+    def put(self, key: object, value: object, source: Source) -> None:
         """Set one item."""
         if not isinstance(key, str) or not key:
             raise PropertyTypeError(f"a name must be a str that is not empty, got {key!r}")
         try:
-            item = self.checked(key, value, warn)
+            item = self.checked(key, value, source)
         except PropertyTypeError as error:
             raise error.at(key) from None
         super().__setitem__(str(key), item)
 
     def __setitem__(self, key: str, value: object) -> None:
-        self.put(key, value, warn=True)
+        self.put(key, value, Source.USER)
 
     def update(self, *others: Any, **named: Any) -> None:
         """As dict.update."""
@@ -85,7 +85,7 @@ class StringDict(CheckedDict[str]):
     __slots__ = ()
 
     @classmethod
-    def checked(cls, key: object, value: object, warn: bool) -> str:
+    def checked(cls, key: object, value: object, source: Source) -> str:
         if isinstance(value, (str, int, float)):
             return str(value)
         raise PropertyTypeError(f"expected a str, got a {type(value).__name__}")
@@ -97,7 +97,7 @@ class NamesDict(CheckedDict[list[str]]):
     __slots__ = ()
 
     @classmethod
-    def checked(cls, key: object, value: object, warn: bool) -> list[str]:
+    def checked(cls, key: object, value: object, source: Source) -> list[str]:
         if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(item, str) for item in value):
             return [str(item) for item in (value if isinstance(value, (list, tuple)) else sorted(value))]
         raise expected("a list of task names", value)

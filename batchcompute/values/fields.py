@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from .containers import D, E, LazyList
 from .jsonizable import Writable
-from .properties import Field, Owner, PropertyTypeError, expected
+from .properties import Field, Owner, PropertyTypeError, Source, expected
 
 W = TypeVar("W", bound=Writable)
 
@@ -25,7 +25,7 @@ class Text(Field[str, str]):
     def __init__(self, default: str = "", key: str = "") -> None:
         super().__init__(default, key, shown=bool(default))
 
-    def convert(self, value: object, warn: bool) -> str:
+    def convert(self, value: object, source: Source) -> str:
         if isinstance(value, str):
             return str(value)
         raise expected("a str", value)
@@ -47,7 +47,7 @@ class Number(Field[int, int]):
     def __init__(self, default: int = 0, key: str = "") -> None:
         super().__init__(default, key, shown=bool(default))
 
-    def convert(self, value: object, warn: bool) -> int:
+    def convert(self, value: object, source: Source) -> int:
         return whole(value)
 
 
@@ -59,7 +59,7 @@ class Count(Number):
     def __set__(self, obj: Owner, value: int | str | None) -> None:
         obj._assign(self, value)
 
-    def convert(self, value: object, warn: bool) -> int:
+    def convert(self, value: object, source: Source) -> int:
         if isinstance(value, str):
             text = value.strip()
             if text.isascii() and text.isdigit() and len(text) < 20:
@@ -77,7 +77,7 @@ class OptionalNumber(Field[int | None, int]):
     def __init__(self) -> None:
         super().__init__(None)
 
-    def convert(self, value: object, warn: bool) -> int | None:
+    def convert(self, value: object, source: Source) -> int | None:
         return whole(value)
 
 
@@ -90,7 +90,7 @@ class Flag(Field[bool | None, bool]):
     def __init__(self) -> None:
         super().__init__(None)
 
-    def convert(self, value: object, warn: bool) -> bool | None:
+    def convert(self, value: object, source: Source) -> bool | None:
         if isinstance(value, bool):
             return value
         raise expected("a bool", value)
@@ -110,18 +110,18 @@ class Nested(Field[W, "W | Mapping[str, Any] | str"]):
         value = obj._values[self.key] = self.cls()
         return value
 
-    def convert(self, value: object, warn: bool) -> W:
+    def convert(self, value: object, source: Source) -> W:
         if isinstance(value, self.cls):
             return value
-        return build(self.cls, value, warn)
+        return build(self.cls, value, source)
 
     def plain(self, value: Any) -> object:
         return value.detail()
 
 
-def build(cls: type[W], value: object, warn: bool) -> W:
+def build(cls: type[W], value: object, source: Source) -> W:
     """A new object of `cls` from whatever it can be made from."""
-    if warn:
+    if source is Source.USER:
         return cls(cast(Any, value))
     if isinstance(value, Mapping):
         return cls.from_wire(value)
@@ -145,8 +145,8 @@ class DictOf(Field[D, Mapping[str, Any]]):
     def read(self, obj: Owner, value: object) -> D:
         return cast(D, value)  # writable objects hold converted values only
 
-    def convert(self, value: object, warn: bool) -> D:
-        return self.cls.read(value, warn)
+    def convert(self, value: object, source: Source) -> D:
+        return self.cls.read(value, source)
 
     def plain(self, value: D) -> object:
         plain = self.cls.plain
@@ -169,7 +169,7 @@ class State(Field[str, str]):
             return _STATE_NAMES.get(value, value)
         return super().read(obj, value)
 
-    def convert(self, value: object, warn: bool) -> str:
+    def convert(self, value: object, source: Source) -> str:
         if type(value) is int and 0 <= value < len(STATES):
             return STATES[value]
         if isinstance(value, str):
@@ -192,7 +192,7 @@ class Time(Field["int | str", "int | str"]):
             return cast("int | str", obj._origin.humanize(time))
         return time
 
-    def convert(self, value: object, warn: bool) -> int | str:
+    def convert(self, value: object, source: Source) -> int | str:
         return str(value) if isinstance(value, str) else whole(value)
 
 
@@ -216,20 +216,20 @@ class Items(Field["MutableSequence[E]", Sequence[Any]]):
         made = obj._values[self.key] = LazyList(self.cls, value, obj._origin)
         return made
 
-    def convert(self, value: object, warn: bool) -> MutableSequence[E]:
+    def convert(self, value: object, source: Source) -> MutableSequence[E]:
         if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
             raise expected("a list", value)
         made: list[E] = []
         for number, item in enumerate(value):
             try:
-                made.append(item if isinstance(item, self.cls) else self.made(item, warn))
+                made.append(item if isinstance(item, self.cls) else self.made(item, source))
             except PropertyTypeError as error:
                 raise error.at(str(number)) from None
         return LazyList(self.cls, made)
 
-    def made(self, item: Any, warn: bool) -> E:
+    def made(self, item: Any, source: Source) -> E:
         """One item from what a user wrote."""
-        if isinstance(item, Mapping) and not warn:
+        if isinstance(item, Mapping) and source is not Source.USER:
             return self.cls.from_wire(item)
         return cast(Any, self.cls)(item)  # type: ignore[no-any-return]  # whatever the class makes
 

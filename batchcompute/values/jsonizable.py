@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..messages import did_you_mean, warn_caller
 from ..plain_errors import DecodeError, FieldError, JsonError, UnknownPropertyWarning
-from .properties import AnyField, Field, Origin, PropertyTypeError, is_empty
+from .properties import AnyField, Field, Origin, PropertyTypeError, Source, is_empty
 
 R = TypeVar("R", bound="Record")
 
@@ -40,7 +40,7 @@ class Record:
         """
         self = cls.wrap({}, origin)
         try:
-            values = self._converted(data, warn=False)
+            values = self._converted(data, Source.WIRE)
         except PropertyTypeError as error:
             raise self._undecodable(error) from None
         self._values.update({key: value for key, value in values.items() if value is not None})
@@ -54,23 +54,23 @@ class Record:
         self._origin = origin
         return self
 
-    def _converted(self, data: Mapping[Any, Any], warn: bool) -> dict[str, Any]:
+    def _converted(self, data: Mapping[Any, Any], source: Source) -> dict[str, Any]:
         """The values to store for a mapping; None for what becomes empty. Nothing is changed when one is wrong."""
         values: dict[str, Any] = {}
         for name, value in data.items():
             field = self._names.get(name)
             if field is None:
                 if name in self._old_names:
-                    field = self._fields[self._canonical(name) if warn else self._old_names[name]]
+                    field = self._fields[self._canonical(name) if source is Source.USER else self._old_names[name]]
                 else:
-                    if warn:
+                    if source is Source.USER:
                         self._drop(name)
                     continue
             if is_empty(value) and not isinstance(value, Record):
                 values[field.key] = None
                 continue
             try:
-                values[field.key] = field.convert(value, warn)
+                values[field.key] = field.convert(value, source)
             except PropertyTypeError as error:
                 raise error.at(field.name) from None
         return values
@@ -201,7 +201,7 @@ class Jsonizable(Record):
     __str__ = dump
 
     def _merge(self, properties: object) -> None:
-        for key, value in self._converted(self._mapping(properties), warn=True).items():
+        for key, value in self._converted(self._mapping(properties), Source.USER).items():
             if value is None:
                 self._values.pop(key, None)
             else:
@@ -255,7 +255,7 @@ class Writable(Jsonizable):
             self._values.pop(field.key, None)
             return
         try:
-            self._values[field.key] = field.convert(value, warn=True)
+            self._values[field.key] = field.convert(value, Source.USER)
         except PropertyTypeError as error:
             raise error.at(f"{type(self).__name__}.{field.name}") from None
 

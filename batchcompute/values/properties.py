@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 from ..messages import shorten
@@ -43,6 +44,17 @@ class Origin:
     status: int = 0
     date: str = ""
     humanize: Humanize | None = None
+
+
+class Source(Enum):
+    """Where a value comes from that is to be stored."""
+
+    USER = auto()
+    """Code or a file of the user: texts are read too, and an unknown name is worth a warning."""
+    WIRE = auto()
+    """The other side of a connection: a name that is not known here is dropped silently, it may be newer."""
+    COPY = auto()
+    """Another object of the same class: it has been checked."""
 
 
 class Owner(Protocol):
@@ -97,7 +109,7 @@ class Field(Generic[G, S]):
     def __set__(self, obj: Owner, value: S | None) -> None:
         obj._assign(self, value)
 
-    def convert(self, value: object, warn: bool) -> G:
+    def convert(self, value: object, source: Source) -> G:
         """The stored form of a value that is not empty; PropertyTypeError when it cannot be one."""
         raise NotImplementedError
 
@@ -108,7 +120,7 @@ class Field(Generic[G, S]):
     def read(self, obj: Owner, value: object) -> G:
         """What reading gives for a value as a service answered it: this is where it is checked."""
         try:
-            return self.convert(value, warn=False)
+            return self.convert(value, Source.WIRE)
         except PropertyTypeError as error:
             raise obj._undecodable(error.at(self.name)) from None
 

@@ -12,6 +12,7 @@ from ..messages import did_you_mean
 from .containers import CheckedDict, NamesDict, StringDict
 from .fields import Count, DictOf, Flag, Nested, Number, OptionalNumber, Text, build
 from .jsonizable import Writable
+from .properties import Source
 
 
 class ResourceDescription(Writable):
@@ -64,10 +65,10 @@ class TaskDict(CheckedDict[TaskDescription]):
     __slots__ = ()
 
     @classmethod
-    def checked(cls, key: object, value: object, warn: bool) -> TaskDescription:
+    def checked(cls, key: object, value: object, source: Source) -> TaskDescription:
         if isinstance(value, TaskDescription):
-            value, warn = value.detail(), False
-        return build(TaskDescription, value, warn)
+            value, source = value.detail(), Source.COPY
+        return build(TaskDescription, value, source)
 
     @classmethod
     def plain(cls, value: TaskDescription) -> object:
