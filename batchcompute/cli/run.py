@@ -13,7 +13,7 @@ from click.exceptions import Exit
 
 from .failures import Refused
 from .session import Session, command
-from .submit import SKIPPED, bucket_option, dry_run_option, send, timeout_option, wait_option
+from .submit import SKIPPED, Choices, bucket_option, dry_run_option, send, timeout_option, wait_option
 
 if TYPE_CHECKING:
     from ..values.resources import JobDescription
@@ -82,7 +82,7 @@ def run(
         program, data = _packed(program, folder)
     description = describe(program, bucket=bucket, package=package, **task)
     with session.client() as client:
-        raise Exit(send(session, client, description, data, bucket, dry_run, wait, wait_timeout))
+        raise Exit(send(session, client, description, data, Choices(bucket, dry_run, wait, wait_timeout)))
 
 
 def read_command(words: Sequence[str]) -> Program:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,17 @@ SKIPPED = (
     ".ruff_cache",
 )
 """What --pack leaves out of a package, at any depth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What `job submit` and `job run` let the user choose about sending: their common options."""
+
+    bucket: str
+    dry_run: bool
+    wait: bool
+    wait_timeout: float | None
+
 
 bucket_option = click.option(
     "--bucket", default=BUCKET, show_default=True, help="Where a packed program is put, and logs of `job run`."
@@ -77,7 +89,9 @@ def submit(
     assignments: Sequence[str],
     folder: str | None,
     bucket: str,
-    **how: Any,
+    dry_run: bool,
+    wait: bool,
+    wait_timeout: float | None,
 ) -> None:
     """Submit the job that FILE describes, as JSON, TOML or YAML; - is the standard input.
 
@@ -94,7 +108,7 @@ def submit(
 
         package = pack(folder, exclude=SKIPPED)
     with session.client() as client:
-        raise Exit(send(session, client, description, package, bucket, **how))
+        raise Exit(send(session, client, description, package, Choices(bucket, dry_run, wait, wait_timeout)))
 
 
 def send(
@@ -102,20 +116,17 @@ def send(
     client: Client,
     description: JobDescription,
     package: bytes | None,
-    bucket: str,
-    dry_run: bool,
-    wait: bool,
-    wait_timeout: float | None,
+    choices: Choices,
 ) -> int:
     """Submit a description, its package first; the exit code. Raises what Client.create_job does, and Refused."""
-    if wait_timeout is not None and not wait:
+    if choices.wait_timeout is not None and not choices.wait:
         raise click.UsageError("--wait-timeout is for --wait; add it")
     uri = None
     if package is not None:
-        uri = f"oss://{bucket}/packages/{hashlib.sha256(package).hexdigest()[:32]}.tar.gz"
+        uri = f"oss://{choices.bucket}/packages/{hashlib.sha256(package).hexdigest()[:32]}.tar.gz"
         _fill(description, package, uri)
     _check(client, description)
-    if dry_run:
+    if choices.dry_run:
         _show(session, description)
         return 0
     if uri is not None and package is not None and not (store := objects_of(client)).exists(uri):
@@ -123,14 +134,14 @@ def send(
         output.say(f"Packed the program, {len(package)} bytes, and uploaded it to {uri}.")
     job = client.create_job(description)
     told = {"job_id": job.JobId, **_summary(description), "request_id": job.RequestId}
-    if not (session.json and wait):
+    if not (session.json and choices.wait):
         output.emit_value(told, told["job_id"], session.format)
     if not session.json:
         output.say(f"Submitted {_in_words(description)}.")
-    if wait:
+    if choices.wait:
         from .jobs import follow
 
-        return follow(session, client, job.JobId, wait_timeout)
+        return follow(session, client, job.JobId, choices.wait_timeout)
     if not session.json:
         output.say(f"Follow it: batchcompute job wait {job.JobId}")
     return 0
