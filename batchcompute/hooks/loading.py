@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
-from typing import Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -14,21 +15,43 @@ from ..errors import PluginError, PluginWarning
 from ..messages import did_you_mean, warn_caller
 from . import specs
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 ENTRY_POINT_GROUP = "batchcompute"
 
 
 @cache
-def installed_plugins() -> tuple[tuple[str, Any], ...]:
-    """(`distribution:name`, entry point) of every installed plugin, sorted; scanned once per process.
+def installed_plugins() -> tuple[tuple[str, EntryPoint], ...]:
+    """The entry points of every installed plugin, as `name_entry_points` gives them; scanned once per process."""
+    from importlib.metadata import entry_points
+
+    return name_entry_points(entry_points(group=ENTRY_POINT_GROUP))
+
+
+def name_entry_points(points: Iterable[EntryPoint]) -> tuple[tuple[str, EntryPoint], ...]:
+    """(`distribution:name`, entry point) of each, sorted: the order of a scan is otherwise that of the file system.
 
     Both parts make the name, so that two distributions with the same entry point name do not hide one another.
     """
-    from importlib.metadata import entry_points
+    found = {(point.dist.name if point.dist else "", point.name): point for point in points}
+    return tuple((f"{dist}:{name}", point) for (dist, name), point in sorted(found.items(), key=itemgetter(0)))
 
-    found = {
-        (point.dist.name if point.dist else "", point.name): point for point in entry_points(group=ENTRY_POINT_GROUP)
-    }
-    return tuple((f"{dist}:{name}", point) for (dist, name), point in sorted(found.items()))
+
+def load_entry_points(
+    named: Sequence[tuple[str, EntryPoint]], refuse: Callable[[str, Exception], object]
+) -> Iterator[tuple[str, object]]:
+    """(name, plugin) of each that can be loaded, in the order in which to register them with pluggy: the last name first.
+
+    `refuse` is called with the name and the error of one that cannot be loaded; what it raises goes through.
+    """
+    for name, point in reversed(named):  # pluggy calls the last registered first
+        try:
+            plugin = point.load()
+        except Exception as error:
+            refuse(name, error)
+        else:
+            yield name, plugin
 
 
 class Plugins:
@@ -45,14 +68,9 @@ class Plugins:
         self.manager.add_hookspecs(specs)
         for name, plugin in builtins.items():
             self._register(name, plugin)
-        for name, point in reversed(installed_plugins()):  # pluggy calls the last registered first
-            if self._wanted(name):
-                try:
-                    plugin = point.load()
-                except Exception as error:
-                    self._skip(name, f"cannot be loaded: {type(error).__name__}: {error}", error)
-                else:
-                    self._register(name, plugin)
+        wanted = [(name, point) for name, point in installed_plugins() if self._wanted(name)]
+        for name, plugin in load_entry_points(wanted, self._refuse):
+            self._register(name, plugin)
         for number, plugin in enumerate(plugins):
             self._register(getattr(plugin, "name", None) or f"argument {number}: {_name_of(plugin)}", plugin)
         self._check_blocked()
@@ -79,6 +97,9 @@ class Plugins:
         if self._config.strict:
             raise PluginError(f"plugin {name} {why}") from cause
         warn_caller(f"plugin {name} was left out: it {why}", PluginWarning)
+
+    def _refuse(self, name: str, error: Exception) -> None:
+        self._skip(name, f"cannot be loaded: {type(error).__name__}: {error}", error)
 
     def _register(self, name: str, plugin: object) -> None:
         if not self._wanted(name):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
@@ -249,3 +251,24 @@ def test_a_falsy_time_ends_the_search(stub: Any) -> None:
 
     stub.answer({"CreateTime": 5})
     assert stub.client(True, plugins=(Blank(),)).get_job("job-1").CreateTime == ""
+
+
+def test_entry_points_are_named_and_loaded_for_every_group() -> None:
+    """The local service finds its own plugins with the same two functions."""
+    first = EntryPoint("json", "json:dumps", "any")
+    broken = EntryPoint("broken", "no_such_module_at_all", "any")
+    last = EntryPoint("loads", "json:loads", "any")
+    named = loading.name_entry_points([last, broken, first, first])
+    assert named == ((":broken", broken), (":json", first), (":loads", last))
+    refused: list[tuple[str, str]] = []
+    loaded = list(loading.load_entry_points(named, lambda name, error: refused.append((name, type(error).__name__))))
+    assert loaded == [(":loads", json.loads), (":json", json.dumps)]
+    assert refused == [(":broken", "ModuleNotFoundError")]
+
+
+def test_who_refuses_may_end_the_loading() -> None:
+    def refuse(name: str, error: Exception) -> None:
+        raise PluginError(name) from error
+
+    with pytest.raises(PluginError, match="broken"):
+        list(loading.load_entry_points([("a:broken", EntryPoint("broken", "no_such_module_at_all", "any"))], refuse))
