@@ -6,7 +6,7 @@ A plugin is a module, class or object whose functions are marked with `batchcomp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 import pluggy
 
@@ -205,6 +205,3 @@ def after_attempt(ctx: AttemptContext) -> None:
 @hookspec
 def after_call(ctx: CallResult) -> None:
     """A call has ended, with a decoded answer or an error."""
-
-
-Observer = Callable[[Any], Any]

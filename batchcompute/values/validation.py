@@ -10,9 +10,6 @@ from ..plain_errors import Problem
 from ..regions import Range, Ranges
 from .resources import JobDescription, TaskDescription
 
-DEFAULT_TIMEOUT = 86400
-"""Seconds; what a region that lets Timeout be left out uses (the documented maximum)."""
-
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _OBJECT = re.compile(r"oss://[^/]+/.+", re.DOTALL)
 _PREFIX = re.compile(r"oss://[^/]+(/.*)?", re.DOTALL)
