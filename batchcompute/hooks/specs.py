@@ -1,6 +1,10 @@
 """Every hook, under three banners: registration, decisions, observers. Each takes one frozen context object, `ctx`.
 
 A plugin is a module, class or object whose functions are marked with `batchcompute.hooks.hookimpl`.
+
+Each docstring is a contract: When the hook runs, what is Set in its context, what an answer of None means, and what an
+Exception does. An error inside an attempt is repeated only if `operations.may_repeat` allows it. docs/hooks.md shows the same
+words, and a test compares them.
 """
 
 from __future__ import annotations
@@ -103,32 +107,68 @@ class ObjectStore(Protocol):
 
 @hookspec
 def register_regions(ctx: RegistrationContext) -> Iterable[Region]:  # type: ignore[empty-body]  # pluggy only reads it
-    """Regions that this plugin adds."""
+    """Add regions.
+
+    When: once for each Client, when it is created, and once more when it first looks for credentials.
+    Set: `ctx.config`, complete.
+    None: adds nothing.
+    Exception: reaches the caller of `Client(...)` or of the first call.
+    """
 
 
 @hookspec
 def register_credential_providers(ctx: RegistrationContext) -> Iterable[CredentialProvider]:  # type: ignore[empty-body]  # pluggy only reads it
-    """Credential providers that this plugin adds; a Region or the configuration names the one to use."""
+    """Add credential providers; a Region or the configuration names the one to use.
+
+    When: once for each Client, when a call first needs credentials that nobody gave.
+    Set: `ctx.config`, complete.
+    None: adds nothing.
+    Exception: reaches the caller of that call.
+    """
 
 
 @hookspec
 def register_transports(ctx: RegistrationContext) -> Iterable[TransportFactory]:  # type: ignore[empty-body]  # pluggy only reads it
-    """Transports that this plugin adds; a Region or the configuration names the one to use."""
+    """Add transports; a Region or the configuration names the one to use.
+
+    When: each time a Client opens a transport, and when it is created with a configuration that names one.
+    Set: `ctx.config`, complete.
+    None: adds nothing.
+    Exception: reaches the caller of `Client(...)` or of the call.
+    """
 
 
 @hookspec
 def register_settings(ctx: RegistrationContext) -> Iterable[Section]:  # type: ignore[empty-body]  # pluggy only reads it
-    """Sections that this plugin adds to the configuration; `ctx.config.sections` is still empty here."""
+    """Add sections to the configuration.
+
+    When: once for each Client, before every other hook.
+    Set: `ctx.config`, still without the sections of plugins.
+    None: adds nothing.
+    Exception: reaches the caller of `Client(...)`.
+    """
 
 
 @hookspec
 def register_commands(ctx: RegistrationContext) -> Iterable[click.Command]:  # type: ignore[empty-body]  # pluggy only reads it
-    """Commands for the `batchcompute` command line; once per process."""
+    """Add commands to the command line `batchcompute`.
+
+    When: once per process, when a command is not a built-in one or the help is shown.
+    Set: `ctx.config`, read from files and environment.
+    None: adds nothing.
+    Exception: ends the command line; a BatchComputeError only leaves the commands out of the help.
+    """
 
 
 @hookspec
 def diagnose(ctx: DiagnosisContext) -> Iterable[Finding]:  # type: ignore[empty-body]  # pluggy only reads it
-    """What `batchcompute doctor` should tell of a region; once per run, after a first call was tried."""
+    """Report what is well and what is not in a region.
+
+    When: once for each run of `batchcompute doctor`, after it has tried a first call.
+    Set: `ctx.region` and `ctx.config`, complete.
+    None: reports nothing.
+    Exception: becomes a problem in the report.
+    """
 
 
 # --- decisions: the first answer that is not None is used; None declines --------------------------------------------
@@ -136,57 +176,123 @@ def diagnose(ctx: DiagnosisContext) -> Iterable[Finding]:  # type: ignore[empty-
 
 @hookspec(firstresult=True)
 def clock(ctx: RegistrationContext) -> Clock | None:
-    """What deadlines are measured with, and how one waits between attempts and polls; once per Client."""
+    """Choose what measures deadlines and sleeps between attempts and polls.
+
+    When: once for each Client, when it is created.
+    Set: `ctx.config`, complete.
+    None: declines; the built-in one is `time`.
+    Exception: reaches the caller of `Client(...)`.
+    """
 
 
 @hookspec(firstresult=True)
 def resolve_endpoint(ctx: CallContext) -> Endpoint | None:
-    """Where the request goes; before every attempt."""
+    """Choose where the request goes, and by which transport.
+
+    When: before every attempt.
+    Set: `ctx.request`, still without endpoint and signature.
+    None: declines; the built-in one is `ctx.region.endpoint`.
+    Exception: ends the attempt and reaches the caller.
+    """
 
 
 @hookspec(firstresult=True)
 def resolve_credentials(ctx: CallContext) -> Credentials | None:
-    """Who is asking; before every attempt."""
+    """Choose who is asking.
+
+    When: before every attempt, after `resolve_endpoint`.
+    Set: `ctx.credentials`, those given to the Client, or None.
+    None: declines; then the Client's own are used, and after them the providers.
+    Exception: ends the attempt and reaches the caller.
+    """
 
 
 @hookspec(firstresult=True)
 def retry_policy(ctx: CallContext) -> RetryPolicy | None:
-    """How the call is repeated; after its first attempt has failed."""
+    """Choose how the call is repeated.
+
+    When: once for each call whose first attempt has failed.
+    Set: `ctx.deadline`, `ctx.clock` and `ctx.repeatable`.
+    None: declines; the built-in one follows `config.retry`.
+    Exception: reaches the caller in the place of the failure.
+    """
 
 
 @hookspec
 def request_headers(ctx: AttemptContext) -> Mapping[str, str] | None:
-    """Headers to add before signing. NOT firstresult: all are merged, two values for one header are a PluginError."""
+    """Add headers that the signature may cover. Not firstresult: all answers are merged.
+
+    When: before every attempt, ahead of `sign_request`.
+    Set: `ctx.endpoint`, `ctx.credentials` and `ctx.request`, still without a signature.
+    None: adds nothing.
+    Exception: ends the attempt and reaches the caller; two values for one header are a PluginError.
+    """
 
 
 @hookspec(firstresult=True)
 def sign_request(ctx: AttemptContext) -> Mapping[str, str] | None:
-    """The headers that prove who is asking. The body and the target are not to be changed."""
+    """Add the headers that prove who is asking. The body and the target stay as they are.
+
+    When: before every attempt, after `request_headers`.
+    Set: `ctx.request` with all other headers, `ctx.credentials` and `ctx.clock_offset`.
+    None: declines; the built-in one signs with HMAC-SHA1.
+    Exception: ends the attempt and reaches the caller.
+    """
 
 
 @hookspec(firstresult=True)
 def validate_description(ctx: ValidationContext) -> Iterable[Problem] | None:
-    """What is wrong with a description, before it is sent; empty for nothing."""
+    """Check a description before it is sent.
+
+    When: once for each `create_job` and `check_job`, before anything is sent.
+    Set: `ctx.description` and `ctx.region`.
+    None: declines; the built-in one checks with the region's ranges.
+    Exception: reaches the caller; nothing is sent.
+    """
 
 
 @hookspec(firstresult=True)
 def decode_response(ctx: ResponseContext) -> object | None:
-    """The object that the call returns."""
+    """Build the object that the call returns.
+
+    When: once for each call that was answered with 2xx.
+    Set: `ctx.response`, and `ctx.humanize` if the Client shows times as text.
+    None: declines; the built-in one builds the classes of the reference.
+    Exception: reaches the caller; after a change, a DecodeError as an AmbiguousResultError.
+    """
 
 
 @hookspec(firstresult=True)
 def humanize_timestamp(ctx: TimestampContext) -> str | None:
-    """A time as text, for a Client that was asked for human-readable times."""
+    """Show a time as text, for a Client that was asked for human-readable times.
+
+    When: each time a time of an answer is read.
+    Set: `ctx.seconds`, never 0.
+    None: declines; the built-in one shows local time.
+    Exception: reaches the code that reads the time.
+    """
 
 
 @hookspec(firstresult=True)
 def fetch_log(ctx: LogContext) -> BinaryIO | None:
-    """An instance's stdout or stderr, open for reading."""
+    """Open an instance's stdout or stderr for reading.
+
+    When: once for each `read_log`, also for the failing instance of `wait(check=True)`.
+    Set: every field of `ctx`; `ctx.redirect_path` is "" for a task without one.
+    None: declines; if all decline, `read_log` returns None.
+    Exception: reaches the caller of `read_log`; `wait` raises JobFailedError without a log.
+    """
 
 
 @hookspec(firstresult=True)
 def object_store(ctx: CallContext) -> ObjectStore | None:
-    """The store that packages, logs and data of the region are in."""
+    """Offer the store that holds packages, logs and data of the region.
+
+    When: each time `Client.objects` is read.
+    Set: `ctx.region` and `ctx.config`; `ctx.request` is not sent.
+    None: declines; if all decline, `Client.objects` raises ConfigError.
+    Exception: reaches the caller.
+    """
 
 
 # --- observers: answers are ignored; an exception is logged and never breaks the call -------------------------------
@@ -194,14 +300,32 @@ def object_store(ctx: CallContext) -> ObjectStore | None:
 
 @hookspec
 def before_attempt(ctx: AttemptContext) -> None:
-    """A signed request is about to be sent."""
+    """Observe a signed request that is about to be sent.
+
+    When: before every attempt that has come as far as a signed request.
+    Set: `ctx.request`, as it will be sent, and `ctx.endpoint`.
+    None: ignored, as every answer.
+    Exception: logged by the name of its type; the call continues.
+    """
 
 
 @hookspec
 def after_attempt(ctx: AttemptContext) -> None:
-    """An attempt has ended, with an answer or an error."""
+    """Observe an attempt that has ended, with an answer or an error.
+
+    When: after every attempt that `before_attempt` saw.
+    Set: `ctx.response`, `ctx.error` or both, and `ctx.elapsed`.
+    None: ignored, as every answer.
+    Exception: logged by the name of its type; the call continues.
+    """
 
 
 @hookspec
 def after_call(ctx: CallResult) -> None:
-    """A call has ended, with a decoded answer or an error."""
+    """Observe a call that has ended, with a decoded answer or an error.
+
+    When: once for each call, when it has ended.
+    Set: `ctx.attempts`, `ctx.elapsed`, and `ctx.response`, `ctx.error` or both.
+    None: ignored, as every answer.
+    Exception: logged by the name of its type; the call continues.
+    """

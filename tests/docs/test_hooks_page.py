@@ -59,6 +59,22 @@ def documented(text: str) -> dict[str, str]:
     return found
 
 
+LABELS = ("When", "Set", "None", "Exception")
+
+
+def contract_of(hook: str) -> dict[str, str]:
+    """The four promises in the docstring of a hook in specs.py."""
+    text = " ".join((getattr(specs, hook).__doc__ or "").split())
+    parts = re.split(rf"({'|'.join(LABELS)}): ", text)[1:]
+    return {label: said.strip() for label, said in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def shown_contract(section: str) -> dict[str, str]:
+    """The same promises as a section of the page lists them."""
+    items = re.findall(r"^- \*\*(\w+):\*\* (.*(?:\n  .*)*)", section, re.MULTILINE)
+    return {label: " ".join(said.split()) for label, said in items}
+
+
 def effects() -> Iterator[tuple[str, ast.FunctionDef]]:
     """Every test of the files that show what hooks change."""
     for path in ROOT.glob("tests/unit/hooks/test_hook_effects*.py"):
@@ -93,6 +109,30 @@ def test_the_hooks_are_those_that_plugins_can_implement() -> None:
 def test_signature(hook: str) -> None:
     assert hook in sections(page()), f"docs/hooks.md has no section '#### `{hook}`'"
     assert documented(page()).get(hook) == HOOKS[hook]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_contract(hook: str) -> None:
+    """When it runs, what is set, what None and an exception do: in the docstring, and in the same words on the page."""
+    assert tuple(contract_of(hook)) == LABELS, f"{hook}: the docstring in specs.py lacks a promise"
+    assert all(contract_of(hook).values())
+    assert shown_contract(sections(page())[hook]) == contract_of(hook)
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_what_is_set_is_in_the_context(hook: str) -> None:
+    """Each `ctx.name` of a contract is a field or a property of the hook's context."""
+    kind = getattr(contexts, re.search(r"ctx: (\w+)", HOOKS[hook])[1])  # type: ignore[index]  # every hook has one
+    named = set(re.findall(r"`ctx\.(\w+)`", " ".join(contract_of(hook).values())))
+    assert named
+    assert [name for name in named if not hasattr(kind, name)] == []
+
+
+def test_a_wrong_contract_is_noticed() -> None:
+    right = "\n".join(f"- **{label}:** {said}" for label, said in contract_of("fetch_log").items())
+    assert shown_contract(right) == contract_of("fetch_log")
+    assert shown_contract(right.replace("once for", "twice for")) != contract_of("fetch_log")
+    assert shown_contract(right.replace(" also", "\n  also")) == contract_of("fetch_log")
 
 
 def test_no_hook_is_made_up() -> None:
