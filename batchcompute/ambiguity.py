@@ -14,18 +14,21 @@ HURRIED_LOOK_SECONDS = 1.0  # for a call that was given a timeout
 CLOCK_SLACK_SECONDS = 2.0
 
 
-class Look(Protocol):
+class ReadOnce(Protocol):
     """Does one attempt of a call that only reads."""
 
     def __call__(self, call: Call[A], /) -> A: ...
 
 
 def ambiguous(
-    look: Look, call: Call[Any], token: str | None, cause: BatchComputeError, started: float
+    read_once: ReadOnce, call: Call[Any], token: str | None, cause: BatchComputeError, started: float
 ) -> AmbiguousResultError:
-    """The error for a call that began at `started` (seconds since 1970) and may have been done; `token` was sent with it."""
+    """Return the error for a call that may have been done.
+
+    It began at `started` (seconds since 1970); `token` was sent with it.
+    """
     try:
-        observed = _observe(look, call, started)
+        observed = _observe(read_once, call, started)
         for job in observed or ():
             _ = job.JobId, job.State  # what cannot be decoded is not observed
     except NotFoundError:
@@ -35,14 +38,14 @@ def ambiguous(
     return AmbiguousResultError(call.operation.name, str(cause), observed, token)
 
 
-def _observe(look: Look, call: Call[Any], started: float) -> list[Job] | None:
+def _observe(read_once: ReadOnce, call: Call[Any], started: float) -> list[Job] | None:
     seconds = LOOK_SECONDS if call.timeout is None else HURRIED_LOOK_SECONDS
     if call.operation is not CREATE_JOB:
-        return [look(Call(GET_JOB, call.job, timeout=seconds))]
+        return [read_once(Call(GET_JOB, call.job, timeout=seconds))]
     name = json.loads(call.body).get("JobName", "")
     since = started - CLOCK_SLACK_SECONDS
     return [
         job
-        for job in look(Call(LIST_JOBS, timeout=seconds))
+        for job in read_once(Call(LIST_JOBS, timeout=seconds))
         if job.JobName == name and isinstance(job.CreateTime, int) and job.CreateTime >= since
     ]

@@ -139,11 +139,11 @@ class Client:
         )
 
     def list_jobs(self, *, timeout: float | None = None) -> ListResponse[Job]:
-        """All jobs of the user, sorted by id (reference section 2.8)."""
+        """Return all jobs of the user, sorted by id (reference section 2.8)."""
         return self._pipeline.call(Call(ops.LIST_JOBS, timeout=self._seconds(timeout)))
 
     def get_job(self, job: JobLike, *, timeout: float | None = None, wait: int = 0) -> JobResponse:
-        """The state of a job (reference section 2.7).
+        """Return the state of a job (reference section 2.7).
 
         wait: whole seconds for which a service that can, as region local's, may keep the answer back until the job has
         ended (`Prefer: wait`, RFC 7240); others ignore it. Raises TypeError, ValueError.
@@ -156,7 +156,7 @@ class Client:
         return self._on_job(ops.GET_JOB, job, timeout, wait=wait)
 
     def get_job_description(self, job: JobLike, *, timeout: float | None = None) -> JobDescriptionResponse:
-        """What a job was described as (reference section 2.2)."""
+        """Return the description of a job (reference section 2.2)."""
         return self._on_job(ops.GET_JOB_DESCRIPTION, job, timeout)
 
     def update_job_priority(self, job: JobLike, priority: int, *, timeout: float | None = None) -> ActionResponse:
@@ -184,15 +184,15 @@ class Client:
         return self._on_job(ops.DELETE_JOB, job, timeout)
 
     def list_tasks(self, job: JobLike, *, timeout: float | None = None) -> ListResponse[Task]:
-        """The tasks of a job with their instances, sorted by start time and name (reference section 2.9)."""
+        """Return the tasks of a job with their instances, sorted by start time and name (reference section 2.9)."""
         return self._on_job(ops.LIST_TASKS, job, timeout)
 
     def list_images(self, *, timeout: float | None = None) -> ListResponse[Image]:
-        """The images that tasks can run on, sorted by id (reference section 2.10)."""
+        """Return the images that tasks can run on, sorted by id (reference section 2.10)."""
         return self._pipeline.call(Call(ops.LIST_IMAGES, timeout=self._seconds(timeout)))
 
     def list_job_status(self, *, timeout: float | None = None) -> ListResponse[Job]:
-        """The name that the reference's example uses for list_jobs (section 2.8). Deprecated."""
+        """Return all jobs: the name that the reference's example uses for list_jobs (section 2.8). Deprecated."""
         warn_caller("Client.list_job_status is called list_jobs", DeprecationWarning)
         return self.list_jobs(timeout=timeout)
 
@@ -224,7 +224,7 @@ class Client:
     def read_log(
         self, job: JobLike, task_name: str, instance_id: int = 0, stream: str = "stderr", *, start: int = 0
     ) -> bytes | None:
-        """What an instance wrote to `stream`, stdout or stderr; None where the region has no logs to give.
+        """Return what an instance wrote to `stream`, stdout or stderr; None if the region has no logs to give.
 
         start: how many bytes to leave out, because they were read before.
         Raises KeyError for a task that the job does not have.
@@ -246,7 +246,7 @@ class Client:
 
     @property
     def objects(self) -> ObjectStore:
-        """The region's object store: put, open, exists, list and delete by `oss://bucket/key`. Raises ConfigError without one."""
+        """Object store of the region: put, open, exists, list, delete by `oss://bucket/key`. Raises ConfigError without one."""
         store = self._hooks.object_store(self._pipeline.context(Call(ops.LIST_IMAGES)))
         if store is None:
             raise ConfigError(f"no plugin offers an object store for region {self._region.name}")
@@ -273,7 +273,7 @@ class Client:
         return self._pipeline.call(Call(operation, job_id_of(job), body, self._seconds(timeout), wait=wait))
 
     def _seconds(self, timeout: float | None) -> float | None:
-        """The timeout of a call: its own, else the Client's."""
+        """Return the timeout of a call: its own, else the Client's."""
         if timeout is None:
             return self._timeout
         check_timeout(timeout)
@@ -291,7 +291,10 @@ class Client:
 
 
 def job_id_of(job: JobLike) -> str:
-    """The id that a JobLike names. An empty one is refused: it would change what the request means (protocol 1.9, number 9)."""
+    """Return the id that a JobLike names.
+
+    An empty one is refused: it would change what the request means (protocol 1.9, number 9).
+    """
     if isinstance(job, str):
         job_id = job
     elif isinstance(job, (CreateResponse, Job)):

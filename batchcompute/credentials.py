@@ -26,7 +26,7 @@ class Credentials:
 def explicit(
     access_key_id: str | None, access_key_secret: str | None, security_token: str | None
 ) -> Credentials | None:
-    """The credentials given to a Client, None when none were. Raises ConfigError when a part is missing or unusable."""
+    """Return the credentials given to a Client, None when none were. Raises ConfigError when a part is missing or unusable."""
     parts = {
         "access_key_id": access_key_id,
         "access_key_secret": access_key_secret,
@@ -37,11 +37,11 @@ def explicit(
     wrong = _problem(parts)
     if wrong:
         raise ConfigError(wrong)
-    return _made(parts, None, "arguments")
+    return _build(parts, None, "arguments")
 
 
 def found(source: str, parts: Mapping[str, object], expires: float | None = None) -> Credentials:
-    """The credentials that a provider found at `source`.
+    """Return the credentials that a provider found at `source`.
 
     parts: the id, the secret and, where there is one, the token, in this order, by the names that the source gives them.
     expires: seconds since 1970. Raises CredentialsError, which names the part that is missing or unusable.
@@ -49,11 +49,11 @@ def found(source: str, parts: Mapping[str, object], expires: float | None = None
     wrong = _problem(parts)
     if wrong:
         raise CredentialsError(f"{source}: {wrong}")
-    return _made(parts, expires, source)
+    return _build(parts, expires, source)
 
 
 def _problem(parts: Mapping[str, object]) -> str | None:
-    """What is wrong, in words that never hold a value."""
+    """Return what is wrong, in words that never hold a value."""
     for number, (name, value) in enumerate(parts.items()):
         if not value or (isinstance(value, str) and not value.strip()):
             if number < 2:
@@ -65,6 +65,6 @@ def _problem(parts: Mapping[str, object]) -> str | None:
     return None
 
 
-def _made(parts: Mapping[str, object], expires: float | None, source: str) -> Credentials:
+def _build(parts: Mapping[str, object], expires: float | None, source: str) -> Credentials:
     key, secret, token = [*(str(value or "").strip() for value in parts.values()), ""][:3]
     return Credentials(key, secret, token or None, expires, source)

@@ -10,7 +10,7 @@ from .wire import Response
 
 
 def error_of(response: Response) -> ClientError:
-    """The error that an answer with another status than 2xx tells; any body will do (protocol 1.5, 2.11)."""
+    """Return the error of an answer whose status is not 2xx; any body will do (protocol 1.5, 2.11)."""
     try:
         data = json.loads(response.body)
     except (ValueError, RecursionError):
@@ -25,12 +25,12 @@ def error_of(response: Response) -> ClientError:
 
 
 def is_clock_error(error: BaseException) -> bool:
-    """Whether the service refused a request for its Date (protocol 2.11)."""
+    """Return whether the service refused a request for its Date (protocol 2.11)."""
     return isinstance(error, ClientError) and error.code in ("InvalidTimeStamp.Expired", "IllegalTimestamp")
 
 
 def date_of(response: Response) -> float | None:
-    """The service's time in seconds since 1970, None when the answer does not tell."""
+    """Return the service's time in seconds since 1970, None if absent."""
     return _http_time(response.headers.get("date", ""))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """The repr of a value, cut in the middle of a line rather than flooding it."""
+    """Return the repr of a value, cut in the middle of a line rather than flooding it."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an int of thousands of digits, a list of thousands of levels
@@ -17,7 +17,7 @@ def shorten(value: object, limit: int = 80) -> str:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """The known name that `name` most likely stands for, or ''. Upper and lower case count as the same."""
+    """Return the known name that `name` most likely stands for, or ''. Upper and lower case count as the same."""
     if not isinstance(name, str):
         return ""
     import difflib  # only when something went wrong: it costs a start-up millisecond

@@ -42,11 +42,11 @@ class Operation(Generic[A]):
 
     @property
     def mutating(self) -> bool:
-        """Whether it changes anything."""
+        """True if it changes anything."""
         return self.method != "GET"
 
     def target(self, job: str = "") -> str:
-        """The request target. The id is percent-encoded: it must not change the path (protocol 1.4)."""
+        """Return the request target. The id is percent-encoded: it must not change the path (protocol 1.4)."""
         path = self.path.replace("{job}", quote(job, safe=""))
         return f"{path}?Action={self.action}" if self.action else path
 
@@ -69,7 +69,7 @@ class Call(Generic[A]):
 
     @property
     def target(self) -> str:
-        """The request target."""
+        """Request target."""
         return self.operation.target(self.job)
 
 
@@ -112,7 +112,7 @@ OPERATIONS: dict[str, Operation[Any]] = {
 
 
 def may_repeat(error: BaseException, repeatable: bool) -> bool:
-    """Whether repeating a call after this error can neither do it twice nor report a success as a failure.
+    """Return whether repeating a call after this error can neither do it twice nor report a success as a failure.
 
     What was never sent, and what the service refused before doing anything, may always be repeated; a lost answer or a
     failure inside the service only where the call is `repeatable`.
@@ -125,7 +125,7 @@ def may_repeat(error: BaseException, repeatable: bool) -> bool:
 
 
 def may_be_done(error: BaseException) -> bool:
-    """Whether a call that ended in this error may have been done all the same: the answer was lost on its way."""
+    """Return whether a call that ended in this error may have been done all the same: the answer was lost on its way."""
     if isinstance(error, TransportError):
         return error.sent
     return isinstance(error, ServerError) and error.status in (502, 504)  # what a gateway answers for a lost answer

@@ -68,7 +68,7 @@ class Pipeline:
         """Seconds that the service's clock is ahead of ours; set once, when the service has refused our Date."""
 
     def context(self, call: Call[Any]) -> CallContext:
-        """The context of a call: the request without endpoint and signature, and the deadline."""
+        """Return the context of a call: the request without endpoint and signature, and the deadline."""
         operation = call.operation
         headers = {**HEADERS, "prefer": f"wait={call.wait}"} if call.wait else HEADERS
         if call.body:
@@ -95,7 +95,7 @@ class Pipeline:
         except BatchComputeError as caught:
             error = caught
             if call.operation.mutating and attempts.leave_open(caught):
-                error = ambiguous(self.look, call, ctx.idempotency_token, caught, began)
+                error = ambiguous(self.read_once, call, ctx.idempotency_token, caught, began)
                 raise error from caught
             raise
         except BaseException as caught:
@@ -106,7 +106,7 @@ class Pipeline:
                 elapsed = time.monotonic() - started
                 self._hooks.observe("after_call", CallResult(ctx, attempts.number, elapsed, response, error))
 
-    def look(self, call: Call[A]) -> A:
+    def read_once(self, call: Call[A]) -> A:
         """One attempt of a call that only reads; its times stay numbers."""
         ctx = self.context(call)
         answer: A = self._hooks.decode_response(ResponseContext(ctx, self.attempt(ctx, 1)))
@@ -119,9 +119,9 @@ class Pipeline:
         missing: CredentialsError | None = None
         credentials = hooks.resolve_credentials(call)
         if credentials is None:
-            found = self._found(call.region)
+            found = self._find_credentials(call.region)
             credentials, missing = (found, None) if isinstance(found, Credentials) else (None, found)
-        timeout = _left(call)
+        timeout = _seconds_left(call)
         template = call.request
         request = Request(template.method, template.target, template.headers, template.body, endpoint, timeout)
         ctx = AttemptContext(call, number, request, endpoint, credentials, clock_offset=self.clock_offset)
@@ -147,7 +147,7 @@ class Pipeline:
             response = transport.send(request)
             if not isinstance(response, Response):
                 kind = type(response).__name__
-                raise PluginError(f"transport {endpoint.transport!r} answered {kind}, wanted is a Response")
+                raise PluginError(f"transport {endpoint.transport!r} answered {kind}, expected a Response")
             if not 200 <= response.status < 300:
                 error = error_of(response)
                 self._note_clock(error, response)
@@ -179,8 +179,8 @@ class Pipeline:
                 ClockSkewWarning,
             )
 
-    def _found(self, region: Region) -> Credentials | CredentialsError:
-        """What the providers have, when nobody gave credentials to the Client; an error when none of them has any."""
+    def _find_credentials(self, region: Region) -> Credentials | CredentialsError:
+        """Return what the providers have, when nobody gave credentials to the Client; an error when none of them has any."""
         if self._chain is None:
             with self._lock:
                 if self._chain is None:
@@ -209,7 +209,7 @@ class Pipeline:
 
 
 class _Attempts:
-    """The attempts of one call. The retry policy is asked only after a first failure, which then counts as attempt 1."""
+    """Attempts of one call. The retry policy is asked only after a first failure, which then counts as attempt 1."""
 
     __slots__ = ("_ctx", "_first", "_lost", "_pipeline", "number")
 
@@ -221,7 +221,7 @@ class _Attempts:
         self.number = 0
 
     def leave_open(self, last: BatchComputeError) -> bool:
-        """Whether the call may have been done, although it ended in this error."""
+        """Return whether the call may have been done, although it ended in this error."""
         if isinstance(last, DecodeError):
             return True
         refused = isinstance(last, ClientError) and last.status < 500 and not isinstance(last, ThrottlingError)
@@ -254,7 +254,7 @@ class _Attempts:
             raise
 
 
-def _left(call: CallContext) -> float | None:
+def _seconds_left(call: CallContext) -> float | None:
     """Seconds that the call has left."""
     if call.deadline is None:
         return None

@@ -129,19 +129,19 @@ class ClientError(BatchComputeError):
 
     # The getters of the original SDK.
     def get_status_code(self) -> int:
-        """The HTTP status."""
+        """Return the HTTP status."""
         return self.status
 
     def get_code(self) -> str:
-        """The error code."""
+        """Return the error code."""
         return self.code
 
     def get_msg(self) -> str:
-        """The message of the service."""
+        """Return the message of the service."""
         return self.message
 
     def get_requestid(self) -> str:
-        """The id of the request."""
+        """Return the id of the request."""
         return self.request_id
 
 
@@ -164,7 +164,7 @@ class ServerError(ClientError):
 def client_error(
     status: int, code: str, message: str, request_id: str, retry_after: float | None = None
 ) -> ClientError:
-    """The most specific ClientError for an answer."""
+    """Return the most specific ClientError for an answer."""
     kind: type[ClientError] = ClientError
     if status == 429 or code.startswith("Throttling"):
         kind = ThrottlingError

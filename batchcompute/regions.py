@@ -18,7 +18,7 @@ CN_HANGZHOU = "batchcompute.aliyuncs.com"
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The integers from `low` to `high`, both included; `high` None means no limit."""
+    """Integers from `low` to `high`, both included; `high` None means no limit."""
 
     low: int
     high: int | None = None
@@ -27,7 +27,7 @@ class Range:
         return self.low <= value and (self.high is None or value <= self.high)
 
     def problem(self, path: str, value: int, source: str) -> Problem:
-        """The Problem of a value that is outside."""
+        """Return the Problem of a value that is outside."""
         return Problem(path, value, "is out of range", str(self), source)
 
     def __str__(self) -> str:
@@ -86,7 +86,7 @@ CLOUD_REGIONS = (
 
 
 def find_region(text: str, regions: Iterable[Region]) -> Region:
-    """The region that a domain, a region id or a URL stands for (reference section 2: `endpoint`).
+    """Return the region that a domain, a region id or a URL stands for (reference section 2: `endpoint`).
 
     A URL or domain that no region has makes a region of its own, with the reference's ranges. Raises ConfigError.
     """

@@ -51,7 +51,7 @@ class Key:
         return words
 
     def check(self, label: str, value: Any) -> Any:
-        """The value, lists made immutable. Raises ConfigError, which calls the setting `label`."""
+        """Return the value, lists made immutable. Raises ConfigError, which calls the setting `label`."""
         if value is None and self.optional:
             return None
         if self.kind in (tuple, frozenset):
@@ -62,7 +62,7 @@ class Key:
         raise self._wrong(label, value)
 
     def parse(self, label: str, text: str) -> Any:
-        """The value that `text` stands for; a list is separated by commas. Raises ConfigError."""
+        """Return the value that `text` stands for; a list is separated by commas. Raises ConfigError."""
         text = text.strip()
         value: Any = text
         if self.kind is bool:
@@ -98,7 +98,7 @@ class Key:
 
 @cache
 def keys_of(cls: type) -> Mapping[str, Key]:
-    """The settings that the fields of a dataclass declare, by name. Raises TypeError for a field that cannot be one."""
+    """Return the settings that the fields of a dataclass declare, by name. Raises TypeError for a field that cannot be one."""
     hints = typing.get_type_hints(cls)
     found = {}
     for item in fields(cls):

@@ -32,7 +32,7 @@ ENDED = ("Finished", "Failed", "Stopped")
 
 
 class Reader(Protocol):
-    """The calls of a Client that waiting needs."""
+    """Calls of a Client that waiting needs."""
 
     def get_job(self, job: str, *, timeout: float | None = None, wait: int = 0) -> JobResponse: ...
 

@@ -26,7 +26,7 @@ class Endpoint:
 
     @property
     def authority(self) -> str:
-        """The Host header: without the scheme's default port."""
+        """Host header: without the scheme's default port."""
         default = {"http": 80, "https": 443}.get(self.scheme)
         return self.host if self.port in (default, 0) else f"{self.host}:{self.port}"
 
@@ -58,5 +58,5 @@ class Response:
 
     @property
     def request_id(self) -> str:
-        """The id that the service gave the request, or '' (protocol 1.5)."""
+        """Id that the service gave the request, or '' (protocol 1.5)."""
         return self.headers.get("x-acs-request-id") or self.headers.get("request-id") or ""

@@ -24,7 +24,7 @@ from ..wire import Response
 
 @hookimpl(trylast=True)
 def decode_response(ctx: ResponseContext) -> object:
-    """The object for an answer. Raises DecodeError with the RequestId."""
+    """Return the object for an answer. Raises DecodeError with the RequestId."""
     response = ctx.response
     origin = Origin(response.request_id, response.status, response.headers.get("date", ""), ctx.humanize)
     return _DECODERS[ctx.call.operation.answer](response, origin)
@@ -57,7 +57,7 @@ def _number_or_zero(item: object, key: str) -> int:
 
 
 def _named(data: dict[str, Any], key: str) -> list[Any]:
-    """The items of an object that is keyed by name; each learns its own name. A bad one is kept: reading it tells."""
+    """Return the items of an object that is keyed by name; each learns its own name. A bad one is kept: reading it tells."""
     for name, item in data.items():
         if type(item) is dict:
             item.setdefault(key, name)

@@ -15,5 +15,5 @@ def register_regions(ctx: RegistrationContext) -> tuple[Region, ...]:
 
 @hookimpl(trylast=True)
 def resolve_endpoint(ctx: CallContext) -> Endpoint:
-    """The region's own endpoint."""
+    """Return the region's own endpoint."""
     return ctx.region.endpoint

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def proxy_of(endpoint: Endpoint, settings: TransportConfig) -> str | None:
-    """The URL of the proxy on the way to an endpoint; None for a direct way."""
+    """Return the URL of the proxy on the way to an endpoint; None for a direct way."""
     proxy = {"http": settings.http_proxy, "https": settings.https_proxy}.get(endpoint.scheme)
     if proxy is None or any(_matches(rule, endpoint.host, endpoint.port) for rule in settings.no_proxy):
         return None

@@ -28,7 +28,7 @@ def http_date(seconds: int) -> str:
 
 
 def string_to_sign(method: str, target: str, headers: Mapping[str, str]) -> str:
-    """The text that is signed (protocol 1.4). `headers` has lower-case names; the body is not covered."""
+    """Return the text that is signed (protocol 1.4). `headers` has lower-case names; the body is not covered."""
     get = headers.get
     lines = [method, get("accept", ""), get("content-md5", ""), get("content-type", ""), get("date", "")]
     lines += [f"{name}:{headers[name]}" for name in sorted(headers) if name[:6] == "x-acs-"]

@@ -55,7 +55,7 @@ _logger.addHandler(logging.NullHandler())
 
 
 def observing(hook: str, config: Config) -> bool:
-    """Whether an event of that hook may be wanted: spares the making of contexts that nobody reads."""
+    """Return whether an event of that hook may be wanted: if none is, no context is built."""
     return hook != "after_attempt" or _wanted(config, logging.DEBUG)
 
 
@@ -86,7 +86,7 @@ def after_call(ctx: CallResult) -> None:
 
 
 def decisions(config: Config) -> Callable[[str, str, object], None] | None:
-    """What is to be told which plugin decided what, at DEBUG; None where nobody wants to know, or tracing is blocked."""
+    """Return a function that logs which plugin decided what, at DEBUG; None if nobody reads it or tracing is blocked."""
     if "tracing" in config.plugins.block or not _wanted(config, logging.DEBUG):
         return None
     return partial(_decided, config)
@@ -107,7 +107,7 @@ def _wanted(config: Config, level: int) -> bool:
 
 
 def _heard() -> bool:
-    """Whether the program has a handler for what is logged here."""
+    """Return whether the program has a handler for what is logged here."""
     logger: logging.Logger | None = _logger
     while logger is not None:
         if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):

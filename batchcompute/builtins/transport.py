@@ -23,7 +23,7 @@ Pool = Callable[[Endpoint], "urllib3.HTTPConnectionPool"]
 
 
 class Urllib3Factory:
-    """The transport `urllib3`."""
+    """Transport `urllib3`."""
 
     name = "urllib3"
 
@@ -52,7 +52,7 @@ def _open_pool(endpoint: Endpoint, settings: TransportConfig) -> urllib3.HTTPCon
 
 
 def _readable(bundle: str) -> str:
-    """The path of a CA bundle. Raises ConfigError when it is none: later it would look like a broken connection."""
+    """Return the path of a CA bundle. Raises ConfigError when it is none: later it would look like a broken connection."""
     import ssl
 
     path = os.path.expanduser(bundle)
@@ -156,6 +156,6 @@ def _explained(error: Exception, endpoint: Endpoint) -> Exception:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost reason that urllib3 gives."""
+    """Return the innermost reason that urllib3 gives."""
     cause = error.__cause__ or error.__context__ or error
     return f"{type(cause).__name__}: {cause}" if cause is not error else str(error)

@@ -25,7 +25,7 @@ _LONGEST_LINE = 100
 
 
 class Noun(click.Group):
-    """The verbs of a noun, imported when they are wanted."""
+    """Verbs of a noun, imported when they are wanted."""
 
     def __init__(self, name: str, entry: Entry) -> None:
         super().__init__(name, help=entry.summary, no_args_is_help=True)
@@ -46,7 +46,7 @@ class Noun(click.Group):
 
 
 class _Root(click.Group):
-    """The built-in commands, and those of installed plugins, which are looked for only when they may be wanted."""
+    """Built-in commands, and those of installed plugins, which are looked for only when they may be wanted."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_summaries())
@@ -99,7 +99,7 @@ def _imported(where: str) -> click.Command:
 
 
 def _summaries() -> Mapping[str, str]:
-    """The line of every command in the help, those of plugins included."""
+    """Return the line of every command in the help, those of plugins included."""
     from . import remembered
 
     own = {name: entry.summary for name, entry in COMMANDS.items()}
@@ -141,7 +141,7 @@ cli.params.extend(global_options())
 
 
 def main() -> NoReturn:
-    """The entry point: ends with the exit codes of `cli.failures`. Errors are one sentence, without a traceback."""
+    """Run the command line, and end with the exit codes of `cli.failures`. Errors are one sentence, without a traceback."""
     from .failures import guarded
 
     sys.exit(guarded(cli))

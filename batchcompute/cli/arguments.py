@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 class JobType(click.types.StringParamType):
-    """The id of a job, or what stands for one (see `finding.find_jobs`)."""
+    """Id of a job, or what stands for one (see `finding.find_jobs`)."""
 
     name = "job"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The ids of the jobs that are there."""
+        """Return the ids of the jobs that are there."""
         from .completion import jobs
 
         return jobs(ctx, param, incomplete)
 
 
 def job_argument(several: bool = False) -> Callable[[Any], Any]:
-    """The argument JOB, or JOB... for `several`."""
+    """Return the argument JOB, or JOB... for `several`."""
     if several:
         return click.argument("jobs", metavar="JOB...", type=JobType(), nargs=-1, required=True)
     return click.argument("job", metavar="JOB", type=JobType())

@@ -62,7 +62,7 @@ class Line(NamedTuple):
 
 
 def draw(nodes: Sequence[Node], dependencies: Dependencies, utf: bool = True) -> list[Line]:
-    """The lines of a drawing. Where the lanes would be too many, marks only; `after` then has what each task waits for."""
+    """Return the lines of a drawing. Where the lanes would be too many, marks only; `after` then has what each task waits for."""
     by_name = {node.name: node for node in nodes}
     names = order(list(by_name), dependencies)
     lines = []
@@ -75,7 +75,7 @@ def draw(nodes: Sequence[Node], dependencies: Dependencies, utf: bool = True) ->
 
 
 def order(names: Sequence[str], dependencies: Dependencies) -> list[str]:
-    """The names, each after all that it waits for, and near to them. What is in a cycle comes last."""
+    """Return the names, each after all that it waits for, and near to them. What is in a cycle comes last."""
     waits = dict.fromkeys(names, 0)
     for name, successors in dependencies.items():
         for successor in set(successors) if name in waits else ():
@@ -154,7 +154,7 @@ def _mark(state: str, utf: bool) -> str:
 
 
 def predecessors(dependencies: Dependencies) -> dict[str, list[str]]:
-    """The tasks that each task waits for."""
+    """Return the tasks that each task waits for."""
     found: dict[str, list[str]] = {}
     for name, successors in dependencies.items():
         for successor in dict.fromkeys(successors):

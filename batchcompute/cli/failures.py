@@ -129,7 +129,7 @@ def details(error: BaseException) -> dict[str, Any]:
 
 
 def code_of(error: BaseException) -> int:
-    """The exit code of an error."""
+    """Return the exit code of an error."""
     from .. import errors
 
     codes: tuple[tuple[type[BaseException], int], ...] = (

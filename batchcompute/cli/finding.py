@@ -18,12 +18,12 @@ _SHOWN = 5
 
 
 def find_job(client: Client, text: str) -> str:
-    """The id of the job that `text` stands for. Raises Refused."""
+    """Return the id of the job that `text` stands for. Raises Refused."""
     return find_jobs(client, [text])[0]
 
 
 def find_jobs(client: Client, texts: Sequence[str]) -> list[str]:
-    """The ids of the jobs that words stand for, each once: an id, its beginning or its end, or `last`, the newest job.
+    """Return the ids of the jobs that words stand for, each once: an id, its beginning or its end, or `last`, the newest job.
 
     Raises Refused for what stands for no job, or for several.
     """
@@ -34,7 +34,7 @@ def find_jobs(client: Client, texts: Sequence[str]) -> list[str]:
 
 
 def newest_first(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs, the one that was created last before all others."""
+    """Return the jobs, the one that was created last before all others."""
     return sorted(jobs, key=lambda job: (job.CreateTime, job.JobId), reverse=True)
 
 

@@ -63,7 +63,7 @@ def init(session: Session, force: bool) -> None:
 
 
 def template(endpoint: str | None = None) -> str:
-    """The text of the file."""
+    """Return the text of the file."""
     return _HEAD + "\n".join(_lines(endpoint)) + "\n" + _PROFILES
 
 

@@ -88,7 +88,7 @@ def show(session: Session, job: str) -> None:
         before = dag.predecessors(dependencies)
         tasks = {one.TaskName: shapes.task(one, before.get(one.TaskName, [])) for one in client.list_tasks(found)}
     tasks = {name: tasks[name] for name in dag.order(sorted(tasks), dependencies)}
-    nodes = [dag.Node(name, task["state"], _told(task)) for name, task in tasks.items()]
+    nodes = [dag.Node(name, task["state"], _describe_progress(task)) for name, task in tasks.items()]
     if session.json:
         output.emit_json({**seen, "tasks": list(tasks.values())})
     elif session.format == "mermaid":
@@ -115,7 +115,7 @@ def _print(job: Mapping[str, Any], nodes: Sequence[dag.Node], dependencies: dag.
     output.graph(dag.draw(nodes, dependencies, output.utf8()))
 
 
-def _told(task: Mapping[str, Any]) -> str:
+def _describe_progress(task: Mapping[str, Any]) -> str:
     counts = [f"{task['instances_finished']} of {task['instances_total']} finished"]
     for state in ("running", "failed", "stopped"):
         if task[f"instances_{state}"]:

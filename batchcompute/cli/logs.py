@@ -71,7 +71,7 @@ class _Source:
 
 @dataclass(slots=True)
 class Logs:
-    """The logs of a job, of one of its tasks, or of one instance.
+    """Logs of a job, of one of its tasks, or of one instance.
 
     follow: go on until the job has ended; as_json: one object for each line, in place of the text.
     """
@@ -94,7 +94,7 @@ class Logs:
             ended = self.client.get_job(self.job_id).State in ENDED  # before the look, so that it is the last one
             self._find(sorted(self.client.list_tasks(self.job_id), key=lambda task: places.get(task.TaskName, 0)))
             last = ended or not self.follow
-            if self._look(last):
+            if self._print_new(last):
                 pause = _FIRST_PAUSE
             if last:
                 break
@@ -131,7 +131,7 @@ class Logs:
                                 source.began, source.shown, source.rest, source.done = instance.StartTime, 0, b"", False
                             source.ended = instance.State in ENDED
 
-    def _look(self, last: bool) -> bool:
+    def _print_new(self, last: bool) -> bool:
         """Print what is new; whether there was anything."""
         out = sys.stdout.buffer
         anything = False

@@ -111,7 +111,7 @@ def rm(session: Session, uris: Sequence[str], recursive: bool, yes: bool) -> Non
 
 @contextmanager
 def _store(session: Session) -> Iterator[ObjectStore]:
-    """The region's objects; a URI that cannot be used, and an object that is not there, are wrong usage."""
+    """Yield the region's objects; a URI that cannot be used, and an object that is not there, are wrong usage."""
     with session.client() as client:
         try:
             yield objects_of(client)
@@ -134,7 +134,7 @@ def _uri(name: str) -> str:
 
 
 def _named(source: str, target: str) -> str:
-    """The target with the name of the source where it is a folder."""
+    """Return the target with the name of the source where it is a folder."""
     folder = target.endswith("/") or (not _is_object(target) and target != "-" and os.path.isdir(target))
     if not folder:
         return target
@@ -145,7 +145,7 @@ def _named(source: str, target: str) -> str:
 
 
 def _below(store: ObjectStore, folder: str) -> list[str]:
-    """The objects in a folder: not those whose names only begin like it."""
+    """Return the objects in a folder: not those whose names only begin like it."""
     return [uri for uri, _ in store.list(_uri(_folder(folder)))]
 
 
@@ -154,7 +154,7 @@ def _folder(uri: str) -> str:
 
 
 def _pairs(store: ObjectStore, source: str, target: str) -> list[tuple[str, str]]:
-    """What is to be copied to what. No object leads out of the target."""
+    """Return what is to be copied to what. No object leads out of the target."""
     base = target.rstrip("/")
     if not _is_object(source):
         if not os.path.isdir(source):

@@ -70,7 +70,7 @@ def say(text: str, colour: str | None = None) -> None:
 
 
 def table(rows: Sequence[Row], columns: Mapping[str, Column]) -> list[str]:
-    """The lines of a table: titles, then rows; numbers stand right."""
+    """Return the lines of a table: titles, then rows; numbers stand right."""
     texts = [[column if isinstance(column, str) else column[0] for column in columns.values()]]
     values = [
         [row.get(key) if isinstance(column, str) else column[1](row) for key, column in columns.items()] for row in rows
@@ -94,7 +94,7 @@ def _cells(texts: Sequence[str], keys: Iterable[str], widths: Sequence[int], rig
 
 
 def _fitted(widths: list[int], limit: int | None) -> list[int]:
-    """What fits: the last columns are left out where even narrow ones are too many, then the widest give way."""
+    """Return what fits: the last columns are left out where even narrow ones are too many, then the widest give way."""
     if limit is None:
         return widths
 
@@ -177,17 +177,17 @@ def clip(text: str, limit: int, by_end: bool = False) -> str:
 
 
 def terminal_width(stream: Any = None) -> int | None:
-    """The columns of the terminal; None where the output is none."""
+    """Return the columns of the terminal; None where the output is none."""
     return shutil.get_terminal_size().columns if _is_terminal(stream or sys.stdout) else None
 
 
 def utf8(stream: Any = None) -> bool:
-    """Whether the output can show more than ASCII."""
+    """Return whether the output can show more than ASCII."""
     return (getattr(stream or sys.stdout, "encoding", None) or "ascii").lower().replace("-", "").startswith("utf")
 
 
 def styled(text: str, colour: str | None, stream: Any = None) -> str:
-    """The text in a colour, where there are colours."""
+    """Return the text in a colour, where there are colours."""
     stream = stream or sys.stdout
     if colour is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not _is_terminal(stream):
         return text
@@ -206,7 +206,7 @@ def when(seconds: int) -> str | None:
 
 
 def since(begin: str | None, end: str | None = None) -> str:
-    """The time from one ISO time to another, or until now; '-' when it has not begun."""
+    """Return the time from one ISO time to another, or until now; '-' when it has not begun."""
     import datetime
 
     if begin is None:

@@ -24,7 +24,7 @@ def show(session: Session) -> None:
 
     config = load().config
     config = replace(config, plugins=replace(config.plugins, strict=False))  # a broken plugin is to be listed
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         hooks = Hooks(config, BUILTINS)
     origins = dict.fromkeys(BUILTINS, ("batchcompute", __version__))
@@ -32,7 +32,7 @@ def show(session: Session) -> None:
         origins[name] = (point.dist.name, point.dist.version) if point.dist else ("", "")
     used = [{"name": name, **_origin(origins, name), "hooks": names} for name, names in hooks.plugins()]
     skipped = [{"name": name, **_origin(origins, name), "why": why} for name, why in hooks.skipped.items()]
-    for warning in told:
+    for warning in warned:
         text = str(warning.message)
         if not any(name in text for name in hooks.skipped):  # those are listed
             output.say(f"Warning: {text}")

@@ -31,7 +31,7 @@ _MOST_TASKS = 30
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The end of what a failed instance wrote to stderr."""
+    """End of what a failed instance wrote to stderr."""
 
     task: str
     instance: int
@@ -50,7 +50,7 @@ class Row:
 
     @classmethod
     def of(cls, task: Task) -> Row:
-        """The row of a task."""
+        """Return the row of a task."""
         counts = Counter(instance.State for instance in task.InstanceList)
         return cls(task.TaskName, task.State, counts, seconds(task.StartTime), seconds(task.EndTime))
 
@@ -59,8 +59,8 @@ class Row:
         """How many instances the task has."""
         return sum(self.counts.values())
 
-    def told(self) -> str:
-        """The counts in words: `5 of 8 finished, 2 running`; the others wait."""
+    def describe_counts(self) -> str:
+        """Return the counts in words: `5 of 8 finished, 2 running`; the others wait."""
         others = [f"{self.counts[state]} {state.lower()}" for state, *_ in _STATES[1:4] if self.counts.get(state)]
         return ", ".join([f"{self.counts.get('Finished', 0)} of {self.total} finished", *others])
 
@@ -99,12 +99,12 @@ def cells(counts: Mapping[str, int], width: int) -> list[tuple[str, int]]:
 def lines(rows: Sequence[Row], tail: Tail | None) -> list[str]:
     """One line for each task, without times: printed again only when it has changed."""
     width = max((len(row.name) for row in rows), default=0)
-    said = [f"{plain(row.name):<{width}}  {row.state:<8}  {row.told()}" for row in rows]
+    said = [f"{plain(row.name):<{width}}  {row.state:<8}  {row.describe_counts()}" for row in rows]
     return said + ([f"{_title(tail)}", *(f"    {line}" for line in tail.lines)] if tail else [])
 
 
 def view(job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: int, utf: bool) -> Group:
-    """The job as it is redrawn on a terminal of that width. utf: the terminal can show more than ASCII."""
+    """Return the job as it is redrawn on a terminal of that width. utf: the terminal can show more than ASCII."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -138,11 +138,15 @@ def view(job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: in
 
 
 def _fitting(rows: Sequence[Row], now: float, width: int) -> tuple[list[list[str]], int]:
-    """What stands beside the bars, by column, and how long the bars are: on narrow terminals both get less."""
-    states, told, times = [row.state for row in rows], [row.told() for row in rows], [_times(row, now) for row in rows]
+    """Return what stands beside the bars, by column, and how long the bars are: on narrow terminals both get less."""
+    states, counts, times = (
+        [row.state for row in rows],
+        [row.describe_counts() for row in rows],
+        [_times(row, now) for row in rows],
+    )
     short = [f"{row.counts.get('Finished', 0)}/{row.total}" for row in rows]
     left = width - min(max(8, width // 4), max((len(row.name) for row in rows), default=0)) - 2
-    for columns in ([states, told, times], [states, short, times], [states, short], [short]):
+    for columns in ([states, counts, times], [states, short, times], [states, short], [short]):
         room = left - sum(2 + max(map(len, column), default=0) for column in columns)
         if room >= _SMALLEST_BAR:
             break

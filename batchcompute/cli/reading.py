@@ -22,7 +22,7 @@ EVERY = "*"
 
 
 def read_description(name: str) -> JobDescription:
-    """The description in a file, - for the standard input. Its ending tells the format, else its content does.
+    """Return the description in a file, - for the standard input. Its ending tells the format, else its content does.
 
     Raises Refused with the place of a mistake, OSError.
     """
@@ -93,7 +93,7 @@ def change(description: JobDescription, assignments: Iterable[str]) -> None:
 
 
 def _targets(description: JobDescription, path: str) -> list[tuple[Any, list[str]]]:
-    """What a path begins at, and the names from there on."""
+    """Return what a path begins at, and the names from there on."""
     names = path.split(".")
     if tuple(names[:2]) == _DAG:
         path, names = ".".join(names[2:]), names[2:]

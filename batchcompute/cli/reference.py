@@ -57,7 +57,7 @@ version. The same as JSON Schema is `schemas.json` in the package `batchcompute.
 
 
 def page() -> str:
-    """The text of docs/cli.md."""
+    """Return the text of docs/cli.md."""
     ctx = click.Context(cli, info_name="batchcompute")
     parts = [
         _HEAD,
@@ -75,7 +75,7 @@ def page() -> str:
 
 
 def _commands(ctx: click.Context, command: click.Command, depth: int) -> Iterator[str]:
-    """The section of a command, and of those below it."""
+    """Yield the section of a command, and of those below it."""
     yield f"{'#' * depth} {ctx.command_path}\n"
     if isinstance(command, click.Group):
         yield _text(command)
@@ -108,13 +108,13 @@ def _cell(text: str) -> str:
 
 
 def _exit_codes() -> str:
-    """The table at the head of failures.py."""
+    """Return the table at the head of failures.py."""
     lines = [line.partition(" ") for line in (failures.__doc__ or "").splitlines() if line[:1].isdigit()]
     return "| code | meaning |\n|---|---|\n" + "".join(f"| {code} | {_cell(text)} |\n" for code, _, text in lines)
 
 
 def json_page() -> str:
-    """The text of docs/cli-json.md."""
+    """Return the text of docs/cli-json.md."""
     known = schemas()
     parts = [_JSON_HEAD]
     for name, schema in known["commands"].items():
@@ -128,7 +128,7 @@ def json_page() -> str:
 
 
 def schemas() -> dict[str, Any]:
-    """What `--format json` prints, as JSON Schema: `$defs`, and `commands` by their names without `batchcompute`."""
+    """Return what `--format json` prints, as JSON Schema: `$defs`, and `commands` by their names without `batchcompute`."""
     found: dict[str, Any] = json.loads(
         resources.files(__package__).joinpath("schemas.json").read_text(encoding="utf-8")
     )
@@ -170,7 +170,7 @@ def main(arguments: list[str]) -> None:
 
 
 def pages() -> dict[str, str]:
-    """The text of each page, by its name."""
+    """Return the text of each page, by its name."""
     return {"cli.md": page(), "cli-json.md": json_page()}
 
 

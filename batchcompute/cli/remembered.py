@@ -17,7 +17,7 @@ _VARIABLES = ("BATCHCOMPUTE_PLUGINS", "BATCHCOMPUTE_PLUGINS_BLOCK", "BATCHCOMPUT
 
 
 def load() -> dict[str, str] | None:
-    """The lines of the help by command; None when they are not known."""
+    """Return the lines of the help by command; None when they are not known."""
     try:
         with open(_path(), encoding="utf-8") as file:
             kept = json.load(file)
@@ -42,7 +42,7 @@ def save(commands: Mapping[str, str]) -> None:
 
 
 def _state() -> list[object]:
-    """What decides which plugins there are."""
+    """Return what decides which plugins there are."""
     folders: list[object] = []
     for folder in sys.path:
         try:

@@ -86,7 +86,7 @@ def run(
 
 
 def read_command(words: Sequence[str]) -> Program:
-    """What the words of a command run. Raises Refused."""
+    """Return what the words of a command run. Raises Refused."""
     first, rest = words[0], list(words[1:])
     kind = next((kind for kind, names in _INTERPRETERS if re.fullmatch(names, PurePath(first).name)), None)
     if kind is None:
@@ -118,7 +118,7 @@ def describe(
     priority: int = _PRIORITY,
     logs: str | None = None,
 ) -> JobDescription:
-    """The description of a job of one task. Raises Refused for a variable without a value."""
+    """Return the description of a job of one task. Raises Refused for a variable without a value."""
     from ..values.resources import JobDescription
 
     task_name = re.sub(r"[^A-Za-z0-9_.-]", "-", PurePosixPath(program.name).stem).lstrip("_.-")[:64] or "task"
@@ -152,7 +152,7 @@ def _variables(assignments: Sequence[str]) -> Mapping[str, str]:
 
 
 def _packed(program: Program, folder: str | None) -> tuple[Program, bytes]:
-    """The program as it is named in its package, and the package: a folder, or the program's file alone."""
+    """Return the program as it is named in its package, and the package: a folder, or the program's file alone."""
     import tempfile
 
     from ..packing import pack

@@ -18,7 +18,7 @@ _GLOBAL = "global"
 
 
 class Session:
-    """The global options of one run."""
+    """Global options of one run."""
 
     def __init__(self) -> None:
         self.endpoint: str | None = None
@@ -27,7 +27,7 @@ class Session:
 
     @property
     def json(self) -> bool:
-        """Whether a program reads the output."""
+        """True if a program reads the output."""
         return self.format == "json"
 
     def client(self, endpoint: str | None = None) -> Client:
@@ -39,7 +39,7 @@ class Session:
 
 
 def objects_of(client: Client) -> ObjectStore:
-    """The object store of the region. Raises ConfigError, with what can be done where there is none."""
+    """Return the object store of the region. Raises ConfigError, with what can be done where there is none."""
     from ..errors import ConfigError
 
     try:

@@ -49,13 +49,13 @@ def watch(client: Client, job_id: str, *, timeout: float | None = None, out: Tex
 
 
 def can_redraw(out: TextIO) -> bool:
-    """Whether `out` is a terminal whose cursor can be moved, and nobody else writes to it: --verbose logs each call."""
+    """Return whether `out` is a terminal whose cursor can be moved, and nobody else writes to it: --verbose logs each call."""
     logged = logging.getLogger("batchcompute").isEnabledFor(logging.INFO)
     return out.isatty() and not logged and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
 class _Seen:
-    """The job as it was last seen. `changed` is called after each look."""
+    """Job as it was last seen. `changed` is called after each look."""
 
     def __init__(self, client: Client, job_id: str) -> None:
         self._client = client
@@ -155,7 +155,7 @@ def _detach(client: Client, job_id: str, out: TextIO) -> NoReturn:
 
 
 def _offer_to_stop(client: Client, job_id: str, out: TextIO) -> bool:
-    """Whether the job was stopped."""
+    """Return whether the job was stopped."""
     try:
         if not click.confirm(f"\nStop {job_id}?", err=out is not sys.stdout):
             return False

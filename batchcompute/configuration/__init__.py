@@ -31,7 +31,7 @@ _warned: set[str] = set()
 
 
 def hooks_for(config: Config | None, plugins: Iterable[object] = ()) -> Hooks:
-    """The plugins of a Client, whose `config` is complete: `config`, or when that is None what `load` finds.
+    """Return the plugins of a Client, whose `config` is complete: `config`, or when that is None what `load` finds.
 
     Raises ConfigError and PluginError.
     """
@@ -89,13 +89,16 @@ class Ambient:
         self.config = self._config({})
 
     def hooks(self, plugins: Iterable[object] = ()) -> Hooks:
-        """The plugins that these settings ask for, with the settings that those declare. Raises ConfigError, PluginError."""
+        """Return the plugins that these settings ask for, with the settings that they declare.
+
+        Raises ConfigError, PluginError.
+        """
         hooks = Hooks(self.config, BUILTINS, plugins, decisions(self.config))
         hooks.configure(self.complete(types_of(hooks.settings()), lenient=bool(hooks.skipped)))
         return hooks
 
     def complete(self, types: Mapping[str, type], lenient: bool = False) -> Config:
-        """The Config with the sections that plugins declared, by name. Raises ConfigError for what nobody declared.
+        """Return the Config with the sections that plugins declared, by name. Raises ConfigError for what nobody declared.
 
         lenient: plugins were left out, so a section that nobody declared may be theirs, and only warns.
         """

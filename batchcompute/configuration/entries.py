@@ -33,7 +33,7 @@ class Entry(NamedTuple):
         return f"{self.section}.{self.key}" if self.section else self.key
 
     def value(self, key: Key) -> Any:
-        """The checked value. Raises ConfigError, which begins with the source."""
+        """Return the checked value. Raises ConfigError, which begins with the source."""
         try:
             return key.parse(self.name, self.raw) if self.from_text else key.check(self.name, self.raw)
         except ConfigError as error:
@@ -57,7 +57,7 @@ class Setting(NamedTuple):
 
     @property
     def shown(self) -> Any:
-        """The value as it may be seen: a proxy without its password, any other secret as `***`."""
+        """Value as it may be seen: a proxy without its password, any other secret as `***`."""
         if not self.secret or self.value is None:
             return sorted(self.value) if isinstance(self.value, frozenset) else self.value
         if self.name in ("transport.http_proxy", "transport.https_proxy"):

@@ -24,7 +24,7 @@ def variables(sections: Mapping[str, type]) -> dict[str, tuple[str, str]]:
 
 
 def read(environ: Mapping[str, str]) -> tuple[list[Entry], list[Entry]]:
-    """The settings in the environment, and the variables that may belong to plugins. An empty variable counts as unset."""
+    """Return the settings in the environment, and the variables that may belong to plugins. An empty variable counts as unset."""
     ours = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text and name not in RESERVED}
     if not ours:
         return [], []

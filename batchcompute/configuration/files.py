@@ -34,7 +34,7 @@ _ANY_PROJECT_WORDS = "profile, timeout, transport.connect_timeout, transport.rea
 
 
 def user_file() -> str:
-    """The path of the user's config.toml, in the configuration folder of the platform."""
+    """Return the path of the user's config.toml, in the configuration folder of the platform."""
     if sys.platform.startswith("linux"):  # platformdirs says the same, but takes longer to import than a Client to make
         base = os.environ.get("XDG_CONFIG_HOME", "")
         if not os.path.isabs(base):
@@ -76,7 +76,7 @@ class File:
 
     @property
     def profiles(self) -> Mapping[str, Mapping[str, Any]]:
-        """The profiles by name. Raises ConfigError for what is no table."""
+        """Profiles by name. Raises ConfigError for what is no table."""
         profiles: dict[str, dict[str, Any]] = self.data.get(PROFILES, {})
         for name, profile in profiles.items() if isinstance(profiles, dict) else [("", profiles)]:
             if not isinstance(profile, dict):
@@ -84,7 +84,7 @@ class File:
         return profiles
 
     def trusts(self, folder: str) -> bool:
-        """Whether this file, the user's, lists a folder among its trusted projects. Raises ConfigError."""
+        """Return whether this file, the user's, lists a folder among its trusted projects. Raises ConfigError."""
         listed = self.data.get(TRUSTED, [])
         if not isinstance(listed, list) or not all(
             isinstance(path, str) and os.path.isabs(os.path.expanduser(path)) for path in listed
@@ -116,7 +116,7 @@ class File:
 
 
 def read(path: str) -> File | None:
-    """The file at `path`, None when there is none. Raises ConfigError when it cannot be read or is not TOML."""
+    """Return the file at `path`, None when there is none. Raises ConfigError when it cannot be read or is not TOML."""
     try:
         with open(path, "rb") as stream:
             mode = os.fstat(stream.fileno()).st_mode
@@ -137,7 +137,7 @@ def read(path: str) -> File | None:
 
 
 def read_project(user: File | None) -> tuple[File | None, bool]:
-    """The project file in the working directory, and whether the user trusts it. Raises ConfigError.
+    """Return the project file in the working directory, and whether the user trusts it. Raises ConfigError.
 
     Only the working directory is looked at: a file further up could belong to anybody.
     """
@@ -171,7 +171,7 @@ def _refuse(project: File, folder: str) -> None:
 
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:
-    """The first line of every key and table. A scan, not a parser: good enough to point at a mistake."""
+    """Return the first line of every key and table. A scan, not a parser: good enough to point at a mistake."""
     found: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):

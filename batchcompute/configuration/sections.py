@@ -18,7 +18,7 @@ _NAME = r"[a-z][a-z0-9_]*"
 
 
 def types_of(declared: Iterable[Section]) -> dict[str, type]:
-    """The type of every section, by its name. Raises PluginError for a declaration that cannot be used."""
+    """Return the type of every section, by its name. Raises PluginError for a declaration that cannot be used."""
     types: dict[str, type] = {}
     taken = {PLUGINS, *RESERVED, *variables({"": Config, **SECTIONS})}
     for section in declared:
@@ -40,7 +40,7 @@ def types_of(declared: Iterable[Section]) -> dict[str, type]:
 
 
 def build(name: str, kind: type[T], values: Mapping[str, object]) -> T:
-    """The instance of a section's type. Raises ConfigError, also for what the type itself refuses."""
+    """Return the instance of a section's type. Raises ConfigError, also for what the type itself refuses."""
     try:
         return kind(**values)
     except ConfigError:

@@ -51,12 +51,12 @@ class CallContext:
 
     @property
     def idempotency_token(self) -> str | None:
-        """The token by which the service knows a repeated call, None where the region has no such thing."""
+        """Token by which the service knows a repeated call, None where the region has no such thing."""
         return self.request.headers.get(IDEMPOTENCY_HEADER)
 
     @property
     def repeatable(self) -> bool:
-        """Whether the call may be repeated after its answer was lost."""
+        """True if the call may be repeated after its answer was lost."""
         return self.operation.repeatable or self.idempotency_token is not None
 
 

@@ -23,7 +23,7 @@ ENTRY_POINT_GROUP = "batchcompute"
 
 @cache
 def installed_plugins() -> tuple[tuple[str, EntryPoint], ...]:
-    """The entry points of every installed plugin, as `name_entry_points` gives them; scanned once per process."""
+    """Return the entry points of every installed plugin, as `name_entry_points` gives them; scanned once per process."""
     from importlib.metadata import entry_points
 
     return name_entry_points(entry_points(group=ENTRY_POINT_GROUP))
@@ -55,7 +55,7 @@ def load_entry_points(
 
 
 class Plugins:
-    """The plugins of one Client.
+    """Plugins of one Client.
 
     Order: plugin objects given to the Client, the last one first; then installed plugins by (distribution, name); then the
     built-in ones. `skipped` tells which were left out and why.
@@ -90,7 +90,7 @@ class Plugins:
         for name in self._config.block - known:
             hint = did_you_mean(name, known)
             if hint:
-                warn_caller(f"plugins.block names {name!r}, which is no plugin{hint}", PluginWarning)
+                warn_caller(f"plugins.block names {name!r}, which is not a plugin{hint}", PluginWarning)
 
     def _skip(self, name: str, why: str, cause: Exception | None = None) -> None:
         self.skipped[name] = why

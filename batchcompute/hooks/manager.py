@@ -37,10 +37,10 @@ _log = logging.getLogger("batchcompute.plugins")
 
 
 class Hooks:
-    """The plugins of one Client, and a typed call for each hook.
+    """Plugins of one Client, and a typed call for each hook.
 
-    `skipped` tells which plugins were left out and why. `decided` is told (hook, plugin, answer) whenever a plugin has
-    answered one of the hooks that every request asks.
+    `skipped` tells which plugins were left out and why. `decided` is called with (hook, plugin, answer) whenever
+    a plugin has answered one of the hooks that every request asks.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Hooks:
         return tuple(getattr(implementation.plugin, "observing", _always) for implementation in implementations)
 
     def _first(self, hook: str) -> Callable[[Any], Any]:
-        """What calls a firstresult hook that every request needs.
+        """Return a function that calls a firstresult hook that every request needs.
 
         No plugin comes or goes after __init__, so the calls need not be put together anew each time: that is what
         pluggy spends most of its time on. It still does so where a plugin wraps the hook.
@@ -81,7 +81,7 @@ class Hooks:
         if any(implementation.wrapper or implementation.hookwrapper for implementation in caller.get_hookimpls()):
             return lambda ctx: caller(ctx=ctx)
         if self._decided is not None:
-            return partial(_told, hook, self._plugins.calls_of(hook), self._decided)
+            return partial(_call_and_report, hook, self._plugins.calls_of(hook), self._decided)
         calls = tuple(call for _, call in self._plugins.calls_of(hook))
         if len(calls) == 1:
             return calls[0]
@@ -107,7 +107,9 @@ class Hooks:
         for answer in self._manager.hook.register_settings(ctx=RegistrationContext(self.config)):
             for section in answer or ():
                 if not isinstance(section, Section):
-                    raise PluginError(f"register_settings: a plugin answered a {type(section).__name__}, no Section")
+                    raise PluginError(
+                        f"register_settings: a plugin answered a {type(section).__name__}, which is not a Section"
+                    )
                 if found.setdefault(section.name, section) is not section:
                     raise PluginError(f"register_settings: two plugins declare the section {section.name!r}")
         return list(found.values())
@@ -141,10 +143,10 @@ class Hooks:
         return {item.name: item for item in self._candidates("register_commands")}
 
     def diagnose(self, ctx: DiagnosisContext) -> list[Finding]:
-        """What plugins tell of a region."""
+        """Return what plugins tell of a region."""
         found = [item for answer in self._manager.hook.diagnose(ctx=ctx) for item in answer or ()]
         if not all(isinstance(item, Finding) for item in found):
-            raise PluginError("diagnose: a plugin answered something that is no Finding")
+            raise PluginError("diagnose: a plugin answered something that is not a Finding")
         return found
 
     def _candidates(self, hook: str) -> list[Any]:
@@ -161,7 +163,7 @@ class Hooks:
     # --- decisions
 
     def clock(self) -> Clock:
-        """What deadlines are measured with."""
+        """Return what deadlines are measured with."""
         answer = self._manager.hook.clock(ctx=RegistrationContext(self.config))
         if not (hasattr(answer, "monotonic") and hasattr(answer, "sleep")):
             raise self._unusable("clock", answer, "a Clock")
@@ -205,14 +207,14 @@ class Hooks:
         return merged
 
     def sign_request(self, ctx: AttemptContext) -> Mapping[str, str]:
-        """The headers of a signature."""
+        """Return the headers of a signature."""
         answer = self._sign_request(ctx)
         if isinstance(answer, Mapping):
             return answer
         raise self._unusable("sign_request", None, "the signature's headers")
 
     def validate_description(self, ctx: ValidationContext) -> list[Problem]:
-        """What is wrong with a description."""
+        """Return what is wrong with a description."""
         answer = self._manager.hook.validate_description(ctx=ctx) or ()
         if isinstance(answer, Iterable):
             problems = list(answer)
@@ -221,7 +223,7 @@ class Hooks:
         raise self._unusable("validate_description", answer, "Problems or None")
 
     def decode_response(self, ctx: ResponseContext) -> Any:
-        """The object that a call returns."""
+        """Return the object that a call returns."""
         answer = self._decode_response(ctx)
         if answer is None:
             raise self._unusable("decode_response", None, "an object")
@@ -240,7 +242,7 @@ class Hooks:
         raise self._unusable("fetch_log", answer, "a binary file or None")
 
     def object_store(self, ctx: CallContext) -> ObjectStore | None:
-        """The region's object store, None when no plugin has one."""
+        """Return the region's object store, None when no plugin has one."""
         answer = self._manager.hook.object_store(ctx=ctx)
         if answer is None or hasattr(answer, "put"):
             return cast("ObjectStore | None", answer)
@@ -251,13 +253,13 @@ class Hooks:
             return PluginError(f"no plugin answered {hook}; is the built-in one blocked?")
         names = [name for name, _ in self._plugins.calls_of(hook)]
         return PluginError(
-            f"{hook}: a plugin answered {type(answer).__name__}, wanted is {wanted}; asked were, in order: {', '.join(names)}"
+            f"{hook}: a plugin answered {type(answer).__name__}, expected {wanted}; plugins asked, in order: {', '.join(names)}"
         )
 
     # --- observers
 
     def observed(self, hook: str) -> bool:
-        """Whether anybody looks: spares the making of a context.
+        """Return whether an observer looks: if none does, no context is built.
 
         A plugin may have a function `observing(hook, config) -> bool` that says when it does not look.
         """
@@ -285,7 +287,7 @@ _OWN_HEADERS = frozenset({"accept", "authorization", "content-length", "content-
 }
 
 
-def _told(
+def _call_and_report(
     hook: str, calls: list[tuple[str, Callable[[Any], Any]]], decided: Callable[[str, str, object], None], ctx: Any
 ) -> Any:
     for name, call in calls:

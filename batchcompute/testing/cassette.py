@@ -41,7 +41,7 @@ class Exchange:
 
 
 def read_cassette(path: Path) -> list[Exchange]:
-    """What a cassette holds, in recorded order. Raises FileNotFoundError, and ConfigError for what is no cassette."""
+    """Return what a cassette holds, in recorded order. Raises FileNotFoundError, and ConfigError for what is no cassette."""
     text = path.read_text(encoding="utf-8")
     try:
         requests, responses, *_ = deserialize(text, yamlserializer)

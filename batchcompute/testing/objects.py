@@ -22,7 +22,7 @@ class _Keep(Protocol):
     def __call__(self, method: str, target: str, answer: Answer, /) -> None: ...
 
 
-def _found(data: bytes = b"") -> Response:
+def _success(data: bytes = b"") -> Response:
     return Response(200, {}, data)
 
 
@@ -53,17 +53,17 @@ class RecordedObjects:
         except FileNotFoundError:
             self._keep("GET", uri, _MISSING)
             raise
-        self._keep("GET", uri, _found(data))
+        self._keep("GET", uri, _success(data))
         return io.BytesIO(data)
 
     def exists(self, uri: str) -> bool:
         there = self._inner.exists(uri)
-        self._keep("HEAD", uri, _found() if there else _MISSING)
+        self._keep("HEAD", uri, _success() if there else _MISSING)
         return there
 
     def list(self, prefix: str) -> Iterable[tuple[str, int]]:
         found = list(self._inner.list(prefix))
-        self._keep("GET", _listing(prefix), _found(json.dumps(found).encode("ascii")))
+        self._keep("GET", _listing(prefix), _success(json.dumps(found).encode("ascii")))
         return found
 
     def delete(self, uri: str) -> None:
@@ -104,24 +104,24 @@ class ReplayedObjects:
 
 
 def log_uri(ctx: LogContext) -> str:
-    """The URI that a log is recorded under."""
+    """Return the URI that a log is recorded under."""
     parts = (ctx.job_id, ctx.task_name, str(ctx.instance_id), ctx.stream)
     return "log://" + "/".join(quote(part, safe="") for part in parts)
 
 
 def recorded_log(log: BinaryIO | None, uri: str, keep: _Keep) -> BinaryIO | None:
-    """The log, read and recorded."""
+    """Return the log, read and recorded."""
     if log is None:
         keep("GET", uri, _MISSING)
         return None
     with log:
         data = log.read()
-    keep("GET", uri, _found(data))
+    keep("GET", uri, _success(data))
     return io.BytesIO(data)
 
 
 def replayed_log(tape: Tape, uri: str) -> BinaryIO | None:
-    """The recorded log, None where the region had none. Raises UnrecordedRequestError."""
+    """Return the recorded log, None where the region had none. Raises UnrecordedRequestError."""
     data = _body_of(tape, uri)
     return None if data is None else io.BytesIO(data)
 

@@ -48,7 +48,7 @@ class Player:
         self._objects = ReplayedObjects(self.tape)
 
     def tape(self) -> Tape:
-        """The recorded answers."""
+        """Return the recorded answers."""
         with self._lock:
             if self._tape is None:
                 self._tape = self._load()
@@ -80,16 +80,16 @@ class Player:
 
     @hookimpl(tryfirst=True)
     def object_store(self, ctx: CallContext) -> ObjectStore:
-        """What was read from the store when the session was recorded, and what is put into it now."""
+        """Return what was read from the store when the session was recorded, and what is put into it now."""
         return self._objects
 
     @hookimpl(tryfirst=True)
     def fetch_log(self, ctx: LogContext) -> BinaryIO | None:
-        """The recorded log."""
+        """Return the recorded log."""
         return replayed_log(self.tape(), log_uri(ctx))
 
     def send(self, request: Request) -> Response:
-        """The recorded answer, dated now. Raises the recorded TransportError, or UnrecordedRequestError."""
+        """Return the recorded answer, dated now. Raises the recorded TransportError, or UnrecordedRequestError."""
         try:
             answer, new = self.tape().play(request.method, request.target, request.body)
         except UnrecordedRequestError as error:

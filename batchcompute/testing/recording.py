@@ -53,13 +53,13 @@ class Recorder:
 
     @hookimpl(wrapper=True, tryfirst=True)
     def object_store(self, ctx: CallContext) -> Generator[None, ObjectStore | None, ObjectStore | None]:
-        """The region's store; what is read from it is recorded."""
+        """Return the region's store; what is read from it is recorded."""
         store = yield
         return store if store is None or isinstance(store, RecordedObjects) else RecordedObjects(store, self.keep)
 
     @hookimpl(wrapper=True, tryfirst=True)
     def fetch_log(self, ctx: LogContext) -> Generator[None, BinaryIO | None, BinaryIO | None]:
-        """The region's log, recorded."""
+        """Return the region's log, recorded."""
         log = yield
         return recorded_log(log, log_uri(ctx), self.keep)
 
@@ -75,7 +75,7 @@ class Recorder:
             self._exchanges.append(Exchange(method, target, answer, body, headers))
 
     def finish(self) -> list[Exchange]:
-        """What was recorded, scrubbed, in the order of the answers."""
+        """Return what was recorded, scrubbed, in the order of the answers."""
         with self._lock:
             return self._scrubber.clean(self._exchanges)
 

@@ -45,7 +45,7 @@ _WORDS = frozenset({"Batchcompute", "Finished", "Terminated", "Priority"})  # lo
 
 
 def is_hidden(name: str) -> bool:
-    """Whether the values under this name of a body or query are hidden by place."""
+    """Return whether the values under this name of a body or query are hidden by place."""
     folded = _folded(name)
     return folded in _ACCOUNTS or folded in _SECRETS
 
@@ -116,7 +116,7 @@ class Scrubber:
     # --- hiding
 
     def clean(self, exchanges: Iterable[Exchange]) -> list[Exchange]:
-        """The exchanges as they may be written. All are looked at first: what one of them tells is hidden in all."""
+        """Return the exchanges as they may be written. All are looked at first: what one of them tells is hidden in all."""
         raw = list(exchanges)
         for exchange in raw:
             for body in _bodies(exchange):
@@ -210,7 +210,7 @@ def _bodies(exchange: Exchange) -> tuple[bytes, ...]:
 
 
 def _is_account(name: str, value: object) -> bool:
-    """Whether an account id stands here; 0 is the service itself."""
+    """Return whether an account id stands here; 0 is the service itself."""
     if _folded(name) not in _ACCOUNTS or isinstance(value, bool):
         return False
     return value > 0 if isinstance(value, int) else isinstance(value, str) and bool(value)

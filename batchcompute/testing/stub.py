@@ -42,7 +42,7 @@ class StubTransport:
         self._answers.append(error)
 
     def send(self, request: Request) -> Response:
-        """The next prepared answer. Raises the prepared error, or UnrecordedRequestError when none is left."""
+        """Return the next prepared answer. Raises the prepared error, or UnrecordedRequestError when none is left."""
         with self._lock:
             self.requests.append(request)
             prepared = self._answers.popleft() if self._answers else self.always
@@ -66,7 +66,7 @@ class StubTransport:
 
     @hookimpl(tryfirst=True)
     def resolve_credentials(self, ctx: CallContext) -> Credentials | None:
-        """The Client's own credentials, or a dummy key; declines where the configuration names a provider: it is to be asked."""
+        """Return the Client's own credentials, or a dummy key; decline if the configuration names a provider."""
         if ctx.config.credentials.provider is not None:
             return None
         return ctx.credentials or Credentials("stub", "stub", source="StubTransport")

@@ -42,7 +42,7 @@ class _Answers:
         return len(self._answers)
 
     def take(self) -> tuple[Answer, bool] | None:
-        """The next answer, and whether it is a new one; None when a request that changes something has used up its own."""
+        """Return the next answer, and whether it is a new one; None when a request that changes something has used up its own."""
         new = self._next < len(self._answers)
         if not new and not self._stays:
             return None
@@ -52,7 +52,7 @@ class _Answers:
 
 
 class Tape:
-    """The recorded answers of a session. Thread-safe."""
+    """Recorded answers of a session. Thread-safe."""
 
     def __init__(self, exchanges: Iterable[Exchange], scrubber: Scrubber, path: Path) -> None:
         self._path = path
@@ -74,7 +74,7 @@ class Tape:
             route[key].add(exchange.answer)
 
     def play(self, method: str, target: str, body: bytes = b"") -> tuple[Answer, bool]:
-        """The next recorded answer, and whether it was not played before. Raises UnrecordedRequestError."""
+        """Return the next recorded answer, and whether it was not played before. Raises UnrecordedRequestError."""
         target = self._scrubber.target(target)
         route = self._routes.get((method, target)) or self._routes.get(self._like(method, target), {})
         data = self._known_hidden(parsed(body)) if route else None
@@ -93,7 +93,7 @@ class Tape:
         raise self._unlike(method, target, data, route)
 
     def _like(self, method: str, target: str) -> tuple[str, str]:
-        """The recorded request whose target is this one but for what was scrubbed."""
+        """Return the recorded request whose target is this one but for what was scrubbed."""
         for route, pattern in self._scrubbed_targets.items():
             if route[0] == method and pattern.fullmatch(target):
                 return route
@@ -107,7 +107,7 @@ class Tape:
     def _unlike(
         self, method: str, target: str, data: Any, route: dict[frozenset[Place], Any]
     ) -> UnrecordedRequestError:
-        """The error that names the nearest recorded request, and for the same target where the body differs."""
+        """Return the error that names the nearest recorded request, and for the same target where the body differs."""
         for left_out, found in route.items():
             for answers in found.values():
                 place = _difference(parsed(answers.example.body), data, left_out)
@@ -128,7 +128,7 @@ class Tape:
 
 
 def _scrubbed(value: Any, place: Place = ()) -> Iterable[Place]:
-    """The places of a body where something was scrubbed by value."""
+    """Return the places of a body where something was scrubbed by value."""
     if isinstance(value, dict):
         if any(PLACEHOLDER.search(key) for key in value):
             yield place
@@ -144,7 +144,7 @@ def _scrubbed(value: Any, place: Place = ()) -> Iterable[Place]:
 
 
 def _comparable(body: Any, left_out: frozenset[Place]) -> Hashable:
-    """What of a body counts, as a key."""
+    """Return what of a body counts, as a key."""
     if isinstance(body, bytes):
         return body
     return json.dumps(_compared(body, left_out, ()), sort_keys=True, separators=(",", ":"))
@@ -166,7 +166,7 @@ def _compared(value: Any, left_out: frozenset[Place], place: Place, name: str = 
 
 
 def _difference(recorded: Any, asked: Any, left_out: frozenset[Place]) -> Place:
-    """The first place where two bodies differ."""
+    """Return the first place where two bodies differ."""
     place: Place = ()
     one, other = recorded, asked
     if not isinstance(recorded, bytes) and not isinstance(asked, bytes):

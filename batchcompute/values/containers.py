@@ -26,7 +26,7 @@ class CheckedDict(dict[str, V]):
 
     @classmethod
     def checked(cls, key: object, value: object, source: Source) -> V:
-        """The stored form of an item; PropertyTypeError when it cannot be one."""
+        """Return the stored form of an item; raise PropertyTypeError if it cannot be one."""
         raise NotImplementedError
 
     @classmethod
@@ -39,10 +39,10 @@ class CheckedDict(dict[str, V]):
         """A new dict from a mapping."""
         if not isinstance(value, Mapping):
             raise PropertyTypeError(f"expected a dict, got {type(value).__name__}")  # may hold secrets
-        made = cls()
+        built = cls()
         for key, item in value.items():
-            made.put(key, item, source)
-        return made
+            built.put(key, item, source)
+        return built
 
     def put(self, key: object, value: object, source: Source) -> None:
         """Set one item."""
@@ -117,7 +117,7 @@ class LazyList(MutableSequence[E], Generic[E]):
         self._items = items
         self._item_origin = origin
 
-    def _made(self, item: object) -> E:
+    def _build(self, item: object) -> E:
         if type(item) is dict:
             return self._cls.wrap(item, self._item_origin)
         if isinstance(item, self._cls):
@@ -137,14 +137,14 @@ class LazyList(MutableSequence[E], Generic[E]):
             return [self[position] for position in range(*index.indices(len(self._items)))]
         item = self._items[index]
         if type(item) is not self._cls:
-            item = self._items[index] = self._made(item)
+            item = self._items[index] = self._build(item)
         return item
 
     def __iter__(self) -> Iterator[E]:
         items, cls = self._items, self._cls
         for position, item in enumerate(items):
             if type(item) is not cls:
-                item = items[position] = self._made(item)
+                item = items[position] = self._build(item)
             yield item
 
     def __len__(self) -> int:

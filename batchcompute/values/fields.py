@@ -213,21 +213,21 @@ class Items(Field["MutableSequence[E]", Sequence[Any]]):
     def read(self, obj: Owner, value: object) -> MutableSequence[E]:
         if not isinstance(value, list):
             raise obj._undecodable(expected("a list", value).at(self.name))
-        made = obj._values[self.key] = LazyList(self.cls, value, obj._origin)
-        return made
+        built = obj._values[self.key] = LazyList(self.cls, value, obj._origin)
+        return built
 
     def convert(self, value: object, source: Source) -> MutableSequence[E]:
         if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
             raise expected("a list", value)
-        made: list[E] = []
+        built: list[E] = []
         for number, item in enumerate(value):
             try:
-                made.append(item if isinstance(item, self.cls) else self.made(item, source))
+                built.append(item if isinstance(item, self.cls) else self.build_item(item, source))
             except PropertyTypeError as error:
                 raise error.at(str(number)) from None
-        return LazyList(self.cls, made)
+        return LazyList(self.cls, built)
 
-    def made(self, item: Any, source: Source) -> E:
+    def build_item(self, item: Any, source: Source) -> E:
         """One item from what a user wrote."""
         if isinstance(item, Mapping) and source is not Source.USER:
             return self.cls.from_wire(item)

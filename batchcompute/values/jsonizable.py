@@ -55,7 +55,7 @@ class Record:
         return self
 
     def _converted(self, data: Mapping[Any, Any], source: Source) -> dict[str, Any]:
-        """The values to store for a mapping; None for what becomes empty. Nothing is changed when one is wrong."""
+        """Return the values to store for a mapping; None for what becomes empty. Nothing is changed when one is wrong."""
         values: dict[str, Any] = {}
         for name, value in data.items():
             field = self._names.get(name)
@@ -120,7 +120,7 @@ class Record:
         return found
 
     def keys(self) -> list[str]:
-        """The names of the properties that are not empty."""
+        """Return the names of the properties that are not empty."""
         return list(self.detail())
 
     def __iter__(self) -> Iterator[str]:
@@ -195,7 +195,7 @@ class Jsonizable(Record):
         self._merge(text)
 
     def dump(self) -> str:
-        """The JSON text of `detail()`."""
+        """Return the JSON text of `detail()`."""
         return json.dumps(self.detail(), ensure_ascii=False)
 
     __str__ = dump
@@ -261,11 +261,11 @@ class Writable(Jsonizable):
 
 
 def parse_object(text: str | bytes) -> dict[str, Any]:
-    """The JSON object in a text. Raises JsonError."""
+    """Return the JSON object in a text. Raises JsonError."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise JsonError(f"not a JSON text: {error}") from None
     if not isinstance(data, dict):
-        raise JsonError(f"the JSON text of an object is wanted, this is {type(data).__name__}")
+        raise JsonError(f"expected the JSON text of an object, got {type(data).__name__}")
     return data

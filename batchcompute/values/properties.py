@@ -28,7 +28,7 @@ class PropertyTypeError(TypeError):
         self.path: list[str] = []
 
     def at(self, name: str) -> PropertyTypeError:
-        """The same error, one level further out."""
+        """Return the same error, one level further out."""
         self.path.insert(0, name)
         return self
 
@@ -38,7 +38,7 @@ class PropertyTypeError(TypeError):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The answer that an object came from: its `RequestId`, `StatusCode` and `Date` header, and how its times are shown."""
+    """Answer that an object came from: its `RequestId`, `StatusCode` and `Date` header, and how its times are shown."""
 
     request_id: str = ""
     status: int = 0
@@ -74,7 +74,7 @@ def is_empty(value: object) -> bool:
 
 
 def expected(what: str, value: object) -> PropertyTypeError:
-    """The error for a value of the wrong type."""
+    """Return the error for a value of the wrong type."""
     return PropertyTypeError(f"expected {what}, got {type(value).__name__} {shorten(value, 40)}")
 
 
@@ -110,22 +110,22 @@ class Field(Generic[G, S]):
         obj._assign(self, value)
 
     def convert(self, value: object, source: Source) -> G:
-        """The stored form of a value that is not empty; PropertyTypeError when it cannot be one."""
+        """Return the stored form of a value that is not empty; raise PropertyTypeError if it cannot be one."""
         raise NotImplementedError
 
     def missing(self, obj: Owner) -> G:
-        """What reading gives when nothing is stored."""
+        """Return what reading gives when nothing is stored."""
         return self.default
 
     def read(self, obj: Owner, value: object) -> G:
-        """What reading gives for a value as a service answered it: this is where it is checked."""
+        """Return what reading gives for a value as a service answered it: this is where it is checked."""
         try:
             return self.convert(value, Source.WIRE)
         except PropertyTypeError as error:
             raise obj._undecodable(error.at(self.name)) from None
 
     def plain(self, value: Any) -> object:
-        """The value as it stands in `detail()`: built-in types only, shared with nobody."""
+        """Return the value as it stands in `detail()`: built-in types only, shared with nobody."""
         return value
 
 

@@ -91,14 +91,14 @@ class TaskDag(Writable):
         self.TaskDescMap[task_name] = task
 
     def get_task(self, task_name: str) -> TaskDescription:
-        """The task of that name, to read and to change. Raises KeyError."""
-        return self.TaskDescMap[self._known(task_name)]
+        """Return the task of that name, to read and to change. Raises KeyError."""
+        return self.TaskDescMap[self._check_name(task_name)]
 
     def delete_task(self, task_name: str) -> None:
         """Remove a task. Dependencies are left as they are. Raises KeyError."""
-        del self.TaskDescMap[self._known(task_name)]
+        del self.TaskDescMap[self._check_name(task_name)]
 
-    def _known(self, task_name: str) -> str:
+    def _check_name(self, task_name: str) -> str:
         if task_name in self.TaskDescMap:
             return task_name
         raise KeyError(f"there is no task {task_name!r}{did_you_mean(task_name, self.TaskDescMap)}")

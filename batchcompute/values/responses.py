@@ -15,7 +15,7 @@ from .resources import JobDescription
 
 
 class Job(Jsonizable):
-    """The state of a job (reference section 2.7). Times are seconds since 1970, 0 for not yet."""
+    """State of a job (reference section 2.7). Times are seconds since 1970, 0 for not yet."""
 
     __slots__ = ()
     _identity = "JobId"
@@ -47,7 +47,7 @@ class Job(Jsonizable):
 
 
 class Instance(Jsonizable):
-    """The state of one instance of a task (reference section 2.9, (2)); worker times: protocol 1.7."""
+    """State of one instance of a task (reference section 2.9, (2)); worker times: protocol 1.7."""
 
     __slots__ = ()
     _identity = "InstanceId"
@@ -62,7 +62,7 @@ class Instance(Jsonizable):
 
 
 class Task(Jsonizable):
-    """The state of a task (reference section 2.9, (1))."""
+    """State of a task (reference section 2.9, (1))."""
 
     __slots__ = ()
     _identity = "TaskName"
@@ -101,17 +101,17 @@ class RawResponse(Record):
 
     @property
     def RequestId(self) -> str:  # noqa: N802  # the reference's name
-        """The id of the request."""
+        """Id of the request."""
         return (self._origin or _NOWHERE).request_id
 
     @property
     def StatusCode(self) -> int:  # noqa: N802  # the reference's name
-        """The HTTP status."""
+        """HTTP status."""
         return (self._origin or _NOWHERE).status
 
     @property
     def Date(self) -> str:  # noqa: N802  # the original SDK's name
-        """The Date header of the answer."""
+        """Date header of the answer."""
         return (self._origin or _NOWHERE).date
 
     def __getitem__(self, name: str) -> Any:
@@ -125,7 +125,7 @@ class RawResponse(Record):
 
 
 class ActionResponse(RawResponse):
-    """The answer to an action: RequestId, StatusCode and Date only (reference sections 2.3 to 2.6)."""
+    """Answer to an action: RequestId, StatusCode and Date only (reference sections 2.3 to 2.6)."""
 
     __slots__ = ()
     _identity = "RequestId"
@@ -136,7 +136,7 @@ class ActionResponse(RawResponse):
 
 
 class CreateResponse(ActionResponse):
-    """The answer to create_job (reference section 2.1). Stands for the job in every other call."""
+    """Answer to create_job (reference section 2.1). Stands for the job in every other call."""
 
     __slots__ = ()
     _identity = "JobId"
@@ -146,7 +146,7 @@ class CreateResponse(ActionResponse):
 
 
 class GetResponse(RawResponse):
-    """The answer to get_job or get_job_description: also everything that the Job or JobDescription is."""
+    """Answer to get_job or get_job_description: also everything that the Job or JobDescription is."""
 
     __slots__ = ()
 
@@ -164,7 +164,7 @@ class JobDescriptionResponse(GetResponse, JobDescription):
 
 
 class ListResponse(LazyList[E]):
-    """The answer to a list call: used like a list, with RequestId, StatusCode and Date (reference section 2.8)."""
+    """Answer to a list call: used like a list, with RequestId, StatusCode and Date (reference section 2.8)."""
 
     __slots__ = ()
 
@@ -174,17 +174,17 @@ class ListResponse(LazyList[E]):
 
     @property
     def RequestId(self) -> str:  # noqa: N802  # the reference's name
-        """The id of the request."""
+        """Id of the request."""
         return self._meta.request_id
 
     @property
     def StatusCode(self) -> int:  # noqa: N802  # the reference's name
-        """The HTTP status."""
+        """HTTP status."""
         return self._meta.status
 
     @property
     def Date(self) -> str:  # noqa: N802  # the original SDK's name
-        """The Date header of the answer."""
+        """Date header of the answer."""
         return self._meta.date
 
     @overload

@@ -104,7 +104,10 @@ def _dependencies(
 
 
 def find_cycle(dependencies: Mapping[str, list[str]]) -> list[str]:
-    """The names along a cycle, the first one again at the end; empty when there is none. No recursion: graphs may be deep."""
+    """Return the names along a cycle, the first one again at the end; empty if there is none.
+
+    No recursion: graphs may be deep.
+    """
     done: set[str] = set()
     for start in dependencies:
         if start in done:

@@ -10,7 +10,7 @@ from ...hooks import CallContext, CredentialProvider, RegistrationContext, hooki
 
 @hookimpl(trylast=True)
 def resolve_credentials(ctx: CallContext) -> Credentials | None:
-    """The Client's own credentials; declines when it was given none."""
+    """Return the Client's own credentials; declines when it was given none."""
     return ctx.credentials
 
 

@@ -31,7 +31,7 @@ class AlibabaCloudFile:
         return _credentials(*self.section())
 
     def section(self) -> tuple[Mapping[str, str], str]:
-        """The section in use, whatever its type, and where it stands. Raises CredentialsError."""
+        """Return the section in use, whatever its type, and where it stands. Raises CredentialsError."""
         named = os.environ.get("ALIBABA_CLOUD_CREDENTIALS_FILE")
         folder = home_file(".alibabacloud")
         paths = [named] if named else [os.path.join(folder, name) for name in ("credentials", "credentials.ini")]

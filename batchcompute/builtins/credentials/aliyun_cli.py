@@ -35,7 +35,7 @@ class AliyunCli:
         return self._credentials(*self.profile())
 
     def profile(self) -> tuple[Mapping[str, Any], str]:
-        """The profile in use, whatever its mode, and where it stands. Raises CredentialsError."""
+        """Return the profile in use, whatever its mode, and where it stands. Raises CredentialsError."""
         if switched_on(_DISABLED):
             raise CredentialsError(f"it is switched off by {_DISABLED}=true")
         path = self.path
@@ -47,7 +47,7 @@ class AliyunCli:
 
     @property
     def path(self) -> str:
-        """The file."""
+        """Path of the file."""
         return home_file(".aliyun", "config.json")
 
     def _credentials(self, profile: Mapping[str, Any], source: str) -> Credentials:
@@ -85,7 +85,7 @@ class AliyunCli:
 
 
 def _parse(text: str) -> tuple[dict[str, dict[str, Any]], str]:
-    """The profiles by name, and the name of the current one."""
+    """Return the profiles by name, and the name of the current one."""
     try:
         config = json.loads(text)
     except ValueError as error:

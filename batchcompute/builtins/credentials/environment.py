@@ -15,7 +15,7 @@ _PARTS = ("ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN")
 
 
 class Environment:
-    """The provider `environment`: ALIBABA_CLOUD_ACCESS_KEY_ID, _ACCESS_KEY_SECRET and _SECURITY_TOKEN (protocol 4.1).
+    """Provider `environment`: ALIBABA_CLOUD_ACCESS_KEY_ID, _ACCESS_KEY_SECRET and _SECURITY_TOKEN (protocol 4.1).
 
     Spellings are never mixed: the first with an id or a secret counts. Read anew each time.
     """
@@ -32,7 +32,7 @@ class Environment:
 
 
 class Profile:
-    """The provider `profile`: the access key of our own configuration's profile."""
+    """Provider `profile`: the access key of our own configuration's profile."""
 
     name = "profile"
 

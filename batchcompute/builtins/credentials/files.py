@@ -64,7 +64,7 @@ def home_file(*parts: str) -> str:
 
 
 def switched_on(variable: str) -> bool:
-    """Whether an environment variable says true (protocol 4.1)."""
+    """Return whether an environment variable says true (protocol 4.1)."""
     return os.environ.get(variable, "").strip().lower() == "true"
 
 

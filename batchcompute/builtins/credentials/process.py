@@ -19,7 +19,7 @@ TIMEOUT = 60.0
 
 
 def run(command: str, source: str) -> Credentials:
-    """What `command`, run without a shell, prints as JSON. Raises CredentialsError, which shows none of its output.
+    """Return what `command`, run without a shell, prints as JSON. Raises CredentialsError, which shows none of its output.
 
     The command line is the user's own: nothing is added to it, and only the program's name appears in errors.
     """

@@ -58,7 +58,7 @@ class Refreshing:
             self._lock.release()
 
     def _tried(self, held: Credentials, now: float) -> Credentials:
-        """The advisory window: new credentials, or the old ones. The lock is held."""
+        """Return new credentials, or the old ones: the advisory window. The lock is held."""
         self._pause_until = now + _PAUSE_SECONDS
         try:
             return self._fetched()
@@ -69,7 +69,7 @@ class Refreshing:
             return held
 
     def _replaced(self, failures: int) -> Credentials:
-        """The mandatory window: new credentials. Those who waited share the outcome instead of trying one by one."""
+        """Return new credentials: the mandatory window. Those who waited share the outcome instead of trying one by one."""
         with self._of_this_process():
             held = self._held
             if held is not None and held.expires is not None and held.expires - time.time() > self._at_latest:
@@ -86,7 +86,7 @@ class Refreshing:
         fresh = self._provider.get()
         if not isinstance(fresh, Credentials):
             raise PluginError(
-                f"credential provider {self.name!r} answered {type(fresh).__name__}, wanted is Credentials"
+                f"credential provider {self.name!r} answered {type(fresh).__name__}, expected Credentials"
             )
         if fresh.expires is not None and fresh.expires <= time.time():
             at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(fresh.expires))
@@ -97,7 +97,7 @@ class Refreshing:
         return fresh
 
     def _of_this_process(self) -> threading.Lock:
-        """The lock; a new one in a forked child, where the thread that held it does not exist."""
+        """Return the lock; a new one in a forked child, where the thread that held it does not exist."""
         if self._process != os.getpid():
             self._lock, self._process = threading.Lock(), os.getpid()
         return self._lock

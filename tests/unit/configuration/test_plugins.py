@@ -127,7 +127,7 @@ def test_a_section_made_by_hand(place: Any) -> None:
         ([Section("corp", dict)], "must be a frozen dataclass"),
         ([Section("corp", dataclass(type("Loose", (), {})))], "must be a frozen dataclass"),
         ([Section("corp", Corp), Section("corp", Corp)], "two plugins declare the section 'corp'"),
-        (["corp"], "a plugin answered a str, no Section"),
+        (["corp"], "a plugin answered a str, which is not a Section"),
         ([Section("corp", dataclass(frozen=True)(type("T", (), {"__annotations__": {"a": int}})))], "needs a default"),
         (
             [Section("data", dataclass(frozen=True)(type("T", (), {"__annotations__": {"dir": str}, "dir": ""})))],

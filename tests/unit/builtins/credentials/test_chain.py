@@ -200,7 +200,7 @@ def test_what_is_no_credentials_is_the_plugins_fault(who: Any) -> None:
         def get(self) -> Credentials:
             return {"id": "x", "secret": SECRET}  # type: ignore[return-value]
 
-    with pytest.raises(PluginError, match="'wrong' answered dict, wanted is Credentials"):
+    with pytest.raises(PluginError, match="'wrong' answered dict, expected Credentials"):
         who(Config(credentials=CredentialsConfig(provider="wrong")), Wrong("wrong", None))
 
 
