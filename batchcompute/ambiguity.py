@@ -20,7 +20,7 @@ class ReadOnce(Protocol):
     def __call__(self, call: Call[A], /) -> A: ...
 
 
-def ambiguous(
+def build_error(
     read_once: ReadOnce, call: Call[Any], token: str | None, cause: BatchComputeError, started: float
 ) -> AmbiguousResultError:
     """Return the error for a call that may have been done.

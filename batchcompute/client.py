@@ -135,12 +135,12 @@ class Client:
         self.check_job(description)
         body = json.dumps(description.detail(), separators=(",", ":")).encode("ascii")
         return self._pipeline.call(
-            Call(ops.CREATE_JOB, body=body, timeout=self._seconds(timeout), token=idempotency_token)
+            Call(ops.CREATE_JOB, body=body, timeout=self._choose_timeout(timeout), token=idempotency_token)
         )
 
     def list_jobs(self, *, timeout: float | None = None) -> ListResponse[Job]:
         """Return all jobs of the user, sorted by id (reference section 2.8)."""
-        return self._pipeline.call(Call(ops.LIST_JOBS, timeout=self._seconds(timeout)))
+        return self._pipeline.call(Call(ops.LIST_JOBS, timeout=self._choose_timeout(timeout)))
 
     def get_job(self, job: JobLike, *, timeout: float | None = None, wait: int = 0) -> JobResponse:
         """Return the state of a job (reference section 2.7).
@@ -152,12 +152,12 @@ class Client:
             raise TypeError(f"wait must be a whole number of seconds, not {wait!r}")
         if wait < 0:
             raise ValueError(f"wait must be a whole number of seconds, not {wait}")
-        wait = min(wait, int(self._patience(timeout))) if wait else 0
-        return self._on_job(ops.GET_JOB, job, timeout, wait=wait)
+        wait = min(wait, int(self._find_patience(timeout))) if wait else 0
+        return self._call_on_job(ops.GET_JOB, job, timeout, wait=wait)
 
     def get_job_description(self, job: JobLike, *, timeout: float | None = None) -> JobDescriptionResponse:
         """Return the description of a job (reference section 2.2)."""
-        return self._on_job(ops.GET_JOB_DESCRIPTION, job, timeout)
+        return self._call_on_job(ops.GET_JOB_DESCRIPTION, job, timeout)
 
     def update_job_priority(self, job: JobLike, priority: int, *, timeout: float | None = None) -> ActionResponse:
         """Change the priority of a Stopped or Failed job (reference section 2.3).
@@ -169,27 +169,27 @@ class Client:
         ranges = self._region.ranges
         if priority not in ranges.priority:
             raise ValidationError([ranges.priority.problem("Priority", priority, ranges.source)])
-        return self._on_job(ops.UPDATE_JOB_PRIORITY, job, timeout, str(priority).encode())
+        return self._call_on_job(ops.UPDATE_JOB_PRIORITY, job, timeout, str(priority).encode())
 
     def stop_job(self, job: JobLike, *, timeout: float | None = None) -> ActionResponse:
         """Stop a Waiting or Running job (reference section 2.4)."""
-        return self._on_job(ops.STOP_JOB, job, timeout)
+        return self._call_on_job(ops.STOP_JOB, job, timeout)
 
     def start_job(self, job: JobLike, *, timeout: float | None = None) -> ActionResponse:
         """Start a Stopped or Failed job again; Finished instances do not run again (reference section 2.5)."""
-        return self._on_job(ops.START_JOB, job, timeout)
+        return self._call_on_job(ops.START_JOB, job, timeout)
 
     def delete_job(self, job: JobLike, *, timeout: float | None = None) -> ActionResponse:
         """Delete a Stopped, Finished or Failed job (reference section 2.6)."""
-        return self._on_job(ops.DELETE_JOB, job, timeout)
+        return self._call_on_job(ops.DELETE_JOB, job, timeout)
 
     def list_tasks(self, job: JobLike, *, timeout: float | None = None) -> ListResponse[Task]:
         """Return the tasks of a job with their instances, sorted by start time and name (reference section 2.9)."""
-        return self._on_job(ops.LIST_TASKS, job, timeout)
+        return self._call_on_job(ops.LIST_TASKS, job, timeout)
 
     def list_images(self, *, timeout: float | None = None) -> ListResponse[Image]:
         """Return the images that tasks can run on, sorted by id (reference section 2.10)."""
-        return self._pipeline.call(Call(ops.LIST_IMAGES, timeout=self._seconds(timeout)))
+        return self._pipeline.call(Call(ops.LIST_IMAGES, timeout=self._choose_timeout(timeout)))
 
     def list_job_status(self, *, timeout: float | None = None) -> ListResponse[Job]:
         """Return all jobs: the name that the reference's example uses for list_jobs (section 2.8). Deprecated."""
@@ -219,7 +219,9 @@ class Client:
         the failing instance's stderr, where the region can give them. Raises WaitTimeoutError; the job then goes on.
         """
         check_timeout(timeout)
-        return waiting.wait(self, job_id_of(job), timeout, on_change, check, self._pipeline.clock, self._patience(None))
+        return waiting.wait(
+            self, job_id_of(job), timeout, on_change, check, self._pipeline.clock, self._find_patience(None)
+        )
 
     def read_log(
         self, job: JobLike, task_name: str, instance_id: int = 0, stream: str = "stderr", *, start: int = 0
@@ -267,19 +269,19 @@ class Client:
     def __repr__(self) -> str:
         return f"Client({self._region.name!r})"
 
-    def _on_job(
+    def _call_on_job(
         self, operation: ops.Operation[A], job: JobLike, timeout: float | None, body: bytes = b"", wait: int = 0
     ) -> A:
-        return self._pipeline.call(Call(operation, job_id_of(job), body, self._seconds(timeout), wait=wait))
+        return self._pipeline.call(Call(operation, job_id_of(job), body, self._choose_timeout(timeout), wait=wait))
 
-    def _seconds(self, timeout: float | None) -> float | None:
+    def _choose_timeout(self, timeout: float | None) -> float | None:
         """Return the timeout of a call: its own, else the Client's."""
         if timeout is None:
             return self._timeout
         check_timeout(timeout)
         return timeout
 
-    def _patience(self, timeout: float | None) -> float:
+    def _find_patience(self, timeout: float | None) -> float:
         """Seconds for which an answer may be kept back without looking like a lost one."""
         return min(self._config.transport.read_timeout, timeout or self._timeout or math.inf) / 2
 

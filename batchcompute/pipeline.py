@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from .ambiguity import ambiguous
+from .ambiguity import build_error
 from .builtins.credentials.chain import Chain
 from .config import Config
 from .credentials import Credentials
@@ -95,7 +95,7 @@ class Pipeline:
         except BatchComputeError as caught:
             error = caught
             if call.operation.mutating and attempts.leave_open(caught):
-                error = ambiguous(self.read_once, call, ctx.idempotency_token, caught, began)
+                error = build_error(self.read_once, call, ctx.idempotency_token, caught, began)
                 raise error from caught
             raise
         except BaseException as caught:
