@@ -26,15 +26,7 @@ PACKAGES = {
     ),
     "batchcompute_local": (ROOT / "plugins/batchcompute-local/src/batchcompute_local", "The service: floors"),
 }
-UNFINISHED = {"batchcompute_local": "its modules are being moved into folders; take this line out with the last move"}
-
-packages = pytest.mark.parametrize(
-    "package",
-    [
-        pytest.param(name, marks=[pytest.mark.skip(reason=UNFINISHED[name])] if name in UNFINISHED else [])
-        for name in PACKAGES
-    ],
-)
+packages = pytest.mark.parametrize("package", PACKAGES)
 
 
 @dataclass(frozen=True)
