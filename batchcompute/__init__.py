@@ -77,7 +77,7 @@ if TYPE_CHECKING:
         Task as Task,
     )
 
-__version__ = "3.0.0"
+__version__ = "3.1.0"
 
 # Names by module. They are imported when they are first asked for: the command line, pytest and the service import this
 # package long before, or without, making a Client.

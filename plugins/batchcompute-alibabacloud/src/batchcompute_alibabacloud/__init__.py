@@ -1,3 +1,3 @@
 """Remote credentials for batchcompute, through Alibaba Cloud's own credentials library."""
 
-__version__ = "3.0.0"
+__version__ = "3.1.0"

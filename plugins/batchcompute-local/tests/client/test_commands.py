@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batchcompute_local import __version__
 from batchcompute_local.client import control
 from batchcompute_local.client.reset import reset
 from batchcompute_local.errors import DaemonError
@@ -90,7 +91,7 @@ def test_a_service_from_start_to_end(cloud: Any, serve: Any, run: Run, wait_for:
     assert (refused.status, json.loads(refused.read())["Code"]) == (400, "MissingAuthorization")
     assert run("local", "status") == (
         0,
-        f"Version 3.0.0 runs in {cloud.root} as pid {process.pid}.\nJobs that are waiting or running: 1.\n"
+        f"Version {__version__} runs in {cloud.root} as pid {process.pid}.\nJobs that are waiting or running: 1.\n"
         f"It listens on {line.split()[-1]}.\n",
         "",
     )
