@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 EDITABLE := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo test test-install lint bench stress clean
+.PHONY: demo test test-install lint bench stress release release-check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/batchcompute demo
@@ -38,8 +38,16 @@ stress: $(VENV)/.dev
 	$(BIN)/python plugins/batchcompute-local/stress/crash.py
 	$(BIN)/python plugins/batchcompute-local/stress/fuzz.py
 
+# Wheels and sdists of all packages, built and checked in a fresh environment; CONTRIBUTING.md says how a release is made.
+# `release` wants a clean tree with its tag and leaves them in dist/; `release-check` takes the tree as it is and leaves nothing.
+release: $(VENV)/.release
+	$(BIN)/python -m tools.release
+
+release-check: $(VENV)/.release
+	$(BIN)/python -m tools.release --check
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) dist
 
 # Some systems ship venv without pip; the pip that is there can then install one (`--python`, pip 22.3).
 $(VENV)/.python:
@@ -49,6 +57,10 @@ $(VENV)/.python:
 
 $(VENV)/.installed: $(VENV)/.python $(PROJECTS)
 	$(BIN)/python -m pip install --quiet -e . -e ./plugins/batchcompute-local
+	touch $@
+
+$(VENV)/.release: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --group release
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
