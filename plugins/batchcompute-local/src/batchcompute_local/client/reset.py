@@ -16,13 +16,12 @@ from pathlib import Path
 from batchcompute_local import procs, unixsocket
 from batchcompute_local.client import control
 from batchcompute_local.errors import DaemonError
+from batchcompute_local.jobs import tables
 from batchcompute_local.paths import Layout
 from batchcompute_local.settings import read_settings
 
 _KILL_SECONDS = 15.0
 _POLL_SECONDS = 0.01
-_ACTIVE = "SELECT count(*) FROM jobs WHERE state < 3"
-_PREFIX = "SELECT 'job-00000000' || value FROM meta WHERE name = 'generator'"
 
 
 def reset(data_dir: Path, *, force: bool = False, everything: bool = False) -> list[Path]:
@@ -38,8 +37,8 @@ def reset(data_dir: Path, *, force: bool = False, everything: bool = False) -> l
         _refuse(int(found["active_jobs"]) if found else 0, force)
         control.stop(data_dir)
         with _owned(layout):
-            _refuse(int(_ask(layout, _ACTIVE, force) or 0), force)
-            _end_programs(layout, _ask(layout, _PREFIX, force) or "")
+            _refuse(int(_ask(layout, tables.COUNT_ACTIVE, force) or 0), force)
+            _end_programs(layout, _ask(layout, tables.SELECT_PREFIX, force) or "")
             return [path for path in _made(layout, everything) if _remove(path)]
 
 

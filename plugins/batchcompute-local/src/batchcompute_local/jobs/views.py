@@ -1,4 +1,4 @@
-"""The wire's shapes of jobs, tasks, instances and images (protocol 1.7). Times are whole epoch seconds, 0 = not yet."""
+"""Jobs, tasks, instances and images in the shapes of the wire (facts 1.7). Times are whole epoch seconds, 0 = not yet."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 from batchcompute_local.images import Image
 from batchcompute_local.jobs.model import Instance, Job, Task
-from batchcompute_local.jobs.states import FINISHED, State
+from batchcompute_local.jobs.states import FINISHED, Counts, State
+from batchcompute_local.jobs.tables import JOBS
 from batchcompute_local.plan import LOCAL_IMAGE
 
 
 def job_view(job: Job) -> dict[str, Any]:
-    """A Job object; its State is a word."""
+    """Build a Job object; its State is a word."""
     counts, tasks = job.counts, job.task_counts
     return {
         "CreateTime": int(job.created),
@@ -40,35 +41,47 @@ def job_view(job: Job) -> dict[str, Any]:
     }
 
 
+def _whole(column: str) -> str:
+    return f"CAST({JOBS[column]} AS INTEGER)"
+
+
+def _sum(prefix: str = "") -> str:
+    return " + ".join(JOBS[f"{prefix}{name}"] for name in Counts._fields)
+
+
+def _words() -> str:
+    return f"CASE {JOBS['state']} {' '.join(f'WHEN {state:d} THEN {state.job_word!r}' for state in State)} END"
+
+
 JOB_COLUMNS = {
-    "CreateTime": "CAST(created AS INTEGER)",
-    "Description": "description",
-    "EndTime": "CAST(ended AS INTEGER)",
-    "Name": "name",
-    "NumFailedInstance": "failed",
-    "NumFailedTask": "tasks_failed",
-    "NumFinishedInstance": "finished",
-    "NumFinishedTask": "tasks_finished",
-    "NumRunningInstance": "running",
-    "NumRunningTask": "tasks_running",
-    "NumStoppedInstance": "stopped",
-    "NumStoppedTask": "tasks_stopped",
-    "NumTotalInstance": "waiting + running + finished + failed + stopped",
-    "NumTotalTask": "tasks_waiting + tasks_running + tasks_finished + tasks_failed + tasks_stopped",
-    "NumWaitingInstance": "waiting",
-    "NumWaitingTask": "tasks_waiting",
-    "OwnerId": "owner",
-    "Priority": "priority",
-    "ResourceId": "id",
-    "StartTime": "CAST(started AS INTEGER)",
-    "State": f"CASE state {' '.join(f'WHEN {int(state)} THEN {state.job_word!r}' for state in State)} END",
-    "TotalTime": "CAST(total_time AS INTEGER)",
+    "CreateTime": _whole("created"),
+    "Description": JOBS["description"],
+    "EndTime": _whole("ended"),
+    "Name": JOBS["name"],
+    "NumFailedInstance": JOBS["failed"],
+    "NumFailedTask": JOBS["tasks_failed"],
+    "NumFinishedInstance": JOBS["finished"],
+    "NumFinishedTask": JOBS["tasks_finished"],
+    "NumRunningInstance": JOBS["running"],
+    "NumRunningTask": JOBS["tasks_running"],
+    "NumStoppedInstance": JOBS["stopped"],
+    "NumStoppedTask": JOBS["tasks_stopped"],
+    "NumTotalInstance": _sum(),
+    "NumTotalTask": _sum("tasks_"),
+    "NumWaitingInstance": JOBS["waiting"],
+    "NumWaitingTask": JOBS["tasks_waiting"],
+    "OwnerId": JOBS["owner"],
+    "Priority": JOBS["priority"],
+    "ResourceId": JOBS["id"],
+    "StartTime": _whole("started"),
+    "State": _words(),
+    "TotalTime": _whole("total_time"),
 }
-"""`job_view` in the words of the store: a list of thousands is made from its rows, without a Job for each."""
+"""`job_view` in SQL: a list of thousands is made from the rows of the store, without a Job for each."""
 
 
 def task_view(task: Task, job: State) -> dict[str, Any]:
-    """A Task object of a job in state `job`; its State is an integer, and it always has UnfinishedInstances."""
+    """Build a Task object of a job in state `job`; its State is an integer, and it always has UnfinishedInstances."""
     instances = [
         _untouched(number, task.state_of(number, job)) if one is None else _instance_view(one)
         for number in range(task.counts.total)
@@ -106,7 +119,7 @@ def _untouched(number: int, state: State) -> dict[str, Any]:
 
 
 def images_view(images: Iterable[Image]) -> dict[str, dict[str, Any]]:
-    """The images there are, by id. Any other `img-` id runs on this machine, as `img-local` does."""
+    """Build the Image objects by id. Any other `img-` id runs on this machine, as `img-local` does."""
     local = Image(LOCAL_IMAGE, "This machine, with the interpreters it has.")
     return {image.id: _image_view(image) for image in (local, *images)}
 

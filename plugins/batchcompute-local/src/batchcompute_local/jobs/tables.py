@@ -1,0 +1,193 @@
+"""The tables of the store, each declared once: its columns, its SQL, and how rows and objects become each other. No I/O.
+
+A column that is added here needs a migration as well, in `migrations`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+from batchcompute_local.jobs.model import Instance, Job, StoredAnswer, Task
+from batchcompute_local.jobs.states import FINISHED, STOPPED, Counts, State
+
+T = TypeVar("T")
+
+_INTEGER, _REAL, _TEXT = "INTEGER NOT NULL", "REAL NOT NULL", "TEXT NOT NULL"
+_STATES = tuple(State)
+"""By number."""
+
+
+class Table:
+    """A table: SQL types by column, `key` first. The first key column of everything below a job is the job's number."""
+
+    def __init__(
+        self,
+        name: str,
+        key: Mapping[str, str],
+        columns: Mapping[str, str],
+        *,
+        options: str = "",
+        indexes: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.columns = (*key, *columns)
+        self.indexes = tuple(indexes)
+        keys = ", ".join(key)
+        parts = [f"{column} {kind}" for column, kind in {**key, **columns}.items()]
+        if len(key) > 1:
+            parts.append(f"PRIMARY KEY ({keys})")
+        self.create = f"CREATE TABLE {name} ({', '.join(parts)}) {options}"
+        self.select = f"SELECT {', '.join(self.columns)} FROM {name}"  # noqa: S608  # names of ours, no values
+        self.delete = f"DELETE FROM {name} WHERE {self.columns[0]} = ?"  # noqa: S608  # names of ours, no values
+        # a row with that key is changed in place, which leaves indexes of what is the same untouched
+        changes = ", ".join(f"{column} = excluded.{column}" for column in columns)
+        marks = ", ".join("?" for _ in self.columns)
+        self.put = (
+            f"INSERT INTO {name} ({', '.join(self.columns)}) VALUES ({marks})"  # noqa: S608  # names of ours, no values
+            f" ON CONFLICT ({keys}) DO UPDATE SET {changes}"
+        )
+
+    def __getitem__(self, column: str) -> str:
+        """Return the name of a column. Raises KeyError if it is not declared."""
+        if column not in self.columns:
+            raise KeyError(f"the table {self.name} has no column {column}")
+        return column
+
+
+@dataclass(frozen=True)
+class Field:
+    """An attribute of an object, kept in one column or in several.
+
+    `sources` are the attributes that the columns are written from, dotted if they are parts of it. `read` builds the
+    attribute from the values of its columns; None if the value is the attribute.
+    """
+
+    columns: Mapping[str, str]
+    sources: tuple[str, ...]
+    read: Callable[[Sequence[Any]], object] | None = None
+
+
+class ObjectTable(Table, Generic[T]):
+    """A table whose rows are objects. `make` takes the last `own_keys` key columns, then the fields in their order."""
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[..., T],
+        key: Mapping[str, str],
+        fields: Sequence[Field],
+        *,
+        own_keys: int = 1,
+        options: str = "",
+        indexes: Sequence[str] = (),
+    ) -> None:
+        columns = {column: kind for field in fields for column, kind in field.columns.items()}
+        super().__init__(name, key, columns, options=options, indexes=indexes)
+        self.values: Callable[[T], tuple[Any, ...]] = attrgetter(*(one for field in fields for one in field.sources))
+        self._make = make
+        self._skipped = len(key) - own_keys
+        places = []
+        start = own_keys
+        for field in fields:
+            if field.read is not None:
+                places.append((slice(start, start + len(field.columns)), field.read))
+            start += len(field.columns)
+        self._places = places[::-1]  # from the last one, since columns become fewer
+
+    def read(self, row: Sequence[Any]) -> T:
+        """Build the object of a row of `select`."""
+        values = list(row[self._skipped :])
+        for place, read in self._places:
+            values[place] = (read(values[place]),)
+        return self._make(*values)
+
+
+def _plain(kind: str, *names: str) -> Iterator[Field]:
+    for name in names:
+        yield Field({name: kind}, (name,))
+
+
+def _state() -> Field:
+    # `real` is the plain integer, which sqlite3 binds without looking for an adapter
+    return Field({"state": _INTEGER}, ("state.real",), lambda values: _STATES[values[0]])
+
+
+def _counts(attribute: str, prefix: str = "") -> Field:
+    columns = {f"{prefix}{name}": _INTEGER for name in Counts._fields}
+    return Field(columns, tuple(f"{attribute}.{name}" for name in Counts._fields), Counts._make)
+
+
+ACTIVE = f"state < {FINISHED:d}"
+"""The condition for jobs that have not ended: the numbers of those states come first."""
+
+JOBS = ObjectTable(
+    "jobs",
+    Job,
+    {"seq": "INTEGER PRIMARY KEY AUTOINCREMENT"},
+    [
+        *_plain("TEXT NOT NULL UNIQUE", "id"),
+        *_plain(_INTEGER, "owner"),
+        *_plain(_TEXT, "name", "description"),
+        *_plain(_INTEGER, "priority"),
+        *_plain(_REAL, "created"),
+        _state(),
+        *_plain(_REAL, "started", "ended", "total_time"),
+        _counts("counts"),
+        _counts("task_counts", "tasks_"),
+    ],
+    indexes=(
+        "CREATE INDEX jobs_of_owner ON jobs (owner, seq)",
+        f"CREATE INDEX jobs_active ON jobs (seq) WHERE {ACTIVE}",
+    ),
+)
+TASKS = ObjectTable(
+    "tasks",
+    Task,
+    {"job": _INTEGER, "position": _INTEGER},
+    [*_plain(_TEXT, "name"), _counts("counts"), _state(), *_plain(_REAL, "started", "ended")],
+    options="WITHOUT ROWID",
+)
+INSTANCES = ObjectTable(
+    "instances",
+    Instance,
+    {"job": _INTEGER, "task": _INTEGER, "number": _INTEGER},
+    [
+        _state(),
+        *_plain(_INTEGER, "attempt"),
+        *_plain(_REAL, "started", "ended", "worker_started", "worker_ended"),
+        *_plain("INTEGER", "exit_code", "signal"),
+        *_plain(_TEXT, "reason", "host"),
+    ],
+    options="WITHOUT ROWID",
+)
+"""Only instances that have left Waiting once have a row, so that a job is stored in O(tasks)."""
+ANSWERS = ObjectTable(
+    "answers",
+    StoredAnswer,
+    {"owner": _INTEGER, "token": _TEXT},
+    [*_plain(_TEXT, "digest", "text"), *_plain(_REAL, "at")],
+    own_keys=0,
+    options="WITHOUT ROWID",
+    indexes=("CREATE INDEX answers_by_age ON answers (at)",),
+)
+DESCRIPTIONS = Table("descriptions", {"job": "INTEGER PRIMARY KEY"}, {"text": _TEXT})
+META = Table("meta", {"name": "TEXT PRIMARY KEY"}, {"value": _TEXT}, options="WITHOUT ROWID")
+
+ALL = (META, JOBS, DESCRIPTIONS, TASKS, INSTANCES, ANSWERS)
+OF_A_JOB = (JOBS, DESCRIPTIONS, TASKS, INSTANCES)
+"""What a job consists of: rows that go with it."""
+
+COUNT_ACTIVE = f"SELECT count(*) FROM {JOBS.name} WHERE {ACTIVE}"  # noqa: S608  # names of ours, no values
+SELECT_PREFIX = "SELECT 'job-00000000' || value FROM meta WHERE name = 'generator'"
+"""What the ids of all jobs of a store begin with."""
+SELECT_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'"
+"""The largest number that a job ever had."""
+UPDATE_LATE = (
+    f"UPDATE {INSTANCES.name} SET worker_started = ?, worker_ended = ?, exit_code = ?, signal = ?, reason = ?, host = ?"  # noqa: S608  # names of ours, no values
+    f" WHERE job = (SELECT seq FROM {JOBS.name} WHERE id = ?) AND task = ? AND number = ? AND attempt = ?"
+    f" AND state = {STOPPED:d}"
+)
+"""How the program of a stopped instance ended; an instance that was started again since is left alone."""
