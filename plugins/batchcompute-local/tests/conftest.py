@@ -21,9 +21,11 @@ from batchcompute_local import procs
 from batchcompute_local.client import control
 from batchcompute_local.executors.base import Exited, Launch, Recovered, Sink
 from batchcompute_local.http.auth import sign, strings_to_sign
+from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.engine import Engine
 from batchcompute_local.jobs.service import Service
 from batchcompute_local.jobs.store import Store
+from batchcompute_local.jobs.turn import Turn
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 
@@ -112,20 +114,22 @@ class World:
         self.path = folder / "state.sqlite3"
         self.slots = slots
         self.settings = Settings()
+        self.service = Service()
+        self.clock: Callable[[], float] = lambda: 1000.0
+        self.capacity: Capacity | None = None
         self.open(FakeExecutor())
 
     def open(self, executor: FakeExecutor) -> None:
         self.executor = executor
-        self.engine = Engine(Store(self.path), executor, self.slots, lambda: 1000.0)
+        self.engine = Engine(Store(self.path), executor, self.slots, lambda: self.clock(), self.capacity)
         self.engine.recover()
-        self.service = Service(self.engine)
 
     def crash(self, executor: FakeExecutor) -> None:
         """The daemon is gone, another one comes."""
         self.engine.store.close()
         self.open(executor)
 
-    def do(self, run: Callable[[], Any]) -> Any:
+    def do(self, run: Callable[[Turn], Any]) -> Any:
         """Run in a turn; result or error as a client would see it."""
         future = self.engine.submit(run)
         self.engine.turn()
@@ -135,15 +139,15 @@ class World:
         from batchcompute_local.jobs.descriptions import read_description
 
         plan = read_description(body, self.settings)
-        return str(self.do(lambda: self.service.create_job(owner, plan))["ResourceId"])
+        return str(self.do(lambda turn: self.service.create_job(turn, owner, plan))["ResourceId"])
 
     def job(self, job_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.do(lambda: self.service.get_job(1, job_id))
+        found: dict[str, Any] = self.do(lambda turn: self.service.get_job(turn, 1, job_id))
         return found
 
     def states(self, job_id: str) -> dict[str, list[int]]:
         """States of all instances by task."""
-        tasks = self.do(lambda: self.service.list_tasks(1, job_id))
+        tasks = self.do(lambda turn: self.service.list_tasks(turn, 1, job_id))
         return {name: [one["State"] for one in task["InstanceStatusVector"]] for name, task in tasks.items()}
 
     def end(self, *attempts: str, code: int = 0) -> None:

@@ -44,7 +44,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.world = type(self).make_world()
         self.time = count(1000)
-        self.world.engine.clock = lambda: float(next(self.time))
+        self.world.clock = lambda: float(next(self.time))
         self.jobs: dict[str, Model] = {}
         self.gone: list[str] = []
         self.live: dict[str, None] = {}
@@ -66,11 +66,11 @@ class Machine(RuleBasedStateMachine):
         job = self.jobs.get(job_id)
         owner = (job.owner if job else 1) + (other == 0)
         service = self.world.service
-        calls: dict[str, Callable[[], Any]] = {
-            "stop": lambda: service.stop_job(owner, job_id),
-            "start": lambda: service.start_job(owner, job_id),
-            "delete": lambda: service.delete_job(owner, job_id),
-            "priority": lambda: service.update_job_priority(owner, job_id, str(value).encode()),
+        calls: dict[str, Callable[[Any], Any]] = {
+            "stop": lambda turn: service.stop_job(turn, owner, job_id),
+            "start": lambda turn: service.start_job(turn, owner, job_id),
+            "delete": lambda turn: service.delete_job(turn, owner, job_id),
+            "priority": lambda turn: service.update_job_priority(turn, owner, job_id, value),
         }
         answer = self.answer(calls[action])
         if job is None or job.owner != owner:
@@ -91,7 +91,7 @@ class Machine(RuleBasedStateMachine):
         else:
             (job.stop if action == "stop" else job.start)()
 
-    def answer(self, call: Callable[[], Any]) -> tuple[int, str] | None:
+    def answer(self, call: Callable[[Any], Any]) -> tuple[int, str] | None:
         try:
             assert self.world.do(call) is None
         except ServiceError as error:
@@ -150,7 +150,7 @@ class Machine(RuleBasedStateMachine):
                 self.over(attempt, fate == "good")
         live = frozenset(self.live)
         self.world.crash(type(self.world.executor)(Recovered(live, tuple(events))))
-        self.world.engine.clock = lambda: float(next(self.time))
+        self.world.clock = lambda: float(next(self.time))
 
     @precondition(lambda self: self.live)
     @rule(pick=picks, how=ends)
@@ -179,10 +179,10 @@ class Machine(RuleBasedStateMachine):
         next(STEPS)
         self.check_starts()
         for owner in (1, 2):
-            listed = self.world.do(lambda owner=owner: self.world.service.list_jobs(owner))
+            listed = self.world.do(lambda turn, owner=owner: self.world.service.list_jobs(turn, owner))
             assert set(listed) == {job_id for job_id, job in self.jobs.items() if job.owner == owner}
             for job_id, view in listed.items():
-                tasks = self.world.do(lambda o=owner, j=job_id: self.world.service.list_tasks(o, j))
+                tasks = self.world.do(lambda turn, o=owner, j=job_id: self.world.service.list_tasks(turn, o, j))
                 self.compare(self.jobs[job_id], view, tasks)
 
     def compare(self, job: Model, view: dict[str, Any], tasks: dict[str, Any]) -> None:

@@ -219,7 +219,7 @@ def _recover(engine: Engine, failure: list[BaseException]) -> None:
 
 
 def _status(engine: Engine, url: str) -> dict[str, Any]:
-    known = {"version": __version__, "pid": os.getpid(), "idle": not engine.busy, "active_jobs": len(engine.jobs)}
+    known = {"version": __version__, "pid": os.getpid(), "idle": not engine.busy, "active_jobs": engine.active_jobs}
     return known | {"url": url} if url else known
 
 

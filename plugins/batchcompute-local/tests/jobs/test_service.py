@@ -10,7 +10,7 @@ import pytest
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.executors.base import Exited, Lost, Recovered, Started
 from batchcompute_local.jobs.capacity import Capacity
-from batchcompute_local.jobs.descriptions import read_description
+from batchcompute_local.jobs.descriptions import read_description, read_priority
 
 W, R, F, X, S = 1, 2, 3, 4, 5
 
@@ -73,10 +73,10 @@ def test_a_failure_fails_task_and_job_at_once(world: Any, describe: Any) -> None
 def test_stop_restart_keeps_what_is_finished_and_holds_what_still_dies(world: Any, describe: Any) -> None:
     job_id = world.create(describe({"A": {"InstanceCount": 4}}))
     world.end(f"{job_id}.0.0.1")
-    world.do(lambda: world.service.stop_job(1, job_id))
+    world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
     assert world.states(job_id) == {"A": [F, S, S, S]}
     assert sorted(world.executor.stopped) == [f"{job_id}.0.1.1", f"{job_id}.0.2.1"]
-    world.do(lambda: world.service.start_job(1, job_id))
+    world.do(lambda turn: world.service.start_job(turn, 1, job_id))
     job = world.job(job_id)
     assert (job["State"], job["StartTime"], job["EndTime"], job["TotalTime"]) == ("Waiting", 0, 0, 2)
     assert len(world.executor.launched) == 3
@@ -96,15 +96,15 @@ def test_the_state_rules(world: Any, describe: Any, state: str) -> None:
         world.create(describe({"A": {"InstanceCount": 2}}, Priority=1000))
     job_id = world.create(describe({"A": {}}))
     if state == "Stopped":
-        world.do(lambda: world.service.stop_job(1, job_id))
+        world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
     elif state in ("Failed", "Finished"):
         world.end(f"{job_id}.0.0.1", code=int(state == "Failed"))
     service = world.service
     operations = {
-        "stop": (lambda: service.stop_job(1, job_id), {"Waiting", "Running"}),
-        "priority": (lambda: service.update_job_priority(1, job_id, b"7"), {"Stopped", "Failed"}),
-        "start": (lambda: service.start_job(1, job_id), {"Stopped", "Failed"}),
-        "delete": (lambda: service.delete_job(1, job_id), {"Stopped", "Failed", "Finished"}),
+        "stop": (lambda turn: service.stop_job(turn, 1, job_id), {"Waiting", "Running"}),
+        "priority": (lambda turn: service.update_job_priority(turn, 1, job_id, 7), {"Stopped", "Failed"}),
+        "start": (lambda turn: service.start_job(turn, 1, job_id), {"Stopped", "Failed"}),
+        "delete": (lambda turn: service.delete_job(turn, 1, job_id), {"Stopped", "Failed", "Finished"}),
     }
     for name, (operation, where) in operations.items():
         if state not in where:
@@ -114,25 +114,26 @@ def test_the_state_rules(world: Any, describe: Any, state: str) -> None:
     if state in ("Stopped", "Failed"):
         world.do(operations["priority"][0])
         assert world.job(job_id)["Priority"] == 7
-        assert world.do(lambda: service.get_job_description(1, job_id))["Priority"] == 7
+        assert world.do(lambda turn: service.get_job_description(turn, 1, job_id))["Priority"] == 7
     if state in operations["delete"][1]:
         world.do(operations["delete"][0])
-        assert _refused(world, lambda: service.get_job(1, job_id)) == (404, "ResourceNotFound")
+        assert _refused(world, lambda turn: service.get_job(turn, 1, job_id)) == (404, "ResourceNotFound")
 
 
 def test_a_deleted_job_s_folders_go_after_its_programs(world: Any, describe: Any) -> None:
     job_id = world.create(describe({"A": {}}))
-    world.do(lambda: world.service.stop_job(1, job_id))
-    world.do(lambda: world.service.delete_job(1, job_id))
+    world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
+    world.do(lambda turn: world.service.delete_job(turn, 1, job_id))
     assert world.executor.forgotten == []
     world.end(f"{job_id}.0.0.1", code=143)
     assert world.executor.forgotten == [job_id]
 
 
 @pytest.mark.parametrize("body", [b"", b"abc", b"5.0", b"-1", b"1001", b'"5"', b"\xd9\xa3", b"9" * 5000])
-def test_a_bad_priority(world: Any, describe: Any, body: bytes) -> None:
-    job_id = world.create(describe({"A": {}}))
-    assert _refused(world, lambda: world.service.update_job_priority(1, job_id, body)) == (400, "InvalidParameter")
+def test_a_bad_priority(body: bytes) -> None:
+    with pytest.raises(ServiceError, match="InvalidParameter") as caught:
+        read_priority(body)
+    assert caught.value.status == 400
 
 
 def test_a_list_shows_each_job_as_get_job_does(world: Any, describe: Any) -> None:
@@ -140,8 +141,8 @@ def test_a_list_shows_each_job_as_get_job_does(world: Any, describe: Any) -> Non
     ended, failed, stopped, running, waiting = (world.create(describe({"A": {}}, Description="ü")) for _ in range(5))
     world.end(f"{ended}.0.0.1")
     world.end(f"{failed}.0.0.1", code=3)
-    world.do(lambda: world.service.stop_job(1, stopped))
-    listed = world.do(lambda: world.service.list_jobs(1))
+    world.do(lambda turn: world.service.stop_job(turn, 1, stopped))
+    listed = world.do(lambda turn: world.service.list_jobs(turn, 1))
     assert listed == {job_id: world.job(job_id) for job_id in (ended, failed, stopped, running, waiting)}
     assert [type(value) for job in listed.values() for value in job.values()] == [
         type(value) for job_id in listed for value in world.job(job_id).values()
@@ -151,9 +152,9 @@ def test_a_list_shows_each_job_as_get_job_does(world: Any, describe: Any) -> Non
 
 def test_owners_do_not_see_each_other(world: Any, describe: Any) -> None:
     mine, theirs = world.create(describe({"A": {}})), world.create(describe({"A": {}}), owner=2)
-    assert list(world.do(lambda: world.service.list_jobs(1))) == [mine]
-    assert _refused(world, lambda: world.service.stop_job(1, theirs)) == (404, "ResourceNotFound")
-    assert _refused(world, lambda: world.service.list_tasks(1, theirs)) == (404, "ResourceNotFound")
+    assert list(world.do(lambda turn: world.service.list_jobs(turn, 1))) == [mine]
+    assert _refused(world, lambda turn: world.service.stop_job(turn, 1, theirs)) == (404, "ResourceNotFound")
+    assert _refused(world, lambda turn: world.service.list_tasks(turn, 1, theirs)) == (404, "ResourceNotFound")
 
 
 def test_a_huge_task_costs_nothing_until_it_runs(world: Any, describe: Any) -> None:
@@ -192,7 +193,7 @@ def test_a_lost_attempt_runs_again_and_a_stale_report_changes_nothing(world: Any
     assert world.states(job_id) == {"A": [R]}
     world.executor.sink(Started(f"{job_id}.0.0.2", 77.0, "h"))
     world.engine.turn()
-    tasks = world.do(lambda: world.service.list_tasks(1, job_id))
+    tasks = world.do(lambda turn: world.service.list_tasks(turn, 1, job_id))
     assert tasks["A"]["InstanceStatusVector"][0]["WorkerStartTime"] == 77
 
 
@@ -208,8 +209,8 @@ def test_a_turn_that_cannot_be_committed_did_not_happen(
 
     monkeypatch.setattr(world.engine.store, "commit", full)
     world.executor.end(f"{job_id}.0.0.1")
-    assert _refused(world, lambda: world.service.stop_job(1, job_id)) == (500, "InternalError")
-    assert _refused(world, lambda: world.service.get_job(1, job_id)) == (500, "InternalError")
+    assert _refused(world, lambda turn: world.service.stop_job(turn, 1, job_id)) == (500, "InternalError")
+    assert _refused(world, lambda turn: world.service.get_job(turn, 1, job_id)) == (500, "InternalError")
     assert world.executor.stopped == []
     assert world.executor.acknowledged == []
     assert len(world.executor.launched) == 2
@@ -222,14 +223,15 @@ def test_a_turn_that_cannot_be_committed_did_not_happen(
 def test_a_poisoned_request_does_not_harm_the_others(world: Any, describe: Any) -> None:
     job_id = world.create(describe({"A": {"InstanceCount": 3}}))
 
-    def poison() -> None:
-        world.engine.jobs[job_id].priority = 999
-        world.engine.changes.touch(world.engine.jobs[job_id])
+    def poison(turn: Any) -> None:
+        job = turn.find(job_id)
+        job.priority = 999
+        turn.note_changed(job)
         raise KeyError("a bug")
 
-    before = world.engine.submit(lambda: world.service.stop_job(1, job_id))
+    before = world.engine.submit(lambda turn: world.service.stop_job(turn, 1, job_id))
     poisoned = world.engine.submit(poison)
-    after = world.engine.submit(lambda: world.service.get_job(1, job_id))
+    after = world.engine.submit(lambda turn: world.service.get_job(turn, 1, job_id))
     world.executor.end(f"{job_id}.0.0.1")
     world.engine.turn()
     world.engine.turn()
@@ -243,14 +245,14 @@ def test_a_poisoned_request_does_not_harm_the_others(world: Any, describe: Any) 
 
 
 def test_a_cancelled_request_is_not_run(world: Any) -> None:
-    future = world.engine.submit(lambda: pytest.fail("ran"))
+    future = world.engine.submit(lambda turn: pytest.fail("ran"))
     future.cancel()
     world.engine.turn()
 
 
 def test_the_engine_s_thread_answers_and_ends(world: Any, describe: Any) -> None:
     world.engine.start()
-    answer = world.engine.submit(lambda: world.service.list_images(1)).result(10)
+    answer = world.engine.submit(lambda turn: world.service.list_images(turn, 1)).result(10)
     assert set(answer) == {"img-local"}
     world.engine.close()
     assert not world.engine.alive
@@ -266,18 +268,18 @@ def test_a_deep_chain_of_tasks(world: Any, describe: Any) -> None:
 
 def test_a_stopped_instance_shows_when_its_program_ended(world: Any, describe: Any) -> None:
     job_id = world.create(describe({"A": {}}))
-    world.do(lambda: world.service.stop_job(1, job_id))
+    world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
     world.end(f"{job_id}.0.0.1", code=143)
-    (one,) = world.do(lambda: world.service.list_tasks(1, job_id))["A"]["InstanceStatusVector"]
+    (one,) = world.do(lambda turn: world.service.list_tasks(turn, 1, job_id))["A"]["InstanceStatusVector"]
     assert (one["State"], one["WorkerStartTime"], one["WorkerEndTime"]) == (S, 100, 102)
-    world.do(lambda: world.service.start_job(1, job_id))
-    (one,) = world.do(lambda: world.service.list_tasks(1, job_id))["A"]["InstanceStatusVector"]
+    world.do(lambda turn: world.service.start_job(turn, 1, job_id))
+    (one,) = world.do(lambda turn: world.service.list_tasks(turn, 1, job_id))["A"]["InstanceStatusVector"]
     assert (one["State"], one["WorkerEndTime"]) == (R, 0)
 
 
 def test_cpu_and_memory_are_admitted_in_order(world: Any, describe: Any) -> None:
-    world.engine.capacity = Capacity(cpu=400)
-    world.engine._slots = 9
+    world.capacity, world.slots = Capacity(cpu=400), 9
+    world.crash(type(world.executor)())
 
     def task(cpu: int) -> dict[str, Any]:
         return {"ResourceDescription": {"Cpu": cpu, "Memory": 1}}
@@ -293,7 +295,7 @@ def test_cpu_and_memory_are_admitted_in_order(world: Any, describe: Any) -> None
     assert world.executor.order()[-1] == ("huge", 0)  # alone
     other = world.create(describe({"a": task(1)}))
     assert world.job(other)["State"] == "Waiting"
-    world.do(lambda: world.service.stop_job(1, job_id))
+    world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
     assert world.job(other)["State"] == "Waiting"  # the huge one still dies
     world.end(f"{job_id}.3.0.1", code=143)
     assert world.job(other)["State"] == "Running"
@@ -305,11 +307,28 @@ def test_what_is_asked_for_beyond_the_machine_is_noted(world: Any, describe: Any
     assert "it runs all the same" in next(Capacity().notes(plan))
 
 
+def test_a_turn_that_cannot_be_committed_keeps_what_earlier_ones_left_to_do(
+    world: Any, describe: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = world.create(describe({"A": {}}))
+    world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
+    world.do(lambda turn: world.service.delete_job(turn, 1, job_id))
+
+    def full(changes: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.engine.store, "commit", full)
+        world.engine.turn()
+    world.end(f"{job_id}.0.0.1", code=143)
+    assert world.executor.forgotten == [job_id]
+
+
 def test_a_look_between_turns_is_answered_at_once(world: Any, describe: Any) -> None:
     job_id = world.create(describe({"A": {}}))
-    assert world.engine.look(lambda: world.service.get_job(1, job_id))["State"] == "Running"
+    assert world.engine.look(lambda turn: world.service.get_job(turn, 1, job_id))["State"] == "Running"
     with pytest.raises(ServiceError, match="ResourceNotFound"):
-        world.engine.look(lambda: world.service.get_job(2, job_id))
+        world.engine.look(lambda turn: world.service.get_job(turn, 2, job_id))
 
 
 @pytest.mark.parametrize("why", ["within a turn", "after a turn that could not be committed"])
@@ -318,8 +337,8 @@ def test_a_look_at_what_is_not_on_the_disk_waits(
 ) -> None:
     job_id, seen = world.create(describe({"A": {}})), []
 
-    def look() -> None:
-        seen.append(world.engine.look(lambda: world.service.get_job(1, job_id)))
+    def look(turn: Any = None) -> None:
+        seen.append(world.engine.look(lambda turn: world.service.get_job(turn, 1, job_id)))
 
     if why == "within a turn":
         world.do(look)
@@ -331,7 +350,7 @@ def test_a_look_at_what_is_not_on_the_disk_waits(
         with monkeypatch.context() as patch:
             patch.setattr(world.engine.store, "commit", full)
             with pytest.raises(ServiceError, match="InternalError"):
-                world.do(lambda: world.service.stop_job(1, job_id))
+                world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
         look()
     assert not seen[0].done()
     world.engine.turn()

@@ -7,6 +7,8 @@ from batchcompute_local.jobs import states
 from batchcompute_local.jobs.states import ENDED, FAILED, FINISHED, RUNNING, STOPPED, WAITING, Counts, State
 from hypothesis import given, strategies as st
 
+from batchcompute.operations import OPERATIONS
+
 real = st.sampled_from([WAITING, RUNNING, FINISHED, FAILED, STOPPED])
 counts = st.builds(Counts, *[st.integers(0, 50)] * 5)
 
@@ -18,16 +20,17 @@ def test_the_wire_s_integers_and_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "where"),
+    ("operation", "where"),
     [
-        ("stop", {WAITING, RUNNING}),
-        ("start", {STOPPED, FAILED}),
-        ("priority", {STOPPED, FAILED}),
-        ("delete", {STOPPED, FINISHED, FAILED}),
+        ("stop_job", {WAITING, RUNNING}),
+        ("start_job", {STOPPED, FAILED}),
+        ("update_job_priority", {STOPPED, FAILED}),
+        ("delete_job", {STOPPED, FINISHED, FAILED}),
+        ("get_job", set(State)),
     ],
 )
-def test_where_actions_are_allowed(action: str, where: set[State]) -> None:
-    assert {state for state in State if states.allowed(action, state)} == where
+def test_where_operations_are_allowed(operation: str, where: set[State]) -> None:
+    assert {state for state in State if states.is_allowed(OPERATIONS[operation], state)} == where
 
 
 @given(counts, real, real)
@@ -42,10 +45,9 @@ def test_a_move_keeps_the_total(before: Counts, old: State, new: State) -> None:
 
 
 @given(counts)
-def test_stop_failure_and_restart_agree_with_the_rule_for_one(before: Counts) -> None:
+def test_stop_and_restart_agree_with_the_rule_for_one(before: Counts) -> None:
     for one, many in (
         (states.after_stop, states.counts_after_stop),
-        (states.after_failure, states.counts_after_failure),
         (states.after_restart, states.counts_after_restart),
     ):
         expected = Counts()._asdict()
@@ -70,8 +72,9 @@ def test_progress_never_leaves_an_end_and_failure_wins(current: State, now: Coun
 
 @given(real, counts)
 def test_nothing_runs_in_a_failed_job(task: State, now: Counts) -> None:
-    assert states.counts_after_failure(now).running == 0
-    assert states.task_after_failure(task, states.counts_after_failure(now)) is not RUNNING
+    stopped = now._replace(running=0, stopped=now.stopped + now.running)  # each running instance, one by one
+    assert states.after_failure(RUNNING) is STOPPED
+    assert states.task_after_failure(task, stopped) is not RUNNING
 
 
 @given(st.none() | st.integers(0, 255), st.none() | st.integers(1, 64), st.booleans())

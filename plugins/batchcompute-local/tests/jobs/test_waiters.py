@@ -198,7 +198,7 @@ def test_a_client_that_hangs_up_is_forgotten(world: Any, describe: Any) -> None:
         front = Front(world.engine, Authenticator(None), world.settings)  # type: ignore[arg-type]  # not asked
         request = Request({"type": "http", "method": "GET", "headers": [(b"prefer", b"wait=30")]}, receive)
         with pytest.raises(ClientDisconnect):
-            await front._job(job, lambda: world.service.get_job(1, job), request)
+            await front._job(job, lambda turn: world.service.get_job(turn, 1, job), request)
         assert len(world.engine.waiters) == 0
 
     asyncio.run(scenario())

@@ -1,11 +1,10 @@
-"""The HTTP side (protocol 1.2 to 1.5): authenticate, ask the engine, answer. Nothing is decided here."""
+"""The HTTP side (protocol 1.2 to 1.5): authenticate, run the operation in the engine's turn, answer. It decides nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-import re
 import secrets
 import time
 from collections.abc import Callable
@@ -18,25 +17,25 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from batchcompute.operations import GET_JOB
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.http.auth import VERSION, Authenticator, check_body
 from batchcompute_local.http.bodies import Body
+from batchcompute_local.http.routes import READERS, find_route
 from batchcompute_local.jobs import idempotency
-from batchcompute_local.jobs.descriptions import read_description
 from batchcompute_local.jobs.engine import Engine
 from batchcompute_local.jobs.service import Service
+from batchcompute_local.jobs.turn import Turn
 from batchcompute_local.jobs.waiters import preferred_seconds
 from batchcompute_local.settings import Settings
 
 _log = logging.getLogger(__name__)
 _LARGE_BODY = 64 << 10
 _LONGEST_MESSAGE = 4000
-_JOB = re.compile(r"/jobs/([^/]+)(/description|/tasks|/Priority)?")
-Operation = Callable[[int], Any]
 
 
 class Front:
-    """The ASGI application: one endpoint for every path, whatever is in it.
+    """ASGI application: one endpoint for every path.
 
     `status` answers the unsigned `GET /-/status`; None where that must not be seen.
     """
@@ -50,7 +49,7 @@ class Front:
     ) -> None:
         self.last_request = time.monotonic()
         self._engine = engine
-        self._service = Service(engine, settings.images)
+        self._service = Service(settings.images)
         self._authenticator = authenticator
         self._settings = settings
         self._status = status
@@ -88,32 +87,34 @@ class Front:
         body = await sent.read(self._settings.max_body_bytes)
         check_body(headers, body)
         self.last_request = time.monotonic()
-        creates = raw_path == "/jobs" and request.method == "POST"
-        if creates:
-            operation = await self._creation(body)
-        else:
-            operation = self._operation(request.method, raw_path, query, body)
-        run = partial(operation, account.owner)
-        token = request.headers.get(idempotency.HEADER)
-        if token is not None and request.method != "GET":
+        route = find_route(request.method, raw_path, query)
+        run = route.bind(self._service, account.owner, await self._read(route.operation.name, body))
+        if route.operation.method == "GET":
+            if route.operation is GET_JOB and route.job is not None:
+                return 200, _dump(await self._job(route.job, run, request))
+        elif (token := request.headers.get(idempotency.HEADER)) is not None:
             idempotency.check_token(token)
             digest = idempotency.digest_of(request.method, target, body)
-            run = partial(idempotency.once, self._engine, account.owner, token, digest, run)
-        if request.method == "GET":
-            job = _JOB.fullmatch(raw_path)
-            if job is not None and not job[2]:
-                return 200, _dump(await self._job(job[1], run, request))
+            run = partial(idempotency.once, owner=account.owner, token=token, digest=digest, run=run)
         result = await asyncio.wrap_future(self._engine.submit(run))
-        return 201 if creates else 200, b"" if result is None else await _offload(result)
+        return route.operation.status, b"" if result is None else await _offload(result)
 
-    async def _look(self, run: Callable[[], Any]) -> Any:
+    async def _read(self, operation: str, body: bytes) -> tuple[Any, ...]:
+        reader = READERS.get(operation)
+        if reader is None:
+            return ()
+        if len(body) < _LARGE_BODY:
+            return (reader(body, self._settings),)
+        return (await asyncio.to_thread(reader, body, self._settings),)
+
+    async def _look(self, run: Callable[[Turn], Any]) -> Any:
         found = self._engine.look(run)
         return await asyncio.wrap_future(found) if isinstance(found, Future) else found
 
-    async def _job(self, job: str, look: Callable[[], Any], request: Request) -> Any:
-        """The job as it is, or when it has ended if the client prefers to wait for that. Raises ClientDisconnect."""
+    async def _job(self, job: str, look: Callable[[Turn], Any], request: Request) -> Any:
+        """Return the job, at once or when it has ended if the client prefers to wait. Raises ClientDisconnect."""
         seconds = preferred_seconds(request.headers.getlist("prefer"))
-        # the connections are not for those alone who wait
+        # some connections stay free for requests that do not wait
         if not seconds or len(self._engine.waiters) >= self._settings.max_connections // 2:
             return await self._look(look)
         async with self._engine.waiters.of(job) as ended:
@@ -131,57 +132,15 @@ class Front:
         view = ended.result() if ended.done() else None
         return await self._look(look) if view is None else view
 
-    async def _creation(self, body: bytes) -> Operation:
-        read = partial(read_description, body, self._settings)
-        plan = read() if len(body) < _LARGE_BODY else await asyncio.to_thread(read)
-        return lambda owner: self._service.create_job(owner, plan)
-
-    def _operation(self, method: str, path: str, query: str, body: bytes) -> Operation:
-        """The operation behind a method and a target (protocol 1.2). Raises ServiceError 400."""
-        service = self._service
-        table: dict[str, Operation]
-        if path == "/jobs":
-            table = {"GET": service.list_jobs}
-        elif path == "/images":
-            table = {"GET": service.list_images}
-        else:
-            match = _JOB.fullmatch(path)
-            if match is None:
-                raise ServiceError(400, "InvalidUrlPattern", "Specified url is not valid.")
-            job, part = match[1], match[2]
-            if part == "/description":
-                table = {"GET": lambda owner: service.get_job_description(owner, job)}
-            elif part == "/tasks":
-                table = {"GET": lambda owner: service.list_tasks(owner, job)}
-            elif part == "/Priority":
-                table = {"PUT": lambda owner: service.update_job_priority(owner, job, body)}
-            else:
-                table = {
-                    "GET": lambda owner: service.get_job(owner, job),
-                    "DELETE": lambda owner: service.delete_job(owner, job),
-                    "PUT": lambda owner: self._act(owner, job, query),
-                }
-        if method not in table:
-            raise ServiceError(400, "MethodNotAllowed", f"Method {method[:20]} is not allowed on this url.")
-        return table[method]
-
-    def _act(self, owner: int, job: str, query: str) -> None:
-        if query == "Action=Stop":
-            self._service.stop_job(owner, job)
-        elif query == "Action=Start":
-            self._service.start_job(owner, job)
-        else:
-            raise ServiceError(403, "InvalidQueryString", "Specified query string is not valid: Action=Stop or Start.")
-
 
 async def _gone(request: Request) -> None:
-    """Until the client has hung up."""
+    """Return when the client has closed its connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 async def _offload(result: Any) -> bytes:
-    # a list of thousands is written out in a thread, so that others are answered meanwhile
+    # a list of thousands is dumped in a thread, so that others are answered meanwhile
     return _dump(result) if len(result) < 100 else await asyncio.to_thread(_dump, result)
 
 
@@ -191,12 +150,12 @@ def _dump(value: Any) -> bytes:
 
 
 def new_request_id() -> str:
-    """24 hex digits."""
+    """Return 24 random hex digits."""
     return secrets.token_hex(12).upper()
 
 
 def answer_headers(request_id: str) -> dict[str, str]:
-    """What every answer carries: the request's id by both names (protocol 1.5)."""
+    """Return the headers of every answer: the request's id by both names (protocol 1.5)."""
     return {
         "request-id": request_id,
         "x-acs-request-id": request_id,
@@ -212,6 +171,6 @@ def _date(second: int) -> str:
 
 
 def error_body(error: ServiceError, request_id: str) -> bytes:
-    """The body of an error: `Code` and, as the service of early 2015 had it, `ErrorCode` (protocol 1.5)."""
+    """Return the body of an error: `Code` and, as in the service of early 2015, `ErrorCode` (protocol 1.5)."""
     message = error.message[:_LONGEST_MESSAGE]  # it may quote what was sent
     return _dump({"Code": error.code, "ErrorCode": error.code, "Message": message, "RequestId": request_id})

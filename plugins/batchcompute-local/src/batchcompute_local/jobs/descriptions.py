@@ -1,4 +1,4 @@
-"""From the body of POST /jobs to a plan, or to the error that says what is wrong with it."""
+"""From the body of a request to a plan or a priority, or to the error that says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from batchcompute_local.settings import Settings
 
 
 def read_description(body: bytes, settings: Settings) -> JobPlan:
-    """The plan for a description as sent, defaults filled in. Raises ServiceError 400 (protocol 2.11)."""
+    """Build the plan for a description as sent, defaults filled in. Raises ServiceError 400 (protocol 2.11)."""
     description = _parse(body)
     dag = description.TaskDag
     if find_cycle(dag.Dependencies):
@@ -26,6 +26,16 @@ def read_description(body: bytes, settings: Settings) -> JobPlan:
     if problems:
         raise invalid(problems[0].path, "; ".join(str(problem) for problem in problems[:20]))
     return build_plan(_view(description))
+
+
+def read_priority(body: bytes) -> int:
+    """Read a priority: a bare decimal integer (protocol 1.2). Raises ServiceError 400."""
+    text = body.strip()
+    if not text.isdigit() or len(text) > 9:
+        raise invalid("Priority", "Its type must be integer.")
+    if int(text) not in LOCAL_RANGES.priority:
+        raise invalid("Priority", f"It must be in {LOCAL_RANGES.priority}.")
+    return int(text)
 
 
 def _parse(body: bytes) -> JobDescription:
@@ -48,7 +58,7 @@ def _parse(body: bytes) -> JobDescription:
 
 
 def _view(job: JobDescription) -> Mapping[str, Any]:
-    """The description as GET answers it: with everything the service fills in (protocol 1.7)."""
+    """Return the description as GET answers it: with everything that the service fills in (protocol 1.7)."""
     return {
         "JobName": job.JobName,
         "JobTag": job.JobTag,

@@ -9,13 +9,11 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.jobs.model import StoredAnswer
-
-if TYPE_CHECKING:
-    from batchcompute_local.jobs.engine import Engine
+from batchcompute_local.jobs.turn import Turn
 
 HEADER = "x-acs-idempotent-token"
 KEPT_SECONDS = 24 * 3600
@@ -23,7 +21,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def check_token(token: str) -> None:
-    """Raises ServiceError 400 (protocol 2.1: at most 64 letters, digits and underscores; '-' is taken too)."""
+    """Refuse a bad token with ServiceError 400 (protocol 2.1: at most 64 letters, digits and underscores; '-' is taken too)."""
     if not _TOKEN.fullmatch(token):
         raise ServiceError(
             400,
@@ -33,21 +31,20 @@ def check_token(token: str) -> None:
 
 
 def digest_of(method: str, target: str, body: bytes) -> str:
-    """What tells one request from another."""
+    """Return a text that is the same for the same request only."""
     return hashlib.sha256(f"{method} {target}\n".encode("latin-1") + body).hexdigest()
 
 
-def once(engine: Engine, owner: int, token: str, digest: str, run: Callable[[], Any]) -> Any:
-    """What `run` answers, or answered. In the engine's turn. Raises what `run` raises, and ServiceError 400."""
-    since = engine.clock() - KEPT_SECONDS
-    known = engine.changes.answers.get((owner, token)) or engine.store.answer(owner, token)
-    if known is not None and known.at >= since:
-        if known.digest != digest:
+def once(turn: Turn, owner: int, token: str, digest: str, run: Callable[[Turn], Any]) -> Any:
+    """Run `run`, or return what it returned to the same request before. Raises what `run` raises, and ServiceError 400."""
+    since = turn.now() - KEPT_SECONDS
+    found = turn.find_answer(owner, token)
+    if found is not None and found.at >= since:
+        if found.digest != digest:
             raise ServiceError(
                 400, "IdempotentTokenMismatch", "Specified idempotent token was used for another request."
             )
-        return json.loads(known.text)
-    result = run()
-    engine.changes.answers[owner, token] = StoredAnswer(digest, json.dumps(result), engine.clock())
-    engine.changes.forget_answers_before = since
+        return json.loads(found.text)
+    result = run(turn)
+    turn.keep_answer(owner, token, StoredAnswer(digest, json.dumps(result), turn.now()), forget_before=since)
     return result

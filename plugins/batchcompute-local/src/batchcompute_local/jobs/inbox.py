@@ -1,4 +1,4 @@
-"""What is asked of the engine: something to be run in its turn, and where the answer goes."""
+"""Work items for the engine's turn: something to run, and where the answer goes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.executors.base import Event
+from batchcompute_local.jobs.turn import Turn
 
 _MOST_PER_TURN = 1000
 
@@ -19,22 +20,22 @@ _MOST_PER_TURN = 1000
 class WorkItem:
     """`run` raises ServiceError for what it refuses, before it changes anything."""
 
-    run: Callable[[], Any]
+    run: Callable[[Turn], Any]
     future: Future[Any]
 
     def begins(self) -> bool:
-        """Whether it is still wanted; it cannot be cancelled any more then."""
+        """Return whether it is still wanted; it cannot be cancelled any more then."""
         future = self.future
         return not future.cancelled() and (future.running() or future.set_running_or_notify_cancel())
 
-    def outcome(self) -> tuple[Any, ServiceError | None]:
-        """What `run` answers or refuses. Raises PoisonedError if it fails as nothing should, and sqlite3.Error."""
+    def outcome(self, turn: Turn) -> tuple[Any, ServiceError | None]:
+        """Run it; return its answer or its refusal. Raises PoisonedError if it fails otherwise, and sqlite3.Error."""
         try:
-            return self.run(), None
+            return self.run(turn), None
         except ServiceError as error:
             return None, error
         except sqlite3.Error:
-            raise  # the disk's fault: it would be no other without this order
+            raise  # the disk's fault: it would be the same without this item
         except Exception as error:
             raise PoisonedError(self) from error
 
@@ -45,7 +46,7 @@ class WorkItem:
 
 
 class Inbox:
-    """What waits for the next turn: orders, and what the executor reports. Filled from any thread."""
+    """Work items and events of the executor that wait for the next turn. Filled from any thread."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[WorkItem | Event | None] = queue.SimpleQueue()
@@ -53,11 +54,11 @@ class Inbox:
         """Whether the turn that took what was here is the last one."""
 
     def put(self, item: WorkItem | Event) -> None:
-        """Have it done in the next turn."""
+        """Add `item` to the next turn."""
         self._queue.put(item)
 
     def close(self) -> None:
-        """No turn after the next one."""
+        """Let the next turn be the last one."""
         self._queue.put(None)
 
     def take(self, timeout: float | None) -> list[WorkItem | Event]:
@@ -77,7 +78,7 @@ class Inbox:
 
 
 class PoisonedError(Exception):
-    """An order failed half-way. What it changed is undone with its turn; the other orders get another one."""
+    """A work item failed half-way. What it changed is undone with its turn; the other items get another turn."""
 
     def __init__(self, item: WorkItem) -> None:
         super().__init__("a work item failed half-way")

@@ -9,7 +9,9 @@ Running in it, neither instance nor task.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from batchcompute.operations import Operation
 
 
 class State(IntEnum):
@@ -24,12 +26,12 @@ class State(IntEnum):
 
     @property
     def title(self) -> str:
-        """The documented name, e.g. `Finished`."""
+        """The documented name, as `Finished`."""
         return self.name.capitalize()
 
     @property
     def job_word(self) -> str:
-        """How a job's state is spelt on the wire: as its name, but `Terminated` for Finished (protocol 1.6)."""
+        """The name of a job's state on the wire, which is `Terminated` for Finished (protocol 1.6)."""
         return _JOB_WORDS[self]
 
 
@@ -39,17 +41,10 @@ _JOB_WORDS = {state: "Terminated" if state is FINISHED else state.title for stat
 
 ENDED = frozenset({FINISHED, FAILED, STOPPED})
 
-_ALLOWED: dict[str, frozenset[State]] = {
-    "stop": frozenset({WAITING, RUNNING}),
-    "start": frozenset({STOPPED, FAILED}),
-    "priority": frozenset({STOPPED, FAILED}),
-    "delete": ENDED,
-}
 
-
-def allowed(action: str, state: State) -> bool:
-    """Whether `action` (stop, start, priority, delete) may be taken on a job in `state` (protocol 2.3)."""
-    return state in _ALLOWED[action]
+def is_allowed(operation: Operation[Any], state: State) -> bool:
+    """Return whether `operation` may be done to a job in `state` (protocol 2.3), as the table of operations says."""
+    return not operation.states or state.title in operation.states
 
 
 class Counts(NamedTuple):
@@ -67,7 +62,7 @@ class Counts(NamedTuple):
         return sum(self)
 
     def move(self, old: State, new: State, number: int = 1) -> Counts:
-        """`number` parts went from `old` to `new`. Raises ValueError if there are not that many."""
+        """Move `number` parts from `old` to `new`. Raises ValueError if there are not that many."""
         values = list(self)
         if values[old - 1] < number:
             raise ValueError(f"no {number} parts are {old.title}")
@@ -80,9 +75,9 @@ NONE = Counts()
 
 
 def progress(current: State, counts: Counts) -> State:
-    """The state of a task (or job) whose state was `current` and whose instances now stand at `counts`.
+    """Return the state of a task (or job) that was `current` and whose instances are now `counts`.
 
-    Waiting till the first instance starts; after that Running till it ends, also between two instances.
+    It is Waiting until the first instance starts; after that Running until it ends, also between two instances.
     """
     if current in ENDED:
         return current
@@ -96,12 +91,12 @@ def progress(current: State, counts: Counts) -> State:
 
 
 def exit_state(code: int | None, signal: int | None, timed_out: bool) -> State:
-    """What an instance becomes when its program ends: Finished on exit code 0, else Failed (protocol 2.5)."""
+    """Return the state of an instance whose program ended: Finished for exit code 0, else Failed (protocol 2.5)."""
     return FINISHED if code == 0 and signal is None and not timed_out else FAILED
 
 
 def after_stop(state: State) -> State:
-    """A part of a job that the user stopped: what had not ended becomes Stopped."""
+    """Return the state of a part of a job that the user stopped: what had not ended becomes Stopped."""
     return state if state in ENDED else STOPPED
 
 
@@ -111,27 +106,22 @@ def after_failure(state: State) -> State:
 
 
 def task_after_failure(state: State, counts: Counts) -> State:
-    """A task of a job that failed, its instances at `counts`: one that was begun and has not ended is Stopped."""
+    """Return the state of a task of a job that failed: Stopped if it was begun and has not ended."""
     if state in ENDED:
         return state
     return WAITING if counts.waiting == counts.total else STOPPED
 
 
 def after_restart(state: State) -> State:
-    """A part of a job that is started again: what is Finished stays so, all else waits (protocol 2.4)."""
+    """Return the state of a part of a job that is started again: Finished stays, all else waits (protocol 2.4)."""
     return FINISHED if state is FINISHED else WAITING
 
 
 def counts_after_restart(counts: Counts) -> Counts:
-    """The same, for all parts at once."""
+    """Do `after_restart` for all parts at once."""
     return Counts(waiting=counts.total - counts.finished, finished=counts.finished)
 
 
 def counts_after_stop(counts: Counts) -> Counts:
-    """All parts of a stopped job or task at once."""
+    """Do `after_stop` for all parts at once."""
     return counts._replace(waiting=0, running=0, stopped=counts.stopped + counts.waiting + counts.running)
-
-
-def counts_after_failure(counts: Counts) -> Counts:
-    """All instances of a task in a failed job at once."""
-    return counts._replace(running=0, stopped=counts.stopped + counts.running)

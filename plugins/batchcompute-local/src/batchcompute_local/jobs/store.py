@@ -33,7 +33,7 @@ class Store:
         self._prefix = self._read_prefix()
 
     def _read_prefix(self) -> str:
-        # the part of every id that names this store: when it was made, and a random number (facts 1.7, Ids)
+        # the part of every id that names this store: when it was made, and a random number (protocol 1.7, Ids)
         new = f"{int(time.time()):08X}{int.from_bytes(os.urandom(4)):08X}"
         self._db.execute("INSERT OR IGNORE INTO meta VALUES ('generator', ?)", (new,))
         return str(self._db.execute(tables.SELECT_PREFIX).fetchone()[0])

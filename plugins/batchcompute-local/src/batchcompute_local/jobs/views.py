@@ -1,4 +1,4 @@
-"""Jobs, tasks, instances and images in the shapes of the wire (facts 1.7). Times are whole epoch seconds, 0 = not yet."""
+"""Jobs, tasks, instances and images in the shapes of the wire (protocol 1.7). Times are whole epoch seconds, 0 = not yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who wants to hear that a job has ended: requests that `Prefer: wait` (RFC 7240) for it."""
+"""Requests that wait for the end of a job: they have the header `Prefer: wait` (RFC 7240)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from batchcompute_local.jobs.model import Job
 from batchcompute_local.jobs.views import job_view
 
 View = dict[str, Any]
-_Tell = Callable[[View | None], None]
+_Notify = Callable[[View | None], None]
 LONGEST_SECONDS = 30
-"""How long a request may wait."""
+"""The longest time that a request may wait."""
 
 
 def preferred_seconds(values: Iterable[str]) -> int:
-    """What the Prefer headers of a request ask for, in seconds; 0 if they do not ask to wait, or not well (then ignored)."""
+    """Read from the Prefer headers how many seconds to wait; 0 if they do not ask for it or cannot be read."""
     for preference in ",".join(values).split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         seconds = value.strip().strip('"')
@@ -28,21 +28,21 @@ def preferred_seconds(values: Iterable[str]) -> int:
 
 
 class JobWaiters:
-    """Tells whoever wants to know how a job ended. Thread-safe."""
+    """Notifies requests of the ends of jobs. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._wanted: dict[str, set[_Tell]] = {}
+        self._wanted: dict[str, set[_Notify]] = {}
         self._closed = False
 
     def __len__(self) -> int:
-        """How many wait."""
+        """Return how many wait."""
         with self._lock:
             return sum(map(len, self._wanted.values()))
 
     @asynccontextmanager
     async def of(self, job: str) -> AsyncIterator[asyncio.Future[View | None]]:
-        """The view of `job` once it has ended; None when nobody may wait any more."""
+        """Yield a future: the view of `job` once it has ended, None when nobody may wait any more."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[View | None] = loop.create_future()
 
@@ -50,12 +50,12 @@ class JobWaiters:
             if not ended.done():
                 ended.set_result(view)
 
-        def tell(view: View | None) -> None:
+        def notify(view: View | None) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(take, view)
 
         with self._lock:
-            self._wanted.setdefault(job, set()).add(tell)
+            self._wanted.setdefault(job, set()).add(notify)
             if self._closed:
                 take(None)
         try:
@@ -63,22 +63,22 @@ class JobWaiters:
         finally:
             with self._lock:
                 left = self._wanted.get(job, set())
-                left.discard(tell)
+                left.discard(notify)
                 if not left:
                     self._wanted.pop(job, None)
 
-    def tell(self, jobs: Iterable[Job]) -> None:
-        """These have ended, and that is on the disk."""
+    def notify(self, jobs: Iterable[Job]) -> None:
+        """Pass on the views of these jobs, whose ends are on the disk."""
         for job in jobs:
             with self._lock:
                 wanted = self._wanted.pop(job.id, ())
-            for tell in wanted:
-                tell(job_view(job))
+            for notify in wanted:
+                notify(job_view(job))
 
     def close(self) -> None:
-        """Let everybody go; who comes later does not wait."""
+        """Release all requests; later ones do not wait."""
         with self._lock:
             self._closed = True
-            wanted = [tell for each in self._wanted.values() for tell in each]
-        for tell in wanted:
-            tell(None)
+            wanted = [notify for each in self._wanted.values() for notify in each]
+        for notify in wanted:
+            notify(None)

@@ -1,0 +1,110 @@
+"""What an operation may do in the engine's turn: look at jobs, change them, remember an answer.
+
+Everything takes part in the commit of the turn. What is read includes what earlier operations of the turn changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from batchcompute_local.jobs import transitions
+from batchcompute_local.jobs.active import ActiveJobs
+from batchcompute_local.jobs.capacity import Capacity
+from batchcompute_local.jobs.effects import Effects
+from batchcompute_local.jobs.model import Changes, Job, StoredAnswer, new_job
+from batchcompute_local.jobs.store import Store
+from batchcompute_local.plan import JobPlan
+
+
+class Turn:
+    """Valid only while the operation runs that got it."""
+
+    def __init__(
+        self,
+        store: Store,
+        active: ActiveJobs,
+        changes: Changes,
+        effects: Effects,
+        capacity: Capacity,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._active = active
+        self._changes = changes
+        self._effects = effects
+        self._capacity = capacity
+        self._clock = clock
+
+    # -- look
+
+    def now(self) -> float:
+        """Return the time in epoch seconds."""
+        return self._clock()
+
+    def find(self, job_id: str) -> Job | None:
+        """Find a job, active or a summary from the store; None if there is none."""
+        return self._active.jobs.get(job_id) or self._written().summary(job_id)
+
+    def complete(self, job: Job) -> Job:
+        """Read the plan, the tasks and the instances of `job` if it is a summary. Returns `job`."""
+        return job if job.tasks else self._written().complete(job)
+
+    def description(self, job: Job) -> dict[str, Any]:
+        """Read the description of `job` as it was accepted."""
+        view: dict[str, Any] = json.loads(self._written().description(job.seq))
+        return view
+
+    def select(self, owner: int, columns: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Read all jobs of `owner` as dicts; `columns` has an SQL expression for each of their keys."""
+        return self._written().select(owner, columns)
+
+    def remarks(self, plan: JobPlan) -> Iterator[str]:
+        """Say for the log which tasks of `plan` ask for more than there is."""
+        return self._capacity.notes(plan)
+
+    # -- change
+
+    def create(self, owner: int, plan: JobPlan) -> Job:
+        """Make a job of `plan` and run it."""
+        seq, job_id = self._store.next_id()
+        job = new_job(seq, job_id, owner, plan, self.now())
+        self._changes.created[seq] = job
+        for task in job.tasks:
+            self._changes.touch(job, task)
+        self._active.add(job)
+        return job
+
+    def note_changed(self, job: Job) -> None:
+        """Have the attributes of `job` written; those of its tasks are not."""
+        self._changes.touch(job)
+
+    def stop(self, job: Job) -> None:
+        """Stop `job`, which is active, and end its programs."""
+        self._active.retire(job, transitions.stop(job, self.now(), self._changes))
+
+    def restart(self, job: Job) -> None:
+        """Run `job`, which has ended, again."""
+        transitions.restart(self.complete(job), self._changes)
+        self._active.add(job)
+
+    def delete(self, job: Job) -> None:
+        """Delete `job`, which has ended, and its folders once nothing of it runs."""
+        self._changes.deleted.add(job.seq)
+        self._effects.deleted.add(job.id)
+
+    # -- answers of requests that may come again
+
+    def find_answer(self, owner: int, token: str) -> StoredAnswer | None:
+        """Find what a request with this token was answered; None if there was none."""
+        return self._changes.answers.get((owner, token)) or self._store.answer(owner, token)
+
+    def keep_answer(self, owner: int, token: str, answer: StoredAnswer, forget_before: float) -> None:
+        """Store an answer, and delete all that were given before `forget_before` (epoch seconds)."""
+        self._changes.answers[owner, token] = answer
+        self._changes.forget_answers_before = forget_before
+
+    def _written(self) -> Store:
+        self._store.flush(self._changes)
+        return self._store
