@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _LONGEST = 107
-Socket = socket.socket
 
 
 @contextmanager

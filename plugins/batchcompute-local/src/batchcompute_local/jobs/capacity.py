@@ -1,4 +1,4 @@
-"""Admission by Cpu and Memory (protocol 2.6): what running instances may take together. No I/O but the machine's size."""
+"""Admission by Cpu and Memory (protocol 2.6): running instances take no more than there is. No I/O but the machine's size."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class Capacity:
         self._held: dict[str, TaskSpec] = {}
 
     def hold(self, attempt: str, task: TaskSpec) -> None:
-        """`attempt`, an instance of `task`, takes its part until `release`."""
+        """Count what `attempt`, an instance of `task`, takes until `release`."""
         if self.cpu or self.memory:
             self._held[attempt] = task
 
     def release(self, attempt: str) -> None:
-        """Nothing of `attempt` runs any more."""
+        """Free what `attempt` took: nothing of it runs any more."""
         self._held.pop(attempt, None)
 
     def admission(self) -> Admission:
-        """What is free now."""
+        """Return what is free now."""
         return Admission(self, list(self._held.values()))
 
     def notes(self, plan: JobPlan) -> Iterator[str]:
-        """Which tasks ask for more than there is, in words for the log."""
+        """Say for the log which tasks ask for more than there is."""
         pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
         for name, limit, machine in (
             ("Cpu", self.cpu, 100 * (os.cpu_count() or 1)),
@@ -44,7 +44,7 @@ class Capacity:
 
 
 class Admission:
-    """What is free of a capacity while instances are picked one after another."""
+    """Free part of a capacity while instances are picked one after another."""
 
     def __init__(self, capacity: Capacity, taken: list[TaskSpec]) -> None:
         self._capacity = capacity
@@ -53,7 +53,7 @@ class Admission:
         self._memory = sum(task.memory for task in taken)
 
     def admit(self, task: TaskSpec) -> bool:
-        """Whether one more instance of `task` fits; it is then counted."""
+        """Return whether one more instance of `task` fits; if so, count it."""
         limits = self._capacity
         cpu, memory = self._cpu + task.cpu, self._memory + task.memory
         over = (limits.cpu and cpu > limits.cpu) or (limits.memory and memory > limits.memory)

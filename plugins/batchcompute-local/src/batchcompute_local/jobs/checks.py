@@ -1,6 +1,6 @@
-"""What only this region refuses in a description: the SDK asks before sending, the service on arrival.
+"""Checks of a description that only this region makes: the SDK before sending, the service on arrival.
 
-No I/O but a look whether the paths of an OssMapping can be there.
+No I/O, except to see whether the paths of an OssMapping can be there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONGEST_DESCRIPTION = 64 << 10
 
 
 def check_here(job: JobDescription, settings: Settings) -> list[Problem]:
-    """Everything that this region cannot run, in the order of the description."""
+    """Return everything that this region cannot run, in the order of the description."""
     return list(_job(job, settings))
 
 

@@ -51,7 +51,7 @@ class Inbox:
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[WorkItem | Event | None] = queue.SimpleQueue()
         self.closed = False
-        """Whether the turn that took what was here is the last one."""
+        """Set by `take` when no turn may follow."""
 
     def put(self, item: WorkItem | Event) -> None:
         """Add `item` to the next turn."""

@@ -32,7 +32,7 @@ class Instance:
     host: str = ""
 
     def reset(self) -> None:
-        """Back to Waiting; only the number of attempts is kept."""
+        """Go back to Waiting; only the number of attempts is kept."""
         self.state = WAITING
         self.started = self.ended = self.worker_started = self.worker_ended = 0.0
         self.exit_code = self.signal = None
@@ -56,7 +56,7 @@ class Task:
     listed: bool = False
 
     def take(self) -> int | None:
-        """The next instance to run, in order; None if none waits."""
+        """Take the next instance to run, in order; None if none waits."""
         total = self.counts.total
         while self.cursor < total and self.cursor in self.instances:
             self.cursor += 1
@@ -68,11 +68,11 @@ class Task:
         return self.cursor - 1
 
     def put_back(self, number: int) -> None:
-        """Instance `number` can run once more."""
+        """Let instance `number` run once more."""
         heapq.heappush(self.again, number)
 
     def set_state(self, number: int, new: State) -> Instance:
-        """Put instance `number` in state `new`, counted."""
+        """Put instance `number` in state `new`, and count it there."""
         instance = self.instances.get(number)
         if instance is None:
             instance = self.instances[number] = Instance(number)
@@ -81,7 +81,7 @@ class Task:
         return instance
 
     def state_of(self, number: int, job: State) -> State:
-        """The state of instance `number`; untouched ones follow the job."""
+        """Return the state of instance `number`; one that was never started follows the job."""
         instance = self.instances.get(number)
         if instance is not None:
             return instance.state
@@ -111,7 +111,7 @@ class Job:
     queued: bool = False
 
     def running(self) -> Iterator[tuple[Task, Instance]]:
-        """All running instances."""
+        """Yield all running instances."""
         for task in self.tasks:
             if task.counts.running:
                 for instance in task.instances.values():
@@ -119,13 +119,13 @@ class Job:
                         yield task, instance
 
     def offer(self, task: Task) -> None:
-        """`task` has something to run; a task that still waits for another is not taken."""
+        """Put `task` on the list if it has something to run and waits for no other task."""
         if not task.listed and not task.blockers and task.counts.waiting:
             task.listed = True
             heapq.heappush(self.ready, task.position)
 
     def line_up(self, is_live: Callable[[str], bool]) -> list[tuple[str, Task, int]]:
-        """Work out what is ready. Returns the attempts that must be seen dead before their instance runs again."""
+        """Find what is ready. Returns (attempt, task, number) of instances whose earlier attempt must end first."""
         for task, after in zip(self.tasks, self.plan.successors, strict=True):
             if task.state is not FINISHED:
                 for position in after:
@@ -146,7 +146,7 @@ class Job:
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """What a request with an idempotency token was answered: `digest` of the request, JSON `text`, epoch seconds `at`."""
+    """Answer of a request with an idempotency token: `digest` of the request, JSON `text`, epoch seconds `at`."""
 
     digest: str
     text: str
@@ -155,14 +155,14 @@ class StoredAnswer:
 
 @dataclass
 class Changes:
-    """What the next commit has to write. Keyed, so that ten changes of one row are written once."""
+    """Rows for the next commit. They have keys, so that ten changes of one row are written once."""
 
     created: dict[int, Job] = field(default_factory=dict)
     jobs: dict[int, Job] = field(default_factory=dict)
     tasks: dict[tuple[int, int], Task] = field(default_factory=dict)
     instances: dict[tuple[int, int, int], Instance] = field(default_factory=dict)
     late: dict[str, Exited] = field(default_factory=dict)
-    """How the programs of stopped instances ended, by attempt; their jobs may not be in memory any more."""
+    """Ends of the programs of stopped instances, by attempt; their jobs may not be in memory any more."""
     deleted: set[int] = field(default_factory=set)
     answers: dict[tuple[int, str], StoredAnswer] = field(default_factory=dict)
     forget_answers_before: float = 0.0
@@ -176,7 +176,7 @@ class Changes:
                 self.instances[job.seq, task.position, instance.number] = instance
 
     def clear(self) -> None:
-        """All is written."""
+        """Forget everything: it is written, or undone."""
         for part in (self.created, self.jobs, self.tasks, self.instances, self.late, self.deleted, self.answers):
             part.clear()
 
@@ -185,18 +185,18 @@ class Changes:
 
 
 def attempt_id(job: Job, task: Task, instance: Instance) -> str:
-    """The name of the instance's latest attempt: `<job id>.<task position>.<instance>.<attempt>`."""
+    """Return the name of the instance's latest attempt: `<job id>.<task position>.<instance>.<attempt>`."""
     return f"{job.id}.{task.position}.{instance.number}.{instance.attempt}"
 
 
 def parse_attempt(attempt: str) -> tuple[str, int, int, int]:
-    """Job id, task position, instance number and attempt number. Raises ValueError."""
+    """Split the name into job id, task position, instance number and attempt number. Raises ValueError."""
     job, task, number, count = attempt.rsplit(".", 3)
     return job, int(task), int(number), int(count)
 
 
 def running_instance(jobs: Mapping[str, Job], attempt: str) -> tuple[Job, Task, Instance] | None:
-    """Whose running instance `attempt` is the latest attempt of; None for any other attempt."""
+    """Find the running instance whose latest attempt is `attempt`; None for any other attempt."""
     try:
         job_id, position, number, _ = parse_attempt(attempt)
         job = jobs[job_id]
@@ -209,7 +209,7 @@ def running_instance(jobs: Mapping[str, Job], attempt: str) -> tuple[Job, Task, 
 
 
 def new_job(seq: int, job_id: str, owner: int, plan: JobPlan, now: float) -> Job:
-    """A job that was just accepted."""
+    """Build a job that was just accepted."""
     tasks = [Task(n, spec.name, Counts(waiting=spec.instance_count)) for n, spec in enumerate(plan.tasks)]
     return Job(
         seq=seq,
@@ -227,5 +227,5 @@ def new_job(seq: int, job_id: str, owner: int, plan: JobPlan, now: float) -> Job
 
 
 def has_ended(job: Job) -> bool:
-    """Nothing of the job will run unless it is started again."""
+    """Return whether nothing of the job will run unless it is started again."""
     return job.state in ENDED

@@ -1,4 +1,4 @@
-"""What a description may contain in the `local` region: the SDK checks it before sending, the service on arrival."""
+"""Ranges of a description in the `local` region: the SDK checks them before sending, the service on arrival."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BUILT_IN = ("python", "php", "java")
 
 
 class _ProgramTypes(Collection[str]):
-    """The built-in program types and those that are installed, which are looked for only if one of them is asked for."""
+    """Program types: built-in ones, and installed ones, which are loaded only if another name is asked for."""
 
     def __contains__(self, name: object) -> bool:
         return name in _BUILT_IN or any(name == each for each in self)

@@ -58,7 +58,7 @@ class Counts(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All parts."""
+        """Return the number of all parts."""
         return sum(self)
 
     def move(self, old: State, new: State, number: int = 1) -> Counts:
@@ -101,7 +101,7 @@ def after_stop(state: State) -> State:
 
 
 def after_failure(state: State) -> State:
-    """An instance of a job that failed: running ones are ended, waiting ones stay Waiting."""
+    """Return the state of an instance of a job that failed: running ones are ended, waiting ones stay Waiting."""
     return STOPPED if state is RUNNING else state
 
 

@@ -1,4 +1,4 @@
-"""How a job moves from one state to the next: `states` applied to the model. No I/O.
+"""Moves of a job from one state to the next: `states` applied to the model. No I/O.
 
 Every function notes what it changed in `changes`; those that leave programs to be ended return their attempts.
 """
@@ -12,7 +12,7 @@ from batchcompute_local.jobs.states import ENDED, FAILED, FINISHED, RUNNING, STO
 
 
 def claim(job: Job, task: Task, number: int, now: float, changes: Changes) -> str:
-    """Instance `number` is about to start. Returns the new attempt; it is claimed once this is on disk."""
+    """Claim instance `number`, which is about to start. Returns the new attempt; it may start once this is on disk."""
     instance = _move(job, task, number, RUNNING)
     instance.attempt += 1
     instance.started = now
@@ -27,7 +27,7 @@ def claim(job: Job, task: Task, number: int, now: float, changes: Changes) -> st
 
 
 def finish(job: Job, task: Task, instance: Instance, event: Exited, now: float, changes: Changes) -> list[str]:
-    """A running instance ended. Returns the attempts to be ended because the job failed with it."""
+    """End a running instance. Returns the attempts to be ended because the job failed with it."""
     outcome = states.exit_state(event.code, event.signal, event.timed_out)
     _move(job, task, instance.number, outcome)
     instance.ended = now
@@ -62,7 +62,7 @@ def _fail_rest(job: Job, now: float, changes: Changes) -> list[str]:
 
 
 def stop(job: Job, now: float, changes: Changes) -> list[str]:
-    """The user stops the job: it is Stopped at once (protocol 2.3). Returns the attempts to be ended."""
+    """Stop the job for the user: it is Stopped at once (protocol 2.3). Returns the attempts to be ended."""
     attempts = []
     for task in job.tasks:
         for instance in task.instances.values():
@@ -84,7 +84,7 @@ def stop(job: Job, now: float, changes: Changes) -> list[str]:
 
 
 def restart(job: Job, changes: Changes) -> None:
-    """The user starts a stopped or failed job again: what is Finished is kept, all else waits (protocol 2.4)."""
+    """Start a stopped or failed job again: what is Finished is kept, all else waits (protocol 2.4)."""
     for task in job.tasks:
         for instance in task.instances.values():
             if instance.state is not FINISHED:
@@ -102,7 +102,7 @@ def restart(job: Job, changes: Changes) -> None:
 
 
 def requeue(job: Job, task: Task, instance: Instance, changes: Changes) -> None:
-    """A running instance was lost with its executor: it waits for its next attempt."""
+    """Let a running instance that was lost with its executor wait for its next attempt."""
     _move(job, task, instance.number, WAITING)
     instance.reset()
     task.put_back(instance.number)

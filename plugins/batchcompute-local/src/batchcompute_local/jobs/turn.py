@@ -1,4 +1,4 @@
-"""What an operation may do in the engine's turn: look at jobs, change them, remember an answer.
+"""What an operation may do in the engine's turn: read jobs, change them, keep an answer.
 
 Everything takes part in the commit of the turn. What is read includes what earlier operations of the turn changed.
 """
@@ -37,7 +37,7 @@ class Turn:
         self._capacity = capacity
         self._clock = clock
 
-    # -- look
+    # -- read
 
     def now(self) -> float:
         """Return the time in epoch seconds."""
