@@ -12,6 +12,7 @@ from typing import TypeVar
 import pluggy
 
 from batchcompute.errors import did_you_mean
+from batchcompute.hooks.loading import load_entry_points, name_entry_points
 from batchcompute_local import specs
 from batchcompute_local.errors import SettingsError
 from batchcompute_local.executors.base import Executor
@@ -40,13 +41,12 @@ def load(points: Iterable[EntryPoint]) -> Extensions:
     """Load what these entry points register. One that cannot be loaded is left out, with a warning in the log."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(specs)
-    # pluggy calls the last registered first
-    for name, point in sorted(((_full_name(point), point) for point in points), reverse=True):
+    for name, plugin in load_entry_points(name_entry_points(points), _leave_out):
         try:
-            manager.register(point.load(), name)
+            manager.register(plugin, name)
             manager.check_pending()
         except Exception as error:
-            _log.warning("plugin %s is left out: %s: %s", name, type(error).__name__, error)
+            _leave_out(name, error)
             if manager.has_plugin(name):
                 manager.unregister(name=name)
     types: Iterator[ProgramType] = _flat(manager.hook.register_program_types())
@@ -68,8 +68,8 @@ def make_executor(context: ExecutorContext) -> Executor:
         raise SettingsError(f"{context.layout.settings}: [executors.{name}]: {error}") from error
 
 
-def _full_name(point: EntryPoint) -> str:
-    return f"{point.dist.name if point.dist else ''}:{point.name}"
+def _leave_out(name: str, error: Exception) -> None:
+    _log.warning("plugin %s is left out: %s: %s", name, type(error).__name__, error)
 
 
 def _flat(answers: Iterable[Iterable[T]]) -> Iterator[T]:
