@@ -222,17 +222,18 @@ def _read(kind: type[T], values: object) -> T:
         raise ValueError(f"a record must be an object, not {_show(values)}")
     found = {}
     for name, types, convert, required in _FIELDS[kind]:
-        if name not in values:
+        value = values.get(name, MISSING)
+        if type(value) in types:
+            try:
+                found[name] = value if convert is None else convert(value)
+                continue
+            except TypeError:
+                pass
+        elif value is MISSING:
             if required:
                 raise ValueError(f"{kind.__name__} has no field {name!r}")
             continue
-        value = values[name]
-        try:
-            if type(value) not in types:
-                raise TypeError
-            found[name] = convert(value) if convert is not None else value
-        except TypeError:
-            raise ValueError(f"{kind.__name__}: the field {name!r} cannot be {_show(value)}") from None
+        raise ValueError(f"{kind.__name__}: the field {name!r} cannot be {_show(value)}")
     return kind(**found)
 
 
