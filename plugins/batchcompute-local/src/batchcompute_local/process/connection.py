@@ -16,7 +16,7 @@ from batchcompute_local import unixsocket
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.old_records import translate_request
 from batchcompute_local.process.spawning import spawn_runner
-from batchcompute_local.records import VERSION, Greeting, Request, RunnerEvent, encode, read_event, read_greeting
+from batchcompute_local.records import VERSION, End, Greeting, Request, RunnerEvent, encode, read_event, read_greeting
 
 _log = logging.getLogger(__name__)
 _GREETING_SECONDS = 20.0
@@ -89,9 +89,10 @@ class RunnerConnection:
                 take_over(self._reopen())
 
     def close(self) -> None:
-        """Hang up. A runner that has work keeps running."""
+        """Say that the daemon leaves, and hang up. A runner that has work keeps running."""
         with self._lock:
             self._closing = True
+            self.send(End())
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
         self._stream.close()

@@ -140,7 +140,6 @@ class ProcessExecutor:
         """See Executor. A runner without work ends; one with work keeps running."""
         with self._lock:
             self._closing = True
-            self._connection.send(End())
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._connection.close()
 
