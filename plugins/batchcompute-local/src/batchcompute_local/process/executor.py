@@ -248,13 +248,12 @@ class ProcessExecutor:
             self._remove_folder(name, attempt)
 
     def _remove_folder(self, name: str, ended: _Attempt) -> None:
-        instance, _, number = name.rpartition(".")
+        instance, dot, number = name.rpartition(".")
         cwd, gone, prepared = ended.cwd, f"{ended.cwd}.{number}", ended.prepared
         with self._lock:
             # it ended well, but its job had been stopped, and was started again: the folder is the next attempt's
-            if any(
-                other.needs_folder and each.rpartition(".")[0] == instance for each, other in self._attempts.items()
-            ):
+            others = [other for each, other in self._attempts.items() if each.startswith(instance + dot)]
+            if any(other.needs_folder for other in others):
                 return
             if prepared is not None and self._workspaces.keep(prepared.package, cwd):
                 return
