@@ -30,13 +30,14 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
-# Random histories against a model, the service killed a hundred times under load, and garbage on every route:
-# docs/reliability.md and docs/security.md have the figures.
+# Random histories against a model, the service killed a hundred times under load, garbage on every route, and an upgrade
+# (which needs the package index): docs/reliability.md and docs/security.md have the figures.
 stress: $(VENV)/.dev
 	STATEFUL_EXAMPLES=600 STATEFUL_DAEMON_STEPS=2000 $(BIN)/python -m pytest -q plugins/batchcompute-local/tests/test_stateful*.py \
 		plugins/batchcompute-local/tests/test_machine_faults.py
 	$(BIN)/python plugins/batchcompute-local/stress/crash.py
 	$(BIN)/python plugins/batchcompute-local/stress/fuzz.py
+	$(BIN)/python plugins/batchcompute-local/stress/upgrade.py
 
 # Wheels and sdists of all packages, built and checked in a fresh environment; CONTRIBUTING.md says how a release is made.
 # `release` wants a clean tree with its tag and leaves them in dist/; `release-check` takes the tree as it is and leaves nothing.

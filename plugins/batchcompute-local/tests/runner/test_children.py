@@ -17,7 +17,7 @@ from batchcompute_local.executors.base import Event, Exited, Launch, Lost, Recov
 from batchcompute_local.jobs.scheduler import ClaimAhead
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
-from batchcompute_local.process.executor import ProcessExecutor
+from batchcompute_local.process.executor import ProcessExecutor, _Attempt, _State
 from batchcompute_local.runner import children
 from batchcompute_local.runner.journal import Journal
 from batchcompute_local.settings import Settings
@@ -74,7 +74,7 @@ class OneSlot:
         return path.exists() and "begun" in path.read_text()
 
     def runner(self) -> int:
-        pid = Journal(self.layout.journal).records[-1]["pid"]
+        pid = Journal(self.layout.journal).records[-1].pid
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
@@ -223,14 +223,10 @@ def test_the_folder_of_a_success_that_was_stopped_is_the_next_attempt_s(tmp_path
     folder = tmp_path / "0"
     folder.mkdir()
     (folder / "main.py").write_text("the next attempt's")
-    for attempts in (executor._preparing, executor._sent):
-        if isinstance(attempts, set):
-            attempts.add("job-1.0.0.2")
-        else:
-            attempts["job-1.0.0.2"] = None
-        executor._remove("job-1.0.0.1", str(folder), None)
+    for state in (_State.PREPARING, _State.SENT):
+        executor._attempts["job-1.0.0.2"] = _Attempt(state)
+        executor._remove_folder("job-1.0.0.1", _Attempt(_State.SUCCEEDED, cwd=str(folder)))
         assert (folder / "main.py").exists()
-        attempts.clear()
-    executor._sent["job-1.0.1.1"] = None  # another instance
-    executor._remove("job-1.0.0.1", str(folder), None)
+    executor._attempts = {"job-1.0.1.1": _Attempt(_State.SENT)}  # another instance
+    executor._remove_folder("job-1.0.0.1", _Attempt(_State.SUCCEEDED, cwd=str(folder)))
     assert list(tmp_path.glob("0*")) == []

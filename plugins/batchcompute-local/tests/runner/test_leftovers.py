@@ -1,4 +1,4 @@
-"""How processes are told apart: marks, start times, and the journal that names them."""
+"""How processes are told apart: marks and start times."""
 
 from __future__ import annotations
 
@@ -12,28 +12,9 @@ from pathlib import Path
 import pytest
 from batchcompute_local import mark as mark_module, procs
 from batchcompute_local.mark import Marks
-from batchcompute_local.runner.journal import Journal
+from batchcompute_local.records import StartRecord
 from batchcompute_local.runner.leftovers import Leftovers
 from batchcompute_local.runner.orphans import find_orphans
-
-
-def test_a_torn_journal_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "journal"
-    path.write_bytes(b'{"attempt":"a","event":"exited"}\n{"attempt":"b","ev')
-    journal = Journal(path)
-    assert [record["attempt"] for record in journal.records] == ["a"]
-    journal.append([{"attempt": "c"}])
-    journal.close()
-    journal = Journal(path)
-    assert [record["attempt"] for record in journal.records] == ["a", "c"]
-    journal.rewrite([{"attempt": "d"}])
-    journal.append([{"attempt": "e"}])
-    journal.close()
-    journal = Journal(path)
-    assert [record["attempt"] for record in journal.records] == ["d", "e"]
-    journal.clear()
-    assert journal.size == 0
-    journal.close()
 
 
 def test_start_times_tell_processes_apart() -> None:
@@ -93,6 +74,6 @@ def test_without_a_mark_left_none_is_borne(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_journal_without_times_of_birth_is_read(tmp_path: Path) -> None:
-    record = {"event": "started", "attempt": "job-x.0.0.1", "pid": os.getpid(), "boot": procs.boot_id(), "ticks": 1}
+    record = StartRecord("job-x.0.0.1", 1.0, "h", pid=os.getpid(), boot=procs.boot_id())
     survivors = Leftovers([record], "job-x", tmp_path)
     assert survivors.collect() == ["job-x.0.0.1"]  # it is somebody else's process

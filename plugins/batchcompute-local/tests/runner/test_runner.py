@@ -240,7 +240,7 @@ def test_a_killed_runner_s_programs_are_ended_and_reported_lost(bench: Bench, wa
     bench.event(Started)
     wait_for(lambda: len(bench.left()) == 2)
     record = Journal(bench.layout.journal).records[-1]
-    os.kill(int(Path(f"/proc/{record['pid']}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    os.kill(int(Path(f"/proc/{record.pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
     assert bench.event(Lost).attempt == attempt
     assert bench.left() == []
 
@@ -252,10 +252,10 @@ def test_a_program_that_forgot_its_environment_is_ended_too(bench: Bench, wait_f
     bench.event(Started)
     record = Journal(bench.layout.journal).records[-1]
     wait_for(lambda: bench.left() == [], "its other environment")
-    assert procs.start_time(record["pid"]) is not None
-    os.kill(int(Path(f"/proc/{record['pid']}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    assert procs.start_time(record.pid) is not None
+    os.kill(int(Path(f"/proc/{record.pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
     assert bench.event(Lost).attempt == attempt
-    assert procs.start_time(record["pid"]) is None
+    assert procs.start_time(record.pid) is None
 
 
 def test_the_folder_of_a_success_goes_that_of_a_failure_stays(bench: Bench, wait_for: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import select
 import signal
 import socket
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from batchcompute_local import __version__, unixsocket
+from batchcompute_local.detached import READY_FD, spawn_detached
 from batchcompute_local.errors import DaemonError, SettingsError
 from batchcompute_local.paths import Layout
 
@@ -94,39 +94,17 @@ def _serves(found: dict[str, Any] | None) -> bool:
 
 
 def _start(layout: Layout) -> None:
-    ready, told = os.pipe()
-    arguments = [*command(layout), "--detach", "--ready-fd", "3"]
-    interpreter = arguments[0]
+    arguments = [*command(layout), "--detach", "--ready-fd", str(READY_FD)]
     log_start = layout.log.stat().st_size if layout.log.exists() else 0
     try:
-        # the daemon forks at once and its parent ends, so the caller is left without a child to wait for
-        pid = os.posix_spawn(
-            interpreter,
-            arguments,
-            environment(),
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, told, 3),
-                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, str(layout.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=(signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD),
-        )
-        os.close(told)
-        told = -1
-        with suppress(ChildProcessError):
-            os.waitpid(pid, 0)
-        readable, _, _ = select.select([ready], [], [], START_SECONDS)
-        if not readable or os.read(ready, 1) != b"1":
-            raise DaemonError(f"the daemon did not start; the end of {layout.log}:\n{_log_tail(layout.log, log_start)}")
+        pid, ready = spawn_detached(arguments, environment(), layout.log, START_SECONDS)
     except OSError as error:
-        raise DaemonError(f"the daemon cannot be started with {interpreter}: {error.strerror}") from error
-    finally:
-        os.close(ready)
-        if told >= 0:
-            os.close(told)
+        raise DaemonError(f"the daemon cannot be started with {arguments[0]}: {error.strerror}") from error
+    # the daemon forks at once and its parent ends, so the caller is left without a child to wait for
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0 if ready else os.WNOHANG)
+    if not ready:
+        raise DaemonError(f"the daemon did not start; the end of {layout.log}:\n{_log_tail(layout.log, log_start)}")
 
 
 def command(layout: Layout) -> list[str]:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from batchcompute_local.plan import TaskSpec
+from batchcompute_local.records import Exited, Lost, Returned, Started
+
+__all__ = ["Event", "Executor", "Exited", "Launch", "Lost", "Recovered", "Returned", "Sink", "Started"]
 
 
 @dataclass(frozen=True)
@@ -22,47 +25,6 @@ class Launch:
     job: str
     task: TaskSpec
     number: int
-
-
-@dataclass(frozen=True)
-class Started:
-    """The program of an attempt runs since `time` (epoch seconds) on `host`."""
-
-    attempt: str
-    time: float
-    host: str
-
-
-@dataclass(frozen=True)
-class Exited:
-    """An attempt is over and nothing of it runs any more. Times are epoch seconds, 0 if the program never began.
-
-    `code` is the exit code, `signal` the signal that ended it; neither is set if it never began. `reason` says in
-    words why it failed where the code alone does not.
-    """
-
-    attempt: str
-    code: int | None = None
-    signal: int | None = None
-    reason: str = ""
-    timed_out: bool = False
-    started: float = 0.0
-    ended: float = 0.0
-    host: str = ""
-
-
-@dataclass(frozen=True)
-class Lost:
-    """An attempt is over and nothing of it runs any more, but nobody knows how it ended: run the instance again."""
-
-    attempt: str
-
-
-@dataclass(frozen=True)
-class Returned:
-    """An attempt was given back before it began, since its place was not free in time: run the instance again."""
-
-    attempt: str
 
 
 Event = Started | Exited | Lost | Returned

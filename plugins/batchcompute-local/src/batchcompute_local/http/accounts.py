@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
 
+from batchcompute_local.files import fsync_folder
 from batchcompute_local.paths import Layout
 
 OWN_NAME = "local"
@@ -147,7 +148,7 @@ class Book:
         part.unlink(missing_ok=True)
         _write(part, {"next_owner": next_owner, "accounts": [asdict(one) for one in known]})
         part.replace(self._path)
-        _sync(self._path.parent)
+        fsync_folder(self._path.parent)
 
 
 class WatchedAccounts:
@@ -206,11 +207,3 @@ def _write(path: Path, values: Mapping[str, Any]) -> None:
         json.dump(values, file)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

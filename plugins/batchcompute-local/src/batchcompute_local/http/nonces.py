@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchcompute_local.files import fsync_folder
 from batchcompute_local.procs import boot_id
 
 MOST = 1_000_000
@@ -76,8 +77,8 @@ class Nonces:
             if not new:
                 self.floor = float(int(now))
             note.write_text(boot)
-            _sync(folder)
-            _sync(folder.parent)
+            fsync_folder(folder)
+            fsync_folder(folder.parent)
         for path in folder.iterdir():
             if path.name.isdecimal():
                 if int(path.name) < now // _SECONDS:
@@ -113,11 +114,3 @@ class Nonces:
             os.close(minute.file)
         if self._folder is not None:
             (self._folder / str(number)).unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

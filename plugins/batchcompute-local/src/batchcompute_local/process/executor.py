@@ -6,7 +6,6 @@ answered; what takes long, such as unpacking, is done in threads, so that nobody
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -16,23 +15,55 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from enum import Enum
 
-from batchcompute_local import unixsocket
-from batchcompute_local.executors.base import Exited, Launch, Lost, Recovered, Returned, Sink, Started
+from batchcompute_local.executors.base import Exited, Launch, Lost, Recovered, Returned, Sink
 from batchcompute_local.exhaustion import is_exhausted
 from batchcompute_local.paths import Layout
-from batchcompute_local.process.spawning import spawn_runner
+from batchcompute_local.process.connection import RunnerConnection
 from batchcompute_local.process.workspace import PreparationError, Prepared, Workspaces
+from batchcompute_local.records import (
+    Acknowledge,
+    End,
+    ExitRecord,
+    Greeting,
+    Order,
+    Refused,
+    RunnerEvent,
+    Start,
+    StartRecord,
+    Stop,
+)
 from batchcompute_local.settings import Settings
 
 _log = logging.getLogger(__name__)
-_HELLO_SECONDS = 20.0
-_JOIN_SECONDS = 0.05
 _FULL_SECONDS = 1.0
 _PREPARERS = 4
 _LOOK_AHEAD = 32
+
+
+class _State(Enum):
+    PREPARING = "its folder is being made"
+    UNWANTED = "it was stopped while its folder was being made"
+    SENT = "the runner has it"
+    SUCCEEDED = "it ended well, and its folder goes when that is acknowledged"
+
+
+@dataclass
+class _Attempt:
+    """An attempt from its launch to its end; to its acknowledgement if a folder is to be removed then.
+
+    `prepared` is None while it is being prepared, and for an attempt of an earlier daemon. `cwd` is set at its end.
+    """
+
+    state: _State
+    prepared: Prepared | None = None
+    cwd: str = ""
+
+    @property
+    def needs_folder(self) -> bool:
+        return self.state is not _State.SUCCEEDED
 
 
 class ProcessExecutor:
@@ -41,36 +72,30 @@ class ProcessExecutor:
     look_ahead = _LOOK_AHEAD
 
     def __init__(self, layout: Layout, settings: Settings, prefix: str, is_job: Callable[[str], bool]) -> None:
-        self._layout = layout
         self._settings = settings
-        self._prefix = prefix
         self._is_job = is_job
         self._workspaces = Workspaces(layout, settings)
         self._pool = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
         self._lock = threading.RLock()
-        self._preparing: set[str] = set()
-        self._unwanted: set[str] = set()
-        self._sent: dict[str, Prepared | None] = {}
-        self._leftovers: dict[str, Callable[[], None]] = {}
+        self._connection = RunnerConnection(layout, prefix, settings.runner_linger_seconds, self._lock)
+        self._attempts: dict[str, _Attempt] = {}
         self._closing = False
         self._sink: Sink
-        self._socket: socket.socket
-        self._stream: BinaryIO
-        self._runner = 0
 
     def open(self, sink: Sink) -> Recovered:
         """See Executor."""
         self._sink = sink
         self._workspaces.tidy(self._is_job)
-        recovered = self._join()
-        self._sent = dict.fromkeys(recovered.live)
-        threading.Thread(target=self._listen, name="runner", daemon=True).start()
-        return recovered
+        greeting = self._connection.open()
+        self._take_up(greeting)
+        listening = (self._hear, self._replace_runner)
+        threading.Thread(target=self._connection.listen, args=listening, name="runner", daemon=True).start()
+        return Recovered(frozenset(greeting.live), greeting.ended)
 
     def start(self, launches: Sequence[Launch]) -> None:
         """See Executor."""
         with self._lock:
-            self._preparing.update(launch.attempt for launch in launches)
+            self._attempts.update((launch.attempt, _Attempt(_State.PREPARING)) for launch in launches)
         quick = []
         for launch in launches:
             if self._workspaces.is_quick(launch.task):
@@ -81,32 +106,42 @@ class ProcessExecutor:
 
     def stop(self, attempts: Sequence[str]) -> None:
         """See Executor."""
+        sent = []
         with self._lock:
-            self._unwanted.update(self._preparing.intersection(attempts))
-            self._send({"op": "stop", "attempts": [each for each in attempts if each in self._sent]})
+            for name in attempts:
+                attempt = self._attempts.get(name)
+                if attempt is not None and attempt.state is _State.PREPARING:
+                    attempt.state = _State.UNWANTED
+                elif attempt is not None and attempt.state is _State.SENT:
+                    sent.append(name)
+            if sent:
+                self._connection.send(Stop(tuple(sent)))
 
     def acknowledge(self, attempts: Sequence[str]) -> None:
         """See Executor."""
+        removals = []
         with self._lock:
-            self._send({"op": "ack", "attempts": list(attempts)})
-            removals = [self._leftovers.pop(each) for each in attempts if each in self._leftovers]
+            self._connection.send(Acknowledge(tuple(attempts)))
+            for name in attempts:
+                attempt = self._attempts.get(name)
+                if attempt is not None and attempt.state is _State.SUCCEEDED:
+                    removals.append((name, self._attempts.pop(name)))
+            if self._connection.is_old and not self._attempts:
+                # it ends, and one of this version takes over; what is sent meanwhile is lost unbegun, and runs again
+                self._connection.send(End())
         if removals:
-            self._pool.submit(_run, removals)
+            self._pool.submit(self._remove_folders, removals)
 
     def forget(self, job: str) -> None:
         """See Executor."""
         self._pool.submit(self._workspaces.forget, job)
 
     def close(self) -> None:
-        """See Executor. A runner without work ends; one with work goes on."""
+        """See Executor. A runner without work ends; one with work keeps running."""
         with self._lock:
             self._closing = True
-            self._send({"op": "end"})
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._stream.close()
-        self._socket.close()
+        self._connection.close()
 
     # -- preparing
 
@@ -114,23 +149,24 @@ class ProcessExecutor:
         outcomes = [(launch, self._prepared(launch)) for launch in launches]
         orders, failures, refused = [], [], []
         with self._lock:
-            self._preparing.difference_update(launch.attempt for launch in launches)
             if self._closing:
                 return  # claimed but not started: the next daemon runs it again
             for launch, outcome in outcomes:
-                stopped = launch.attempt in self._unwanted
-                self._unwanted.discard(launch.attempt)
+                attempt = self._attempts[launch.attempt]
+                stopped = attempt.state is _State.UNWANTED
                 if isinstance(outcome, Prepared) and not stopped:
-                    self._sent[launch.attempt] = outcome
+                    attempt.state, attempt.prepared = _State.SENT, outcome
                     orders.append(self._order(launch, outcome))
-                elif outcome is None and not stopped:
+                    continue
+                del self._attempts[launch.attempt]
+                if outcome is None and not stopped:
                     refused.append(launch.attempt)
                 else:
                     failures.append((launch, "stopped" if stopped else str(outcome)))
             if orders:
-                self._send({"op": "start", "slots": self._settings.slots, "orders": orders})
-        for attempt in refused:
-            self._return_later(attempt)
+                self._connection.send(Start(tuple(orders), self._settings.slots))
+        for name in refused:
+            self._return_later(name)
         for launch, reason in failures:
             if reason != "stopped":
                 self._explain(launch, reason)
@@ -152,17 +188,17 @@ class ProcessExecutor:
         timer.daemon = True
         timer.start()
 
-    def _order(self, launch: Launch, prepared: Prepared) -> dict[str, Any]:
-        return {
-            "attempt": launch.attempt,
-            "argv": prepared.argv,
-            "cwd": str(prepared.cwd),
-            "env": prepared.environment,
-            "stdout": str(prepared.stdout),
-            "stderr": str(prepared.stderr),
-            "timeout": launch.task.timeout,
-            "grace": self._settings.grace_seconds,
-        }
+    def _order(self, launch: Launch, prepared: Prepared) -> Order:
+        return Order(
+            attempt=launch.attempt,
+            argv=tuple(prepared.argv),
+            cwd=str(prepared.cwd),
+            environment=prepared.environment,
+            stdout=str(prepared.stdout),
+            stderr=str(prepared.stderr),
+            timeout=launch.task.timeout,
+            grace_seconds=self._settings.grace_seconds,
+        )
 
     def _explain(self, launch: Launch, reason: str) -> None:
         _log.info("%s failed before it began: %s", launch.attempt, reason)
@@ -172,73 +208,52 @@ class ProcessExecutor:
         except (PreparationError, OSError) as error:
             _log.warning("%s: its stderr cannot be written: %s", launch.attempt, error)
 
-    # -- the runner
+    # -- what the runner reports
 
-    def _send(self, message: dict[str, Any]) -> None:
-        if message.get("attempts") == []:
-            return
-        # if the runner is gone, `_listen` notices too, and sorts out what became of each attempt
-        with suppress(OSError):
-            self._socket.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                for line in self._stream:
-                    for event in json.loads(line):
-                        self._hear(event)
-            except (OSError, ValueError) as error:
-                if not self._closing:
-                    _log.warning("the connection to the runner broke: %s", error)
-            with self._lock:
-                if self._closing:
-                    return
-                _log.warning("the runner is gone; another one takes over")
-                self._replace_runner()
-
-    def _replace_runner(self) -> None:
-        self._stream.close()
-        self._socket.close()
-        while True:
-            try:
-                recovered = self._join()
-                break
-            except OSError:
-                _log.exception("no runner could be started")
-                time.sleep(1.0)
-        ended = {event.attempt for event in recovered.ended}
-        lost = self._sent.keys() - recovered.live - ended
-        self._sent = {attempt: self._sent.get(attempt) for attempt in recovered.live}
-        for event in recovered.ended:
+    def _hear(self, event: RunnerEvent) -> None:
+        if not isinstance(event, StartRecord):
+            self._note_end(event)
+        if isinstance(event, Refused):
+            self._return_later(event.attempt)
+        else:
             self._sink(event)
-        for attempt in lost:
-            self._sink(Lost(attempt))
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        attempt = message["attempt"]
-        match message["event"]:
-            case "started":
-                self._sink(Started(attempt, message["time"], message["host"]))
-            case "exited":
-                with self._lock:
-                    prepared = self._sent.pop(attempt, None)
-                    if message["code"] == 0 and not message["timed_out"]:
-                        self._leftovers[attempt] = partial(self._remove, attempt, message["cwd"], prepared)
-                self._sink(_exited(message))
-            case "lost" | "returned" | "refused" as kind:
-                with self._lock:
-                    self._sent.pop(attempt, None)
-                if kind == "refused":
-                    self._return_later(attempt)
-                else:
-                    self._sink(Lost(attempt) if kind == "lost" else Returned(attempt))
+    def _note_end(self, event: ExitRecord | Lost | Returned | Refused) -> None:
+        with self._lock:
+            attempt = self._attempts.pop(event.attempt, None)
+            if isinstance(event, ExitRecord) and event.code == 0 and not event.timed_out:
+                prepared = attempt.prepared if attempt is not None else None
+                self._attempts[event.attempt] = _Attempt(_State.SUCCEEDED, prepared, event.cwd)
 
-    def _remove(self, attempt: str, cwd: str, prepared: Prepared | None) -> None:
-        instance, _, number = attempt.rpartition(".")
-        gone = f"{cwd}.{number}"
+    def _take_up(self, greeting: Greeting) -> set[str]:
+        """Note which attempts the runner has. Returns those that were sent, and that it does not know."""
+        sent = {name for name, attempt in self._attempts.items() if attempt.state is _State.SENT}
+        gone = sent.difference(greeting.live)
+        for name in gone:
+            del self._attempts[name]
+        for name in greeting.live:
+            self._attempts.setdefault(name, _Attempt(_State.SENT))
+        # folders of what ended meanwhile stay: an end may come here twice, and the folder be a later attempt's by now
+        return gone.difference(event.attempt for event in greeting.ended)
+
+    def _replace_runner(self, greeting: Greeting) -> None:
+        lost = self._take_up(greeting)
+        for event in greeting.ended:
+            self._sink(event)
+        for name in lost:
+            self._sink(Lost(name))
+
+    def _remove_folders(self, removals: Sequence[tuple[str, _Attempt]]) -> None:
+        for name, attempt in removals:
+            self._remove_folder(name, attempt)
+
+    def _remove_folder(self, name: str, ended: _Attempt) -> None:
+        instance, dot, number = name.rpartition(".")
+        cwd, gone, prepared = ended.cwd, f"{ended.cwd}.{number}", ended.prepared
         with self._lock:
             # it ended well, but its job had been stopped, and was started again: the folder is the next attempt's
-            if any(each.rpartition(".")[0] == instance for each in (*self._preparing, *self._sent)):
+            others = [other for each, other in self._attempts.items() if each.startswith(instance + dot)]
+            if any(other.needs_folder for other in others):
                 return
             if prepared is not None and self._workspaces.keep(prepared.package, cwd):
                 return
@@ -246,48 +261,3 @@ class ProcessExecutor:
                 os.rename(cwd, gone)  # removing what is in it may take long, and somebody may want the name
         if prepared is None or not prepared.package.remove_from(gone):
             shutil.rmtree(gone, ignore_errors=True)
-
-    def _join(self) -> Recovered:
-        """Connect to the runner, started if need be. Raises OSError."""
-        deadline, tried = time.monotonic() + _HELLO_SECONDS, False
-        while True:
-            try:
-                return self._greet(unixsocket.connect(self._layout.runner_socket, _HELLO_SECONDS))
-            except (FileNotFoundError, ConnectionError, TimeoutError):
-                if time.monotonic() > deadline:
-                    raise
-            if self._runner:
-                with suppress(ChildProcessError):
-                    os.waitpid(self._runner, os.WNOHANG)
-            self._runner = spawn_runner(self._layout, self._prefix, self._settings.runner_linger_seconds)
-            time.sleep(_JOIN_SECONDS if tried else 0.0)
-            tried = True
-
-    def _greet(self, sock: socket.socket) -> Recovered:
-        stream = sock.makefile("rb")
-        line = stream.readline()
-        if not line.endswith(b"\n"):
-            sock.close()
-            raise ConnectionResetError("the runner ended")
-        sock.settimeout(None)
-        self._socket, self._stream = sock, stream
-        hello = json.loads(line)
-        return Recovered(frozenset(hello["live"]), tuple(map(_exited, hello["ended"])))
-
-
-def _exited(record: dict[str, Any]) -> Exited:
-    return Exited(
-        attempt=record["attempt"],
-        code=record["code"],
-        signal=record["signal"],
-        reason=record["reason"],
-        timed_out=record["timed_out"],
-        started=record["started"],
-        ended=record["ended"],
-        host=record["host"],
-    )
-
-
-def _run(removals: Sequence[Callable[[], None]]) -> None:
-    for remove in removals:
-        remove()

@@ -17,13 +17,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 from batchcompute_local import procs
 from batchcompute_local.exhaustion import is_exhausted
 from batchcompute_local.mark import Marks
+from batchcompute_local.records import ExitRecord, Order, StartRecord
 from batchcompute_local.runner.exit_message import write_exit_message
-from batchcompute_local.runner.journal import Record
 from batchcompute_local.runner.orphans import end_orphan, find_orphans
 
 _POLL_SECONDS = 0.005
@@ -35,9 +34,8 @@ _DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 @dataclass
 class _Child:
-    record: Record = field(repr=False)
-    pid: int
-    order: dict[str, Any] = field(repr=False)
+    record: StartRecord = field(repr=False)
+    order: Order = field(repr=False)
     deadline: float
     kill_at: float | None = None
     asked: str = ""
@@ -52,11 +50,11 @@ class Children:
 
     def __init__(self) -> None:
         self._slots = 1
-        self._queue: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._queue: dict[str, tuple[float, Order]] = {}
         self._all: dict[str, _Child] = {}
         self._by_pid: dict[int, _Child] = {}
         self._ending: list[_Child] = []
-        self._failed: list[Record] = []
+        self._failed: list[ExitRecord] = []
         self._refused: list[str] = []
         self._marks = Marks()
         self._boot = procs.boot_id()
@@ -67,25 +65,25 @@ class Children:
 
     def live(self) -> list[str]:
         """Attempts of which something may still run, or whose end is not yet recorded."""
-        return [*self._all, *(record["attempt"] for record in self._failed)]
+        return [*self._all, *(record.attempt for record in self._failed)]
 
-    def records(self) -> list[Record]:
-        """The `started` records of live attempts."""
+    def records(self) -> list[StartRecord]:
+        """The start records of live attempts."""
         return [child.record for child in self._all.values()]
 
-    def line_up(self, orders: Iterable[dict[str, Any]], slots: int, now: float) -> None:
+    def line_up(self, orders: Iterable[Order], slots: int, now: float) -> None:
         """Have these begin, in order, no more than `slots` programs being there at once."""
         self._slots = slots
         for order in orders:
-            if order["attempt"] not in self._all:
-                self._queue.setdefault(order["attempt"], (now, order))
+            if order.attempt not in self._all:
+                self._queue.setdefault(order.attempt, (now, order))
 
     def drop_queue(self) -> None:
         """Forget what has not begun: the daemon that wanted it is gone."""
         self._queue.clear()
 
-    def begin(self) -> list[Record]:
-        """Spawn what has a slot. Returns the `started` records."""
+    def begin(self) -> list[StartRecord]:
+        """Spawn what has a slot. Returns the start records."""
         begun = []
         while self._queue and len(self._all) < self._slots:
             attempt = next(iter(self._queue))
@@ -106,9 +104,9 @@ class Children:
         refused, self._refused = self._refused, []
         return refused
 
-    def _start(self, order: dict[str, Any]) -> Record | None:
-        """Spawn a program. Returns its `started` record, or None if it could not be started (it then ends at once)."""
-        attempt = order["attempt"]
+    def _start(self, order: Order) -> StartRecord | None:
+        """Spawn a program. Returns its start record, or None if it could not be started (it then ends at once)."""
+        attempt = order.attempt
         before = procs.ticks()
         try:
             with self._marks.set_mark(attempt) as mark:
@@ -117,20 +115,19 @@ class Children:
             if is_exhausted(error):
                 self._refused.append(attempt)
                 return None
-            self._failed.append(self._exited(attempt, order["cwd"], reason=f"could not be started: {error}"))
-            with suppress(OSError), open(order["stderr"], "a") as file:
+            self._failed.append(self._record_unbegun(order, f"could not be started: {error}"))
+            with suppress(OSError), open(order.stderr, "a") as file:
                 file.write(f"batchcompute: the program could not be started: {error}\n")
             return None
-        record = {
-            "event": "started",
-            "attempt": attempt,
-            "pid": pid,
-            "born": [before, procs.ticks()],  # /proc would have us wait until the program is loaded
-            "boot": self._boot,
-            "time": time.time(),
-            "host": self._host,
-        }
-        child = _Child(record, pid, order, time.monotonic() + order["timeout"], mark=mark)
+        record = StartRecord(
+            attempt=attempt,
+            time=time.time(),
+            host=self._host,
+            pid=pid,
+            boot=self._boot,
+            born=(before, procs.ticks()),  # /proc would have us wait until the program is loaded
+        )
+        child = _Child(record, order, time.monotonic() + order.timeout, mark=mark)
         self._all[attempt] = self._by_pid[pid] = child
         return record
 
@@ -139,7 +136,7 @@ class Children:
         for attempt in attempts:
             if attempt in self._queue:
                 _, order = self._queue.pop(attempt)
-                self._failed.append(self._exited(attempt, order["cwd"], reason="stopped"))
+                self._failed.append(self._record_unbegun(order, "stopped"))
             elif attempt in self._all:
                 self._terminate(self._all[attempt], "stopped")
 
@@ -153,24 +150,24 @@ class Children:
         times += [since + PATIENCE_SECONDS for since, _ in islice(self._queue.values(), 1)]
         return max(0.0, min(times) - now) if times else None
 
-    def collect(self, now: float) -> list[Record]:
+    def collect(self, now: float) -> list[ExitRecord]:
         """Reap, enforce time limits, clean up. Returns the exit records of attempts that are over."""
         self._reap(now)
         for child in self._all.values():
             if child.status is None and child.kill_at is None and now >= child.deadline:
                 self._terminate(child, "timeout")
             elif child.kill_at is not None and now >= child.kill_at:
-                _signal_group(child.pid, signal.SIGKILL)
-                child.kill_at = now + child.order["grace"] + 1.0
+                _signal_group(child.record.pid, signal.SIGKILL)
+                child.kill_at = now + child.order.grace_seconds + 1.0
         over, self._failed = self._failed, []
         if self._ending:
             orphans = find_orphans(self._marks, self._by_pid)
-            swept = [child for child in self._ending if _is_gone(child, orphans.get(child.record["attempt"], []), now)]
+            swept = [child for child in self._ending if _is_gone(child, orphans.get(child.record.attempt, []), now)]
             self._ending = [child for child in self._ending if child not in swept]
             for child in swept:
-                del self._all[child.record["attempt"]]
+                del self._all[child.record.attempt]
                 self._marks.release(child.mark)
-                over.append(self._exit_record(child))
+                over.append(self._record_exit(child))
         return over
 
     def _reap(self, now: float) -> None:
@@ -190,42 +187,41 @@ class Children:
     def _terminate(child: _Child, why: str) -> None:
         if child.kill_at is None and child.status is None:
             child.asked = why
-            child.kill_at = time.monotonic() + child.order["grace"]
-            _signal_group(child.pid, signal.SIGTERM)
-            _signal_group(child.pid, signal.SIGCONT)
+            child.kill_at = time.monotonic() + child.order.grace_seconds
+            _signal_group(child.record.pid, signal.SIGTERM)
+            _signal_group(child.record.pid, signal.SIGCONT)
 
-    def _exit_record(self, child: _Child) -> Record:
+    def _record_exit(self, child: _Child) -> ExitRecord:
         code = os.waitstatus_to_exitcode(child.status or 0)
-        record = self._exited(
-            child.record["attempt"],
-            child.order["cwd"],
+        record = ExitRecord(
+            attempt=child.record.attempt,
             code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             reason={"timeout": "ran longer than Timeout allows", "stopped": "stopped"}.get(child.asked, ""),
             timed_out=child.asked == "timeout",
-            started=child.record["time"],
+            started=child.record.time,
             ended=child.ended,
+            host=self._host,
+            cwd=child.order.cwd,
         )
-        write_exit_message(child.order["stderr"], record, child.order["timeout"])
+        write_exit_message(child.order.stderr, record, child.order.timeout)
         return record
 
-    def _exited(self, attempt: str, cwd: str, reason: str, **known: Any) -> Record:
-        blank: Record = {"code": None, "signal": None, "timed_out": False, "started": 0.0, "ended": time.time()}
-        return {"event": "exited", "attempt": attempt, "cwd": cwd, "reason": reason, "host": self._host} | blank | known
+    def _record_unbegun(self, order: Order, reason: str) -> ExitRecord:
+        return ExitRecord(order.attempt, reason=reason, ended=time.time(), host=self._host, cwd=order.cwd)
 
 
-def _spawn(order: dict[str, Any]) -> int:
+def _spawn(order: Order) -> int:
     # single-threaded, so the working directory can be ours for a moment; a preexec_fn would cost four times the spawn
-    os.chdir(order["cwd"])
-    stdout = os.open(order["stdout"], _LOG_FLAGS, 0o600)
+    os.chdir(order.cwd)
+    stdout = os.open(order.stdout, _LOG_FLAGS, 0o600)
     try:
-        stderr = os.open(order["stderr"], _LOG_FLAGS, 0o600)
+        stderr = os.open(order.stderr, _LOG_FLAGS, 0o600)
         try:
-            argv = order["argv"]
             return os.posix_spawn(
-                argv[0],
-                argv,
-                order["env"],
+                order.argv[0],
+                order.argv,
+                order.environment,
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, stdout, 1),
@@ -252,7 +248,7 @@ def _is_gone(child: _Child, orphans: list[int], now: float) -> bool:
     for pid in orphans:
         end_orphan(pid, child.swept_since, now)
     try:
-        os.killpg(child.pid, signal.SIGKILL)
+        os.killpg(child.record.pid, signal.SIGKILL)
     except ProcessLookupError:
         return not orphans
     except PermissionError:

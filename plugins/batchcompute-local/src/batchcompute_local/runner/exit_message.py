@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+
+from batchcompute_local.records import ExitRecord
 
 
-def write_exit_message(path: str, record: Mapping[str, Any], timeout: float) -> None:
+def write_exit_message(path: str, record: ExitRecord, timeout: float) -> None:
     """Append it to the file at `path`, unless the program of the exit `record` succeeded; `timeout` in seconds.
 
     Never raises: a disk that is full must not keep the record from being written.
     """
-    if record["code"] == 0 and not record["reason"]:
+    if record.code == 0 and not record.reason:
         return
-    number = record["attempt"].rpartition(".")[2]
-    seconds = max(0.0, record["ended"] - record["started"])
-    text = f"batchcompute: {_why(record, timeout)} after {seconds:.3g} s, attempt {number} on {record['host']}\n"
+    number = record.attempt.rpartition(".")[2]
+    seconds = max(0.0, record.ended - record.started)
+    text = f"batchcompute: {_why(record, timeout)} after {seconds:.3g} s, attempt {number} on {record.host}\n"
     with suppress(OSError):
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -29,15 +29,15 @@ def write_exit_message(path: str, record: Mapping[str, Any], timeout: float) -> 
             os.close(file)
 
 
-def _why(record: Mapping[str, Any], timeout: float) -> str:
-    if record["timed_out"]:
+def _why(record: ExitRecord, timeout: float) -> str:
+    if record.timed_out:
         return f"ran longer than its Timeout of {timeout:g} s allows, ended"
-    if record["reason"]:
-        return str(record["reason"])
-    if record["signal"] is None:
-        return f"ended with exit code {record['code']}"
+    if record.reason:
+        return record.reason
+    if record.signal is None:
+        return f"ended with exit code {record.code}"
     try:
-        name = signal.Signals(record["signal"]).name
+        name = signal.Signals(record.signal).name
     except ValueError:
         name = "a real-time signal"
-    return f"ended by signal {record['signal']} ({name})"
+    return f"ended by signal {record.signal} ({name})"

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from batchcompute_local import procs
-from batchcompute_local.runner.journal import Record
+from batchcompute_local.records import StartRecord
 
 _POLL_SECONDS = 0.005
 _EXEC_SECONDS = 1.0
@@ -18,13 +18,13 @@ _EXEC_SECONDS = 1.0
 class Leftovers:
     """What is left of attempts begun by an earlier runner: those in its journal, and those whose environment says so."""
 
-    def __init__(self, begun: list[Record], prefix: str, work: Path) -> None:
+    def __init__(self, begun: list[StartRecord], prefix: str, work: Path) -> None:
         self._prefix = prefix
         deadline = time.monotonic() + _EXEC_SECONDS
         # one that is between fork and exec has not its environment yet, but is in its folder already
         while procs.is_any_nameless(work) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        self._begun = {record["attempt"]: record for record in begun}
+        self._begun = {record.attempt: record for record in begun}
         self._live = set(self._begun) | {attempt for _, attempt in procs.attempts(prefix)}
         self._boot = procs.boot_id() if self._live else ""
 
@@ -35,8 +35,8 @@ class Leftovers:
         """Attempts not yet seen dead."""
         return list(self._live)
 
-    def records(self) -> list[Record]:
-        """The `started` records of those."""
+    def records(self) -> list[StartRecord]:
+        """The start records of those."""
         return [self._begun[attempt] for attempt in self._live if attempt in self._begun]
 
     def wait(self) -> float | None:
@@ -53,11 +53,11 @@ class Leftovers:
                 there.add(attempt)
                 _kill(pid)
         for attempt, record in self._begun.items():
-            same = record["boot"] == self._boot and procs.is_born(record["pid"], record.get("born", (0, 0)))
+            same = record.boot == self._boot and procs.is_born(record.pid, record.born)
             if attempt in self._live and same:
                 there.add(attempt)
                 with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(record["pid"], signal.SIGKILL)
+                    os.killpg(record.pid, signal.SIGKILL)
         gone = self._live - there
         self._live = there
         return list(gone)

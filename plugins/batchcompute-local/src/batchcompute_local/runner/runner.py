@@ -1,14 +1,9 @@
 """The process that is the parent of all running programs, and outlives the daemon.
 
 Only a living parent learns how a child ended, so this one does nothing else: spawn, wait, keep an exit record on disk,
-tell the daemon. It is single-threaded and needs the standard library only. It speaks JSON lines on `runner.sock`:
-
-    daemon -> runner   {"op": "start", "slots", "orders": [{"attempt", "argv", "cwd", "env", "stdout", "stderr",
-                        "timeout", "grace"}, ...]}     {"op": "stop" | "ack", "attempts": [...]}     {"op": "end"}
-    runner -> daemon   first {"live": [...], "ended": [record, ...]}, then lists of events:
-                       {"event": "started", ...} {"event": "exited", ...record} {"event": "lost" | "returned" |
-                       "refused", "attempt"}: refused is returned since the disk is full; what ends at once
-                       has no "started"
+tell the daemon. It is single-threaded and needs the standard library only. On `runner.sock` it speaks lines of JSON, with
+the records of `records.py`: a greeting, then lists of events, each line one list; each line of the daemon is one request.
+A start is reported a moment later, and not at all where the end comes first.
 
 Orders wait here until one of the slots is free, so that a slot is not empty while the daemon is told and writes down
 what ended: many ends and many orders then share a commit there. An exit record is synced here only if the daemon does
@@ -28,12 +23,28 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from batchcompute_local import unixsocket
 from batchcompute_local.paths import Layout
+from batchcompute_local.records import (
+    VERSION,
+    Acknowledge,
+    End,
+    ExitRecord,
+    Greeting,
+    Lost,
+    Refused,
+    Request,
+    Returned,
+    RunnerEvent,
+    Start,
+    StartRecord,
+    Stop,
+    encode,
+    read_request,
+)
 from batchcompute_local.runner.children import Children
-from batchcompute_local.runner.journal import Journal, Record
+from batchcompute_local.runner.journal import Journal
 from batchcompute_local.runner.leftovers import Leftovers
 
 _SUBREAPER = 36  # prctl(2) PR_SET_CHILD_SUBREAPER
@@ -49,15 +60,18 @@ class Runner:
     def __init__(self, layout: Layout, prefix: str, linger: float) -> None:
         self._linger = linger
         self._journal = Journal(layout.journal)
-        self._unacked = {r["attempt"]: r for r in self._journal.records if r["event"] == "exited"}
-        begun = [r for r in self._journal.records if r["event"] == "started" and r["attempt"] not in self._unacked]
+        for fault in self._journal.faults:
+            _log(f"{layout.journal} has a record that is left out, {fault}")
+        records = self._journal.records
+        self._unacked = {record.attempt: record for record in records if isinstance(record, ExitRecord)}
+        begun = [one for one in records if isinstance(one, StartRecord) and one.attempt not in self._unacked]
         self._leftovers = Leftovers(begun, prefix, layout.work(""))
         self._children = Children()
-        self._unwritten: list[Record] = []
+        self._unwritten: list[ExitRecord] = []
         self._unsynced_since: float | None = None
         self._retry_at = 0.0
-        self._events: list[Record] = []
-        self._untold: dict[str, Record] = {}
+        self._events: list[RunnerEvent] = []
+        self._untold: dict[str, StartRecord] = {}
         self._untold_since = 0.0
         self._daemon: socket.socket | None = None
         self._input = bytearray()
@@ -94,12 +108,9 @@ class Runner:
             self._begin(now)
             self._record(now)
             self._tell_begun(now)
-            for kind, attempts in (
-                ("lost", self._leftovers.collect()),
-                ("returned", self._children.give_back(now)),
-                ("refused", self._children.refused()),
-            ):
-                self._events.extend({"event": kind, "attempt": attempt} for attempt in attempts)
+            self._events.extend(map(Lost, self._leftovers.collect()))
+            self._events.extend(map(Returned, self._children.give_back(now)))
+            self._events.extend(map(Refused, self._children.refused()))
             self._send()
             self._sync(now)
             if self._daemon is not None or self._children or self._leftovers:
@@ -129,7 +140,7 @@ class Runner:
                 _log(f"starts cannot be recorded: {error}")  # the environment of the program tells as well
             if not self._untold:
                 self._untold_since = now
-            self._untold.update((record["attempt"], record) for record in begun)
+            self._untold.update((record.attempt, record) for record in begun)
 
     def _tell_begun(self, now: float) -> None:
         """The daemon hears of a start a moment later, so that it need not hear of it where the end comes first."""
@@ -148,8 +159,8 @@ class Runner:
             self._retry_at = now + _RETRY_SECONDS
             return
         for record in self._unwritten:
-            self._unacked[record["attempt"]] = record
-            self._untold.pop(record["attempt"], None)
+            self._unacked[record.attempt] = record
+            self._untold.pop(record.attempt, None)
         self._events.extend(self._unwritten)
         self._unwritten = []
         if self._unsynced_since is None:
@@ -175,8 +186,8 @@ class Runner:
         sock.setblocking(False)
         self._daemon = sock
         self._selector.register(sock, selectors.EVENT_READ)
-        live = [*self._children.live(), *self._leftovers.live(), *(r["attempt"] for r in self._unwritten)]
-        self._write({"live": live, "ended": list(self._unacked.values())})
+        live = [*self._children.live(), *self._leftovers.live(), *(one.attempt for one in self._unwritten)]
+        self._output += encode(Greeting(tuple(live), tuple(self._unacked.values()), VERSION))
         self._untold.clear()
         self._events.extend(self._children.records())  # the daemon before it kept these in memory only
 
@@ -189,15 +200,12 @@ class Runner:
         self._output.clear()
         self._children.drop_queue()
 
-    def _write(self, message: Record | list[Record]) -> None:
-        self._output += json.dumps(message, separators=(",", ":")).encode() + b"\n"
-
     def _send(self) -> None:
         events, self._events = self._events, []
         if self._daemon is None:
             return
         if events:
-            self._write(events)
+            self._output += encode(events)
         try:
             while self._output:
                 del self._output[: self._daemon.send(self._output)]
@@ -227,23 +235,25 @@ class Runner:
         self._input = bytearray(rest)
         for line in lines:
             try:
-                self._obey(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
-                _log(f"a message was not understood: {error!r}")
+                request = read_request(json.loads(line))
+            except ValueError as error:
+                _log(f"a request is left out: {error}")
+            else:
+                self._obey(request)
 
-    def _obey(self, message: dict[str, Any]) -> None:
-        match message["op"]:
-            case "start":
-                self._children.line_up(message["orders"], message["slots"], time.monotonic())
-            case "stop":
-                self._children.stop(message["attempts"])
-            case "ack":
-                for attempt in message["attempts"]:
+    def _obey(self, request: Request) -> None:
+        match request:
+            case Start(orders, slots):
+                self._children.line_up(orders, slots, time.monotonic())
+            case Stop(attempts):
+                self._children.stop(attempts)
+            case Acknowledge(attempts):
+                for attempt in attempts:
                     self._unacked.pop(attempt, None)
                 if not self._unacked:
                     self._unsynced_since = None
                 self._compact()
-            case "end":
+            case End():
                 self._children.drop_queue()
                 self._ended = not (self._children or self._leftovers or self._unacked or self._unwritten)
 

@@ -1,0 +1,47 @@
+"""Starts processes that outlive the one that starts them. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+READY_FD = 3
+"""The descriptor to which such a process writes `1` when it is ready."""
+_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+
+
+def spawn_detached(
+    argv: list[str], environment: Mapping[str, str], log: Path, seconds: float | None = None
+) -> tuple[int, bool]:
+    """Start `argv` in a session of its own, with its output in `log`; wait up to `seconds` until it is ready.
+
+    Returns its pid, and whether it said that it is ready; it has not where it ended before. None for `seconds` waits as
+    long as it runs. Raises OSError if it cannot be started. The caller reaps it.
+    """
+    ready, told = os.pipe()
+    try:
+        pid = os.posix_spawn(
+            argv[0],
+            argv,
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, told, READY_FD),
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_DEFAULT_SIGNALS,
+        )
+        os.close(told)
+        told = -1
+        readable, _, _ = select.select([ready], [], [], seconds)
+        return pid, bool(readable) and os.read(ready, 1) == b"1"
+    finally:
+        os.close(ready)
+        if told >= 0:
+            os.close(told)
