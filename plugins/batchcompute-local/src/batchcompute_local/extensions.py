@@ -1,4 +1,4 @@
-"""What is installed for the hooks in `specs`: looked for once per process, when first wanted."""
+"""Installed program types and executors (the hooks in `specs`), loaded once per process at the first use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Extensions:
-    """Program types and executors by name; the executor of this machine is not among them."""
+    """Installed program types and executors by name, without the executor of this machine."""
 
     program_types: Mapping[str, ProgramType]
     executors: Mapping[str, ExecutorType]
@@ -32,12 +32,12 @@ class Extensions:
 
 @cache
 def installed() -> Extensions:
-    """What the installed packages register, sorted by distribution and name."""
+    """Load the entry points of all installed packages, sorted by distribution and name."""
     return load(entry_points(group=GROUP))
 
 
 def load(points: Iterable[EntryPoint]) -> Extensions:
-    """What these entry points register. One that cannot be loaded is left out, with a warning in the log."""
+    """Load entry points. One that cannot be loaded is left out, with a warning in the log."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(specs)
     # pluggy calls the last registered first
@@ -55,12 +55,12 @@ def load(points: Iterable[EntryPoint]) -> Extensions:
 
 
 def make_executor(context: ExecutorContext) -> Executor:
-    """The installed executor that the settings name. Raises SettingsError if it is not installed or does not take its options."""
+    """Make the executor that the settings name. Raises SettingsError if it is not installed or its options are wrong."""
     name = context.settings.executor
     found = installed().executors
     if name not in found:
-        known = ("process", *found)
-        hint = did_you_mean(name, known) or f"; known are {', '.join(known)}"
+        names = ("process", *found)
+        hint = did_you_mean(name, names) or f"; executors: {', '.join(names)}"
         raise SettingsError(f"{context.layout.settings}: executor {name!r} is not installed{hint}")
     try:
         return found[name].make(context)
