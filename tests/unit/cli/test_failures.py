@@ -70,7 +70,7 @@ def test_an_unreachable_service(bc: Callable[..., Any], monkeypatch: pytest.Monk
     monkeypatch.setenv("BATCHCOMPUTE_RETRY_ATTEMPTS", "1")
     done = bc("-e", "http://127.0.0.1:9", "image", "list")
     assert done.code == failures.CONNECTION
-    assert done.err.endswith("; `batchcompute doctor` finds out why\n")
+    assert done.err.endswith("; `batchcompute doctor` finds the cause\n")
     done = bc("-e", "http://127.0.0.1:9", "image", "list", "--format", "json")
     told = json.loads(done.err)
     assert (done.out, told["kind"], told["exit_code"]) == ("", "ConnectError", 6)

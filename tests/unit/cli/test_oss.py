@@ -37,7 +37,7 @@ def test_standard_streams(bc: Run, client: Client, typed: Callable[[bytes], None
     assert bc("oss", "cat", "oss://mine/hello", "oss://mine/hello").out == "hello\nhello\n"
     done = bc("oss", "cp", "-", "oss://mine/folder/")
     assert done.code == 2
-    assert "say what the copy is to be called" in done.err
+    assert "give the name of the copy too" in done.err
 
 
 def test_a_file_that_is_replaced_keeps_its_rights(bc: Run, client: Client, tmp_path: Path) -> None:
@@ -91,7 +91,9 @@ def test_mistakes(bc: Run, data_dir: Path, words: tuple[str, ...], told: str) ->
 def test_a_region_without_objects(bc: Run) -> None:
     done = bc("-e", "http://127.0.0.1:9", "oss", "ls", "oss://mine")
     assert done.code == 2
-    assert "no plugin offers an object store for region custom; use the region's own tools" in done.err
+    assert (
+        "no plugin offers an object store for region custom; upload the package with the region's own tools" in done.err
+    )
 
 
 def test_images(bc: Run, data_dir: Path) -> None:

@@ -54,11 +54,11 @@ def test_formats(tmp_path: Path, typed: Callable[[bytes], None], ending: str, te
         ("a.json", b'{"JobName": }', "is not JSON: .*line 1 column 13"),
         ("a.json", b"[" * 100_000, "nested too deeply"),
         ("a.json", b'{"Priority": "high"}', "a.json: Priority: expected an int"),
-        ("a.json", b"[1]", "it is a list, not properties"),
+        ("a.json", b"[1]", "expected properties such as JobName, got a list"),
         ("a.toml", b"JobName = \n", "is not TOML: .*line 1"),
         ("a.yaml", b"a: [1\nb: 2", "is not YAML: .*line 2"),
         ("a.yaml", b"!!python/object/apply:os.system ['exit 1']", "is not YAML"),
-        ("a.yaml", b"just words", "it is a str"),
+        ("a.yaml", b"just words", "got a str"),
         ("a.json", b"\xff\xfe", "is not UTF-8: byte 0"),
         ("empty", b"", "is not JSON"),
     ],
@@ -209,9 +209,9 @@ def test_commands(words: list[str], program: tuple[str, str, str]) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["ls", "-l"], "what runs it"),
+        (["ls", "-l"], "is not a program"),
         (["python"], "needs a program"),
-        (["python", "-m", "x"], "without options of python"),
+        (["python", "-m", "x"], "options of python are not possible"),
     ],
 )
 def test_commands_that_no_job_runs(words: list[str], told: str) -> None:
