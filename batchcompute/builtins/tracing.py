@@ -1,6 +1,6 @@
 """Events of every call, attempt and decision, made by structlog, sent through the standard logger `batchcompute`.
 
-What is told is up to the Client: with `tracing.level` off, to the level of the logger `batchcompute`, as the program has set it;
+The Client decides what is logged: with `tracing.level` off, to the level of the logger `batchcompute`, as the program has set it;
 otherwise to that level, whatever the logger's. So two Clients in one process keep their own levels and formats.
 Where it goes is up to the process: to the handlers that the program has set up, and where it has none, to stderr, if a Client
 asks for it. No handler is ever added, so none is there twice, and structlog is never configured globally.
@@ -55,7 +55,7 @@ _logger.addHandler(logging.NullHandler())
 
 
 def observing(hook: str, config: Config) -> bool:
-    """Return whether an event of that hook may be wanted: if none is, no context is built."""
+    """Check if an event of this hook may be logged; if not, no context is made."""
     return hook != "after_attempt" or _wanted(config, logging.DEBUG)
 
 
@@ -86,7 +86,7 @@ def after_call(ctx: CallResult) -> None:
 
 
 def decisions(config: Config) -> Callable[[str, str, object], None] | None:
-    """Return a function that logs which plugin decided what, at DEBUG; None if nobody reads it or tracing is blocked."""
+    """Return the function that logs decisions of plugins at DEBUG; None if they are not logged, or tracing is blocked."""
     if "tracing" in config.plugins.block or not _wanted(config, logging.DEBUG):
         return None
     return partial(_decided, config)
@@ -160,7 +160,7 @@ class _Output:
 
 @cache
 def _structured(style: str) -> Any:
-    """A structlog logger of our own; made when the first event is told."""
+    """A structlog logger of our own; made for the first event."""
     import structlog
 
     renderer = (

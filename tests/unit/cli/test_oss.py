@@ -69,7 +69,7 @@ def test_folders(bc: Run, client: Client, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (("cat", "oss://mine/nothing"), "there is no object oss://mine/nothing; `batchcompute oss ls`"),
         (("cp", "oss://mine/nothing", "x"), "there is no object"),
@@ -82,10 +82,10 @@ def test_folders(bc: Run, client: Client, tmp_path: Path) -> None:
         (("cp", "-r", "nowhere", "oss://mine/a"), "is not a folder"),
     ],
 )
-def test_mistakes(bc: Run, data_dir: Path, words: tuple[str, ...], told: str) -> None:
+def test_mistakes(bc: Run, data_dir: Path, words: tuple[str, ...], expected: str) -> None:
     done = bc("oss", *words)
     assert done.code == 2
-    assert told in done.err
+    assert expected in done.err
 
 
 def test_a_region_without_objects(bc: Run) -> None:
