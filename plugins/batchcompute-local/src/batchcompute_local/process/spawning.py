@@ -18,7 +18,7 @@ def spawn_runner(layout: Layout, prefix: str, linger: float) -> int:
 
     It ends at once if another one holds the folder; connecting then tells which of them is there.
     """
-    ready, told = os.pipe()
+    ready, notify = os.pipe()
     arguments = [str(layout.root), prefix, str(linger), "3"]
     try:
         pid = os.posix_spawn(
@@ -26,18 +26,18 @@ def spawn_runner(layout: Layout, prefix: str, linger: float) -> int:
             [sys.executable, "-I", "-S", "-B", "-c", _BOOT, str(_SOURCES), *arguments],
             {"PATH": os.environ.get("PATH", os.defpath)},
             file_actions=[
-                (os.POSIX_SPAWN_DUP2, told, 3),
+                (os.POSIX_SPAWN_DUP2, notify, 3),
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(layout.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,
         )
-        os.close(told)
-        told = -1
+        os.close(notify)
+        notify = -1
         os.read(ready, 1)  # nothing comes if it could not begin
         return pid
     finally:
         os.close(ready)
-        if told >= 0:
-            os.close(told)
+        if notify >= 0:
+            os.close(notify)

@@ -10,7 +10,7 @@ tell the daemon. It is single-threaded and needs the standard library only. It s
                        "refused", "attempt"}: refused is returned since the disk is full; what ends at once
                        has no "started"
 
-Orders wait here until one of the slots is free, so that a slot is not empty while the daemon is told and writes down
+Orders wait here until one of the slots is free, so that a slot is not empty while the daemon reads and writes down
 what ended: many ends and many orders then share a commit there. An exit record is synced here only if the daemon does
 not say soon that it has it.
 Without a daemon nothing begins: the queue is forgotten with the connection.
@@ -77,7 +77,7 @@ class Runner:
         self._selector.register(self._wake, selectors.EVENT_READ)
 
     def run(self) -> None:
-        """Work until told to end, or until there is neither a daemon nor a program for `linger` seconds."""
+        """Work until a signal, or until there is neither a daemon nor a program for `linger` seconds."""
         while not self._ended:
             for key, mask in self._selector.select(self._wait()):
                 if key.fileobj is self._listener:
