@@ -220,11 +220,11 @@ def _show(session: Session, description: JobDescription) -> None:
         ]
         output.emit_json({**_summary(description), "tasks": rows})
         return
-    nodes = [dag.Node(name, "", _in_words(task)) for name, task in tasks.items()]
+    nodes = [dag.Node(name, "", _program_line(task)) for name, task in tasks.items()]
     output.graph(dag.draw(nodes, dependencies, output.utf8()))
     output.say(f"{_in_words(description)}. Nothing was sent.")
 
 
-def _in_words(task: Any) -> str:
+def _program_line(task: Any) -> str:
     words = f"{task.ProgramType} {task.ProgramName} {task.ProgramArguments}".strip()
     return words if task.InstanceCount == 1 else f"{task.InstanceCount} times {words}"
