@@ -55,7 +55,7 @@ _logger.addHandler(logging.NullHandler())
 
 
 def observing(hook: str, config: Config) -> bool:
-    """Check if an event of this hook may be logged; if not, no context is made."""
+    """Return whether an event of that hook may be wanted: if none is, no context is built."""
     return hook != "after_attempt" or _wanted(config, logging.DEBUG)
 
 
@@ -86,7 +86,7 @@ def after_call(ctx: CallResult) -> None:
 
 
 def decisions(config: Config) -> Callable[[str, str, object], None] | None:
-    """Return the function that logs decisions of plugins at DEBUG; None if they are not logged, or tracing is blocked."""
+    """Return a function that logs which plugin decided what, at DEBUG; None if nobody reads it or tracing is blocked."""
     if "tracing" in config.plugins.block or not _wanted(config, logging.DEBUG):
         return None
     return partial(_decided, config)

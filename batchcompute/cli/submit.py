@@ -133,9 +133,9 @@ def send(
         store.put(uri, package)
         output.say(f"Packed the program, {len(package)} bytes, and uploaded it to {uri}.")
     job = client.create_job(description)
-    submitted = {"job_id": job.JobId, **_summary(description), "request_id": job.RequestId}
-    if not (session.json and wait):
-        output.emit_value(submitted, submitted["job_id"], session.format)
+    answer = {"job_id": job.JobId, **_summary(description), "request_id": job.RequestId}
+    if not (session.json and choices.wait):
+        output.emit_value(answer, answer["job_id"], session.format)
     if not session.json:
         output.say(f"Submitted {_in_words(description)}.")
     if choices.wait:
@@ -220,11 +220,11 @@ def _show(session: Session, description: JobDescription) -> None:
         ]
         output.emit_json({**_summary(description), "tasks": rows})
         return
-    nodes = [dag.Node(name, "", _program_line(task)) for name, task in tasks.items()]
+    nodes = [dag.Node(name, "", _describe_task(task)) for name, task in tasks.items()]
     output.graph(dag.draw(nodes, dependencies, output.utf8()))
     output.say(f"{_in_words(description)}. Nothing was sent.")
 
 
-def _program_line(task: Any) -> str:
+def _describe_task(task: Any) -> str:
     words = f"{task.ProgramType} {task.ProgramName} {task.ProgramArguments}".strip()
     return words if task.InstanceCount == 1 else f"{task.InstanceCount} times {words}"

@@ -39,8 +39,8 @@ _log = logging.getLogger("batchcompute.plugins")
 class Hooks:
     """Plugins of one Client, and a typed call for each hook.
 
-    `skipped` has the plugins that were left out, and why. `decided` is called with (hook, plugin, answer) whenever a plugin has
-    answered one of the hooks that every request asks.
+    `skipped` tells which plugins were left out and why. `decided` is called with (hook, plugin, answer) whenever
+    a plugin has answered one of the hooks that every request asks.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Hooks:
         if any(implementation.wrapper or implementation.hookwrapper for implementation in caller.get_hookimpls()):
             return lambda ctx: caller(ctx=ctx)
         if self._decided is not None:
-            return partial(_report_decision, hook, self._plugins.calls_of(hook), self._decided)
+            return partial(_call_and_report, hook, self._plugins.calls_of(hook), self._decided)
         calls = tuple(call for _, call in self._plugins.calls_of(hook))
         if len(calls) == 1:
             return calls[0]
@@ -259,7 +259,7 @@ class Hooks:
     # --- observers
 
     def observed(self, hook: str) -> bool:
-        """Check if an observer exists; if not, no context is made.
+        """Return whether an observer looks: if none does, no context is built.
 
         A plugin may have a function `observing(hook, config) -> bool` that says when it does not look.
         """
@@ -287,7 +287,7 @@ _OWN_HEADERS = frozenset({"accept", "authorization", "content-length", "content-
 }
 
 
-def _report_decision(
+def _call_and_report(
     hook: str, calls: list[tuple[str, Callable[[Any], Any]]], decided: Callable[[str, str, object], None], ctx: Any
 ) -> Any:
     for name, call in calls:
