@@ -12,7 +12,7 @@ from typing import Any
 from .plain_errors import ConfigError
 from .schema import Checked
 
-_SECONDS = {"min": 0.001, "max": 1_000_000}  # what a socket can be told
+_SECONDS = {"min": 0.001, "max": 1_000_000}  # limits of a socket timeout
 _WAIT = {"min": 0}
 _PROXY = {"url": True}
 _PART = {"setting": False}
@@ -85,7 +85,7 @@ class PluginConfig(Checked):
 
 @dataclass(frozen=True, slots=True)
 class Config(Checked):
-    """Everything a Client can be told besides its arguments, which win over it.
+    """The settings of a Client. Its arguments win over them.
 
     The access key is that of the profile. `sections` holds what plugins declared: by section, an instance of the declared type
     (in one made by hand a dict will do, the Client makes it an instance). `ambient` is True only

@@ -85,7 +85,7 @@ def open_through(proxy: str, endpoint: Endpoint, settings: TransportConfig) -> u
 
 
 class _Forwarded:
-    """Plain http: the proxy is told the whole URL, and who is asking, with each request."""
+    """Plain http: each request has the whole URL and the proxy credentials."""
 
     def __init__(self, pool: urllib3.HTTPConnectionPool, endpoint: Endpoint, headers: dict[str, str]) -> None:
         self._pool = pool

@@ -1,6 +1,6 @@
 """Events of every call, attempt and decision, made by structlog, sent through the standard logger `batchcompute`.
 
-What is told is up to the Client: with `tracing.level` off, to the level of the logger `batchcompute`, as the program has set it;
+The Client decides what is logged: with `tracing.level` off, to the level of the logger `batchcompute`, as the program has set it;
 otherwise to that level, whatever the logger's. So two Clients in one process keep their own levels and formats.
 Where it goes is up to the process: to the handlers that the program has set up, and where it has none, to stderr, if a Client
 asks for it. No handler is ever added, so none is there twice, and structlog is never configured globally.
@@ -160,7 +160,7 @@ class _Output:
 
 @cache
 def _structured(style: str) -> Any:
-    """A structlog logger of our own; made when the first event is told."""
+    """A structlog logger of our own; made for the first event."""
     import structlog
 
     renderer = (

@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs when it runs, so that `--help` stays fast."""
+"""The command line. Each command imports its modules when it runs, so that `--help` stays fast."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_LINE = 100
 
 
 class Noun(click.Group):
-    """Verbs of a noun, imported when they are wanted."""
+    """The verbs of a noun, imported at their first use."""
 
     def __init__(self, name: str, entry: Entry) -> None:
         super().__init__(name, help=entry.summary, no_args_is_help=True)
@@ -46,7 +46,7 @@ class Noun(click.Group):
 
 
 class _Root(click.Group):
-    """Built-in commands, and those of installed plugins, which are looked for only when they may be wanted."""
+    """The built-in commands, and those of installed plugins. Plugins are loaded only if necessary."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_summaries())
@@ -63,7 +63,7 @@ class _Root(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # click would make a 1 of it
+        except BrokenPipeError:  # click would exit with 1
             from .failures import PIPE
 
             raise click.exceptions.Exit(PIPE) from None
@@ -77,12 +77,12 @@ class _Root(click.Group):
 
 
 def _check_known(group: click.Group, ctx: click.Context, args: Sequence[str]) -> None:
-    """Raises UsageError for a word that is no command, with the nearest that is one."""
+    """Raise UsageError for a word that is not a command, with the nearest command."""
     if args and not args[0].startswith("-") and group.get_command(ctx, args[0]) is None:
         from ..messages import did_you_mean
 
-        known = group.list_commands(ctx)
-        ctx.fail(f"there is no command {args[0]!r}{did_you_mean(args[0], known)}; commands: {', '.join(known)}")
+        names = group.list_commands(ctx)
+        ctx.fail(f"there is no command {args[0]!r}{did_you_mean(args[0], names)}; commands: {', '.join(names)}")
 
 
 @cache
@@ -99,7 +99,7 @@ def _imported(where: str) -> click.Command:
 
 
 def _summaries() -> Mapping[str, str]:
-    """Return the line of every command in the help, those of plugins included."""
+    """Return the help line of every command, those of plugins included."""
     from . import remembered
 
     own = {name: entry.summary for name, entry in COMMANDS.items()}
@@ -109,7 +109,7 @@ def _summaries() -> Mapping[str, str]:
 
         try:
             theirs = {name: _line(item) for name, item in _of_plugins().items()}
-        except BatchComputeError as error:  # a help must not fail for a setting
+        except BatchComputeError as error:  # a wrong setting must not break the help
             click.echo(f"Commands of plugins cannot be shown: {error}", err=True)
             return own
     return theirs | own
@@ -141,7 +141,7 @@ cli.params.extend(global_options())
 
 
 def main() -> NoReturn:
-    """Run the command line, and end with the exit codes of `cli.failures`. Errors are one sentence, without a traceback."""
+    """Run the command line. Exit with the codes of `cli.failures`. Errors are one sentence, without a traceback."""
     from .failures import guarded
 
     sys.exit(guarded(cli))

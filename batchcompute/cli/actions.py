@@ -1,4 +1,4 @@
-"""`batchcompute job stop`, `start`, `delete` and `priority`: what changes jobs, several at once."""
+"""`batchcompute job stop`, `start`, `delete` and `priority`: change jobs, several at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def stop(session: Session, jobs: Sequence[str]) -> None:
     """Stop jobs that are Waiting or Running.
 
-    JSON: a list of {job_id, action, error}; action is "stopped", error null where it was done.
+    JSON: a list of {job_id, action, error}; action is "stopped", error null if it was done.
     """
     with session.client() as client:
         raise Exit(_each(session, find_jobs(client, jobs), "stopped", client.stop_job))
@@ -33,9 +33,9 @@ def stop(session: Session, jobs: Sequence[str]) -> None:
 @command("start", examples=["batchcompute job start last"])
 @job_argument(several=True)
 def start(session: Session, jobs: Sequence[str]) -> None:
-    """Start jobs again that are Stopped or Failed. What has Finished in them does not run again.
+    """Start jobs again that are Stopped or Failed. Their Finished instances do not run again.
 
-    JSON: a list of {job_id, action, error}; action is "started", error null where it was done.
+    JSON: a list of {job_id, action, error}; action is "started", error null if it was done.
     """
     with session.client() as client:
         raise Exit(_each(session, find_jobs(client, jobs), "started", client.start_job))
@@ -49,7 +49,7 @@ def start(session: Session, jobs: Sequence[str]) -> None:
 def delete(session: Session, jobs: Sequence[str], yes: bool) -> None:
     """Delete jobs that are Finished, Failed or Stopped, after asking.
 
-    JSON: a list of {job_id, action, error}; action is "deleted", error null where it was done.
+    JSON: a list of {job_id, action, error}; action is "deleted", error null if it was done.
     """
     with session.client() as client:
         found = find_jobs(client, jobs)
@@ -64,7 +64,7 @@ def delete(session: Session, jobs: Sequence[str], yes: bool) -> None:
 def priority(session: Session, jobs: Sequence[str], priority: int) -> None:
     """Change the PRIORITY of jobs that are Stopped or Failed: 0 to 1000, larger runs earlier.
 
-    JSON: a list of {job_id, action, error}; action is "changed", error null where it was done.
+    JSON: a list of {job_id, action, error}; action is "changed", error null if it was done.
     """
     with session.client() as client:
         found = find_jobs(client, jobs)
@@ -72,15 +72,15 @@ def priority(session: Session, jobs: Sequence[str], priority: int) -> None:
 
 
 def _ask(client: Client, jobs: Sequence[str]) -> None:
-    """Raises Abort when the answer is no, and Refused where nobody can answer."""
+    """Ask the user. Raises Abort if the answer is no, Refused if there is no terminal."""
     if not sys.stdin.isatty():
-        raise Refused("nobody can be asked here, so --yes is needed")
+        raise Refused("there is no terminal to ask on; use --yes")
     names = ", ".join(f"{output.plain(client.get_job(job).JobName)} ({job})" for job in jobs)
     click.confirm(f"Delete {names}?", abort=True, err=True)
 
 
 def _each(session: Session, jobs: Sequence[str], action: str, change: Callable[[str], Any]) -> int:
-    """Change every job, also after one could not be; the exit code of the first that could not."""
+    """Change every job, also after a failure. Return the exit code of the first failure, else 0."""
     rows: list[dict[str, Any]] = []
     code = 0
     for job in jobs:

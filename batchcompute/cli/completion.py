@@ -1,4 +1,4 @@
-"""`batchcompute completion`: what the Tab key knows, by click's own mechanism; job ids and task names come from the service."""
+"""`batchcompute completion`: shell completion by click; job ids and task names come from the service."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def completion(session: Session, shell: str) -> None:
 
 
 def jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the ids that begin with `incomplete`, the newest first; for an argument's `shell_complete`."""
+    """Complete a job id, the newest first; for an argument's `shell_complete`."""
 
     def ask(client: Client) -> list[CompletionItem]:
         found = [job for job in client.list_jobs(timeout=_SECONDS) if job.JobId.startswith(incomplete)]
@@ -52,7 +52,7 @@ def jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
 
 
 def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the task names of the job that stands before it on the line."""
+    """Complete a task name of the job before it on the line."""
     job = ctx.params.get("job")
 
     def ask(client: Client) -> list[CompletionItem]:
@@ -65,7 +65,7 @@ def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
 
 
 def _asked(ctx: click.Context, ask: Callable[[Client], list[CompletionItem]]) -> list[CompletionItem]:
-    """Return the answer of a Client; what goes wrong is not shown in the middle of a line that somebody types."""
+    """Ask a Client. Errors are not shown, since the user is typing a line."""
     import warnings
 
     from ..errors import BatchComputeError

@@ -1,4 +1,4 @@
-"""Draws tasks and what waits for what: as lines for a terminal, as Mermaid, as DOT. No I/O.
+"""Draw tasks and their dependencies: as lines for a terminal, as Mermaid, as DOT. No I/O.
 
 On a terminal each task is a mark on a lane, and a lane leads to the task that it waits for:
 
@@ -46,7 +46,7 @@ _ENTITIES = str.maketrans({"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;",
 
 
 class Node(NamedTuple):
-    """A task: its state, '' before there is one, and what else is to be said of it."""
+    """A task with its state ('' if none yet) and a text."""
 
     name: str
     state: str = ""
@@ -54,7 +54,7 @@ class Node(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line of a drawing: `graph`, and beside it the task, None on a line that only connects. `after`: see `draw`."""
+    """One line of a drawing: `graph`, and the task beside it, None on a connecting line. `after`: see `draw`."""
 
     graph: str
     node: Node | None = None
@@ -62,7 +62,7 @@ class Line(NamedTuple):
 
 
 def draw(nodes: Sequence[Node], dependencies: Dependencies, utf: bool = True) -> list[Line]:
-    """Return the lines of a drawing. Where the lanes would be too many, marks only; `after` then has what each task waits for."""
+    """Draw the lines. If there are too many lanes, draw marks only; then `after` has the predecessors of each task."""
     by_name = {node.name: node for node in nodes}
     names = order(list(by_name), dependencies)
     lines = []
@@ -75,7 +75,7 @@ def draw(nodes: Sequence[Node], dependencies: Dependencies, utf: bool = True) ->
 
 
 def order(names: Sequence[str], dependencies: Dependencies) -> list[str]:
-    """Return the names, each after all that it waits for, and near to them. What is in a cycle comes last."""
+    """Sort the names: each after its predecessors, and near them. Names in a cycle come last."""
     waits = dict.fromkeys(names, 0)
     for name, successors in dependencies.items():
         for successor in set(successors) if name in waits else ():
@@ -95,9 +95,9 @@ def order(names: Sequence[str], dependencies: Dependencies) -> list[str]:
 
 
 def _lanes(names: Sequence[str], dependencies: Dependencies) -> Iterator[tuple[list[int], int, str]]:
-    """(the directions in which each lane leads, the lane of the task or -1, the task or ''), by line."""
+    """Yield lines: (the directions of each lane, the lane of the task or -1, the task or '')."""
     lanes: list[str | None] = []
-    known, done = set(names), set()
+    present, done = set(names), set()
     for name in names:
         here = lanes.index(name) if name in lanes else _free(lanes)
         lanes[here] = name
@@ -107,7 +107,7 @@ def _lanes(names: Sequence[str], dependencies: Dependencies) -> Iterator[tuple[l
         before = [_UP | _DOWN if lane else 0 for lane in lanes]
         targets = []
         for successor in dict.fromkeys(dependencies.get(name, ())):
-            if successor in known and successor not in done:
+            if successor in present and successor not in done:
                 if successor not in lanes:
                     lanes[here if lanes[here] is None else _free(lanes)] = successor
                 targets.append(lanes.index(successor))
@@ -124,7 +124,7 @@ def _free(lanes: list[str | None]) -> int:
 
 
 def _connection(before: Sequence[int], here: int, targets: Sequence[int], count: int) -> list[int]:
-    """From lane `here` down to all of `targets`. A lane that is only crossed goes on unbroken."""
+    """Connect lane `here` with all `targets` below. A lane that is only crossed stays unbroken."""
     lines = [*before, *[0] * (count - len(before))]
     lines[here] |= _UP
     for target in targets:
@@ -154,7 +154,7 @@ def _mark(state: str, utf: bool) -> str:
 
 
 def predecessors(dependencies: Dependencies) -> dict[str, list[str]]:
-    """Return the tasks that each task waits for."""
+    """Return the predecessors of each task."""
     found: dict[str, list[str]] = {}
     for name, successors in dependencies.items():
         for successor in dict.fromkeys(successors):
@@ -163,7 +163,7 @@ def predecessors(dependencies: Dependencies) -> dict[str, list[str]]:
 
 
 def mermaid(nodes: Sequence[Node], dependencies: Dependencies) -> str:
-    """A Mermaid flowchart, as GitHub and GitLab show it."""
+    """Return a Mermaid flowchart, as GitHub and GitLab show it."""
     ids = {node.name: f"t{number}" for number, node in enumerate(nodes)}
     lines = ["flowchart TD"]
     for node in nodes:
@@ -178,7 +178,7 @@ def mermaid(nodes: Sequence[Node], dependencies: Dependencies) -> str:
 
 
 def dot(nodes: Sequence[Node], dependencies: Dependencies, title: str = "job") -> str:
-    """A DOT graph, as Graphviz draws it."""
+    """Return a DOT graph for Graphviz."""
     lines = [f"digraph {_quoted(title)} {{", '    node [shape=box, style="rounded,filled", fillcolor="#ffffff"];']
     for node in nodes:
         label = "\\n".join(_quoted(word)[1:-1] for word in _words(node))
@@ -198,8 +198,8 @@ def _words(node: Node) -> list[str]:
     return [word for word in (node.name, node.state, node.text) if word]
 
 
-def _edges(known: Mapping[str, object], dependencies: Dependencies) -> Iterator[tuple[str, str]]:
+def _edges(names: Mapping[str, object], dependencies: Dependencies) -> Iterator[tuple[str, str]]:
     for name, successors in dependencies.items():
         for successor in dict.fromkeys(successors):
-            if name in known and successor in known:
+            if name in names and successor in names:
                 yield name, successor

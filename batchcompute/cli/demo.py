@@ -1,4 +1,4 @@
-"""`batchcompute demo`: the reference's own story, find-prime, from packing the program to reading the answer."""
+"""`batchcompute demo`: the reference's example find-prime, from packing the program to reading the result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOGS = "oss://demo/find-prime/logs/"
 
 
 def description() -> JobDescription:
-    """Task Find with 4 instances, then task Count."""
+    """Describe a job: task Find with 4 instances, then task Count."""
     from .. import JobDescription
 
     common = {"PackageUri": PACKAGE, "ImageId": "img-local", "StdoutRedirectPath": LOGS, "StderrRedirectPath": LOGS}

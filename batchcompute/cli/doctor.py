@@ -1,4 +1,4 @@
-"""`batchcompute doctor`: what is well and what is not, from the settings to a first call, each finding with its cure."""
+"""`batchcompute doctor`: check everything from the settings to a first call. Each finding has its cure."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _MARKS = {"ok": ("ok", "green"), "note": ("note", "yellow"), "problem": ("PROBLE
     "doctor", examples=["batchcompute doctor", "batchcompute doctor -e cn-qingdao", "batchcompute doctor --format json"]
 )
 def doctor(session: Session) -> None:
-    """Look for what could go wrong, and say how to mend it. Ends with 1 if there is a problem."""
+    """Check settings, plugins, credentials and endpoint, and show how to correct problems. Exits with 1 if there is a problem."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what they say is among the findings
+        warnings.simplefilter("ignore")  # the findings have them
         found = list(examine(session.endpoint))
     well = all(finding.state != "problem" for finding in found)
     if session.json:
@@ -46,7 +46,7 @@ def doctor(session: Session) -> None:
 
 
 def _print(finding: Finding) -> None:
-    """One finding, with its cure below; on a terminal long lines are broken."""
+    """Print one finding, with its cure below. On a terminal long lines are wrapped."""
     mark, colour = _MARKS[finding.state]
     width = terminal_width()
     head = f"{styled(f'{mark:<7}', colour)}  {finding.name:<12} "
@@ -62,7 +62,7 @@ def _print(finding: Finding) -> None:
 
 
 def examine(endpoint: str | None) -> Iterator[Finding]:
-    """Look at everything, in the order in which a call needs it."""
+    """Check everything, in the order of a call."""
     yield Finding("version", "ok", f"batchcompute {__version__}")
     try:
         config = load().config
@@ -70,7 +70,7 @@ def examine(endpoint: str | None) -> Iterator[Finding]:
         where = endpoint or config.endpoint or "local"
         region = find_region(where, hooks.regions())
     except BatchComputeError as error:
-        yield Finding("settings", "problem", str(error), "`batchcompute config show` tells where each value comes from")
+        yield Finding("settings", "problem", str(error), "`batchcompute config show` shows the source of each value")
         return
     profile = f", profile {config.profile}" if config.profile else ""
     yield Finding("settings", "ok", f"region {region.name}{profile}")
@@ -78,8 +78,8 @@ def examine(endpoint: str | None) -> Iterator[Finding]:
     yield from _call(where)
     try:
         yield from hooks.diagnose(DiagnosisContext(region, hooks.config))
-    except Exception as error:  # a plugin's
-        cure = "`batchcompute plugin list` shows the plugins; report it to whoever made it"
+    except Exception as error:  # of a plugin
+        cure = "`batchcompute plugin list` shows the plugins; report it to its author"
         yield Finding("plugins", "problem", f"a plugin failed to diagnose: {type(error).__name__}: {error}", cure)
 
 
@@ -87,7 +87,7 @@ def _plugins(hooks: Hooks) -> Iterator[Finding]:
     yield Finding("plugins", "ok", f"{len(hooks.plugins())} in use")
     for name, why in hooks.skipped.items():
         if "blocked" in why:
-            yield Finding("plugins", "note", f"{name} is {why}", "take it out of plugins.block to use it")
+            yield Finding("plugins", "note", f"{name} is {why}", "remove it from plugins.block to use it")
         else:
             yield Finding(
                 "plugins", "problem", f"{name} was left out: it {why}", "update or uninstall its distribution"
@@ -95,21 +95,21 @@ def _plugins(hooks: Hooks) -> Iterator[Finding]:
 
 
 class _Probe:
-    """Sees what a call really used."""
+    """Records the last attempt of a call."""
 
     name = "doctor"
 
     def __init__(self) -> None:
-        self.seen: AttemptContext | None = None
+        self.attempt: AttemptContext | None = None
         self.at = 0.0
 
     @hookimpl
     def after_attempt(self, ctx: AttemptContext) -> None:
-        self.seen, self.at = ctx, time.time()
+        self.attempt, self.at = ctx, time.time()
 
 
 def _call(where: str) -> Iterator[Finding]:
-    """Try the call that changes nothing and works for everybody."""
+    """Make a call that changes nothing and that every account may make."""
     probe = _Probe()
     failed: BatchComputeError | None = None
     try:
@@ -118,30 +118,28 @@ def _call(where: str) -> Iterator[Finding]:
             has_objects = _has_objects(client)
     except BatchComputeError as error:
         failed = error
-    seen = probe.seen
+    attempt = probe.attempt
     if isinstance(failed, CredentialsError):
-        yield Finding(
-            "credentials", "problem", str(failed), "`batchcompute config init` makes a file to put a key into"
-        )
+        yield Finding("credentials", "problem", str(failed), "`batchcompute config init` creates a file for the key")
         return
-    if seen is None:
+    if attempt is None:
         yield Finding("endpoint", "problem", str(failed), _cure_of(failed))
         return
-    if seen.credentials is not None:
-        source = seen.credentials.source or "a plugin"
-        yield Finding("credentials", "ok", f"access key {seen.credentials.access_key_id}, from {source}")
-    place = seen.endpoint.host if seen.endpoint.scheme == "unix" else seen.endpoint.url
-    if seen.response is None or (failed is not None and not isinstance(failed, ClientError)):
+    if attempt.credentials is not None:
+        source = attempt.credentials.source or "a plugin"
+        yield Finding("credentials", "ok", f"access key {attempt.credentials.access_key_id}, from {source}")
+    place = attempt.endpoint.host if attempt.endpoint.scheme == "unix" else attempt.endpoint.url
+    if attempt.response is None or (failed is not None and not isinstance(failed, ClientError)):
         yield Finding("endpoint", "problem", f"{place}: {failed}", _cure_of(failed))
         return
-    yield Finding("endpoint", "ok", f"{place} answered in {seen.elapsed * 1000:.0f} ms")
-    yield from _clock(seen, probe.at)
+    yield Finding("endpoint", "ok", f"{place} answered in {attempt.elapsed * 1000:.0f} ms")
+    yield from _clock(attempt, probe.at)
     if isinstance(failed, ClientError):
         yield Finding(
             "call", "problem", str(failed), "the service refuses the call: check the access key and its rights"
         )
     elif not has_objects:
-        yield Finding("objects", "note", "the region has no object store here", "upload packages with OSS's own tools")
+        yield Finding("objects", "note", "the region has no object store here", "upload packages with the tools of OSS")
     else:
         yield Finding("objects", "ok", "packages can be uploaded with `batchcompute oss cp`")
 
@@ -153,13 +151,13 @@ def _has_objects(client: Client) -> bool:
         return False
 
 
-def _clock(seen: AttemptContext, at: float) -> Iterator[Finding]:
+def _clock(attempt: AttemptContext, at: float) -> Iterator[Finding]:
     from ..error_answers import date_of
 
-    there = date_of(seen.response) if seen.response is not None else None
-    if there is None:
+    date = date_of(attempt.response) if attempt.response is not None else None
+    if date is None:
         return
-    offset = at - there  # a Date has whole seconds
+    offset = at - date  # a Date has whole seconds
     what = f"this machine's clock is {offset:+.0f} s off the service's" if abs(offset) >= 2 else "the clocks agree"
     cure = "set this machine's clock, for instance with NTP"
     if abs(offset) >= _REFUSED:
@@ -172,7 +170,7 @@ def _clock(seen: AttemptContext, at: float) -> Iterator[Finding]:
 
 def _cure_of(error: BatchComputeError | None) -> str:
     if isinstance(error, ConfigError):
-        return "`batchcompute config show` tells where each value comes from"
+        return "`batchcompute config show` shows the source of each value"
     if isinstance(error, TransportError):
-        return "check the endpoint, the network and the proxy; for region local `batchcompute local logs` tells more"
+        return "check the endpoint, the network and the proxy; for region local see `batchcompute local logs`"
     return "try again with --verbose"

@@ -1,15 +1,15 @@
-"""From an error to one sentence on stderr and an exit code.
+"""Errors of commands: one sentence on stderr, and an exit code.
 
 0    done; with --wait and `job wait`: the job Finished
-1    anything that has no code of its own, such as a file that cannot be read, or "no" as the answer to a question
+1    any other error, such as a file that cannot be read, or "no" as the answer to a question
 2    usage: the command line, a description or a setting is wrong; nothing was sent
 3    the job Failed
 4    the job was Stopped
-5    timeout: the job had not ended in time; it goes on
+5    timeout: the job has not ended in time; it continues
 6    connection: no answer arrived
 7    the service answered with an error
 130  interrupted by ctrl-C
-141  whoever read the output has gone (as in `| head`)
+141  the reader of the output has ended (as in `| head`)
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from .output import plain, say
 ERROR, USAGE, FAILED, STOPPED, TIMEOUT, CONNECTION, SERVICE, INTERRUPTED, PIPE = 1, 2, 3, 4, 5, 6, 7, 130, 141
 
 _CURES = {
-    "NotFoundError": "`batchcompute job list` shows the jobs that are there",
+    "NotFoundError": "`batchcompute job list` shows the jobs",
     "StateConflictError": "stop is for Waiting and Running jobs, start and priority for Stopped and Failed ones, delete for "
-    "all that have ended",
-    "ThrottlingError": "wait a little, and ask less often",
-    "ConnectError": "`batchcompute doctor` finds out why",
-    "ResponseLostError": "look with `batchcompute job list` before you repeat it",
-    "RequestTimeoutError": "`batchcompute doctor` finds out why",
-    "CredentialsError": "`batchcompute config init` makes a file to put a key into",
+    "jobs that have ended",
+    "ThrottlingError": "wait, and send requests less often",
+    "ConnectError": "`batchcompute doctor` finds the cause",
+    "ResponseLostError": "check with `batchcompute job list` before you repeat it",
+    "RequestTimeoutError": "`batchcompute doctor` finds the cause",
+    "CredentialsError": "`batchcompute config init` creates a file for the key",
 }
 _HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
-"""A noun without a verb; click before 8.2 has no such error, but shows the help itself."""
+"""The error for a noun without a verb; click before 8.2 shows the help instead."""
 
 
 class Refused(click.ClickException):
-    """What was asked for cannot be done as it stands; nothing was changed."""
+    """The command line or the input is wrong; nothing was changed."""
 
     exit_code = USAGE
 
 
 def guarded(cli: click.Command, args: Sequence[str] | None = None) -> int:
-    """Run a command line and give its exit code."""
-    for stream in (sys.stdout, sys.stderr):  # a locale without our characters is no reason to fail
+    """Run a command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a locale without our characters must not cause an error
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")
     session: Any = None
@@ -66,7 +66,7 @@ def guarded(cli: click.Command, args: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             return _pipe()
         except SystemExit:
-            if sys.stdout is not stdout:  # how click takes a broken pipe, before it exits with 1
+            if sys.stdout is not stdout:  # click replaces stdout on a broken pipe, before it exits with 1
                 return _pipe()
             raise
         except (Exception, KeyboardInterrupt) as error:
@@ -77,7 +77,7 @@ def guarded(cli: click.Command, args: Sequence[str] | None = None) -> int:
 
 
 def report(error: BaseException, session: Any, about: str = "") -> int:
-    """Tell what went wrong, and give the exit code. about: what the sentence begins with."""
+    """Print the error, and return the exit code. about: the beginning of the sentence."""
     if session is not None and session.verbose and not isinstance(error, (click.ClickException, click.Abort)):
         import traceback
 
@@ -89,13 +89,13 @@ def report(error: BaseException, session: Any, about: str = "") -> int:
     if isinstance(error, _HELP):
         say(error.format_message())
         return code
-    known = details(error)
+    parts = details(error)
     if session is not None and session.json:
-        say(json.dumps({**known, "exit_code": code}))
+        say(json.dumps({**parts, "exit_code": code}))
         return code
-    text = f"Error: {about}{known['error']}"
-    if known["cure"]:
-        text += ("\n" if "\n" in text else "; ") + known["cure"]
+    text = f"Error: {about}{parts['error']}"
+    if parts["cure"]:
+        text += ("\n" if "\n" in text else "; ") + parts["cure"]
     say("\n".join(map(plain, text.splitlines())))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         say(f"Try '{error.ctx.command_path} --help'.")
@@ -103,12 +103,12 @@ def report(error: BaseException, session: Any, about: str = "") -> int:
 
 
 def details(error: BaseException) -> dict[str, Any]:
-    """{error, kind, cure, fields, request_id} of an error, empty where there is none; with exit_code its form in JSON."""
+    """Return {error, kind, cure, fields, request_id}, empty if absent; with exit_code it is the error's form in JSON."""
     from ..errors import BatchComputeError, ValidationError
 
     kind = type(error).__name__
     problems = error.problems if isinstance(error, ValidationError) else ()
-    known = {
+    parts = {
         "error": str(error),
         "kind": kind,
         "cure": "; ".join(getattr(error, "__notes__", ())) or _CURES.get(kind, ""),
@@ -116,16 +116,16 @@ def details(error: BaseException) -> dict[str, Any]:
         "request_id": getattr(error, "request_id", ""),
     }
     if isinstance(error, click.ClickException):
-        known["error"] = error.format_message()
+        parts["error"] = error.format_message()
     elif isinstance(error, OSError) and not isinstance(error, BatchComputeError):
         where = f"{error.filename}: " if error.filename else ""
-        known["error"] = f"{where}{error.strerror or error}"
+        parts["error"] = f"{where}{error.strerror or error}"
     elif not isinstance(error, (BatchComputeError, ValueError, LookupError)):
-        known["error"] = f"unexpected {kind}: {error}"
-        known["cure"] = "--verbose shows where"
+        parts["error"] = f"unexpected {kind}: {error}"
+        parts["cure"] = "--verbose shows where"
     elif isinstance(error, KeyError) and not isinstance(error, BatchComputeError):
-        known["error"] = str(error.args[0]) if error.args else kind
-    return known
+        parts["error"] = str(error.args[0]) if error.args else kind
+    return parts
 
 
 def code_of(error: BaseException) -> int:
@@ -151,6 +151,6 @@ def code_of(error: BaseException) -> int:
 
 
 def _pipe() -> int:
-    """Whoever read us is gone; so that Python does not complain when it flushes at its end."""
+    """Send stdout to /dev/null, so that Python's last flush does not fail after a broken pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return PIPE

@@ -1,4 +1,4 @@
-"""Which job is meant: a whole id, a part of one that only it has, or `last`."""
+"""Find jobs by a whole id, by a part of one id, or by `last`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SHOWN = 5
 
 
 def find_job(client: Client, text: str) -> str:
-    """Return the id of the job that `text` stands for. Raises Refused."""
+    """Return the id of the job that `text` names. Raises Refused."""
     return find_jobs(client, [text])[0]
 
 
 def find_jobs(client: Client, texts: Sequence[str]) -> list[str]:
-    """Return the ids of the jobs that words stand for, each once: an id, its beginning or its end, or `last`, the newest job.
+    """Return the ids of the jobs that words name, each once: an id, its beginning or end, or `last`, the newest job.
 
-    Raises Refused for what stands for no job, or for several.
+    Raises Refused for a word that names no job, or several.
     """
     if all(_WHOLE.fullmatch(text) for text in texts):
         return list(dict.fromkeys(texts))
@@ -34,7 +34,7 @@ def find_jobs(client: Client, texts: Sequence[str]) -> list[str]:
 
 
 def newest_first(jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs, the one that was created last before all others."""
+    """Sort jobs by creation, the newest first."""
     return sorted(jobs, key=lambda job: (job.CreateTime, job.JobId), reverse=True)
 
 
@@ -43,7 +43,7 @@ def _find(jobs: Sequence[Job], text: str) -> str:
         return text
     if text == LAST:
         if not jobs:
-            raise Refused("there is no job yet, so none is the last one")
+            raise Refused("there is no job yet, so `last` names none")
         return jobs[0].JobId
     wanted = text.lower()
     ids = [job.JobId for job in jobs]
@@ -55,5 +55,5 @@ def _find(jobs: Sequence[Job], text: str) -> str:
         return found[0]
     if found and wanted.removeprefix("job-"):
         some = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
-        raise Refused(f"{text!r} stands for {len(found)} jobs: {some}; write more of the id")
+        raise Refused(f"{text!r} names {len(found)} jobs: {some}; use more of the id")
     raise Refused(f"there is no job {text!r}; `batchcompute job list` shows the jobs, and `last` is the newest")

@@ -1,4 +1,4 @@
-"""`batchcompute image list`: what tasks can run on."""
+"""`batchcompute image list`: the images for tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`batchcompute config init`: a file with every setting, to be changed."""
+"""`batchcompute config init`: write a file with every setting."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .failures import Refused
 from .session import Session, command
 
 _HEAD = """\
-# Settings of batchcompute. `batchcompute config show` tells what is in use, and where it comes from.
-# A line that begins with # is the default, or an example where there is none.
+# Settings of batchcompute. `batchcompute config show` shows the values in use, and their sources.
+# A line that begins with # is the default, or an example if there is no default.
 """
 _PROFILES = """
-# A profile wins over what stands above; `profile = "work"` above, --profile work or BATCHCOMPUTE_PROFILE=work selects it.
+# A profile wins over the settings above; `profile = "work"` above, --profile work or BATCHCOMPUTE_PROFILE=work selects it.
 # [profiles.work]
 # endpoint = "cn-qingdao"
 # access_key_id = "..."
@@ -50,16 +50,14 @@ def init(session: Session, force: bool) -> None:
     try:
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise Refused(f"{target} is there already; edit it, or replace it with --force") from None
+        raise Refused(f"{target} exists already; edit it, or replace it with --force") from None
     with open(handle, "w", encoding="utf-8") as file:
         file.write(template(session.endpoint))
     if force:
         os.replace(target, path)
     output.emit_value({"path": path}, path, session.format)
     if not session.json:
-        output.say(
-            "Every setting is in it, with its default. It holds secrets if you write some: only you can read it."
-        )
+        output.say("It has every setting with its default. It may hold secrets: only you can read it.")
 
 
 def template(endpoint: str | None = None) -> str:
@@ -86,5 +84,5 @@ def _example(name: str, default: Any) -> Any:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML: text, numbers, flags and lists are written as in JSON."""
+    """Write a value as TOML: text, numbers, flags and lists are the same in JSON."""
     return json.dumps(sorted(value) if isinstance(value, frozenset) else value)

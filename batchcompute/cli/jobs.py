@@ -1,4 +1,4 @@
-"""`batchcompute job list`, `show`, `describe` and `wait`: what can be seen of jobs."""
+"""`batchcompute job list`, `show`, `describe` and `wait`: read jobs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _COLUMNS: Mapping[str, output.Column] = {
     type=click.Choice(shapes.STATES, case_sensitive=False),
     help="Only jobs in this state; may be repeated.",
 )
-@click.option("--limit", type=click.IntRange(0), default=_LIMIT, show_default=True, help="How many; 0 is all.")
+@click.option("--limit", type=click.IntRange(0), default=_LIMIT, show_default=True, help="How many; 0: all.")
 def list_(session: Session, states: Sequence[str], limit: int) -> None:
     """List the jobs, the newest first.
 
@@ -75,28 +75,28 @@ def list_(session: Session, states: Sequence[str], limit: int) -> None:
 )
 @job_argument()
 def show(session: Session, job: str) -> None:
-    """Show a job: its tasks and what waits for what, with states, counts and times.
+    """Show a job: its tasks and their dependencies, with states, counts and times.
 
     JSON: the job as in `job list`, and tasks, a list of {task, state, started, ended, after, instances_total,
-    instances_waiting, instances_running, instances_finished, instances_failed, instances_stopped, failed}; after has the
-    tasks that it waits for, failed the numbers of the failed instances.
+    instances_waiting, instances_running, instances_finished, instances_failed, instances_stopped, failed}; after lists its
+    predecessors, failed the numbers of the failed instances.
     """
     with session.client() as client:
         found = find_job(client, job)
-        seen = shapes.job(client.get_job(found))
+        shape = shapes.job(client.get_job(found))
         dependencies = client.get_job_description(found).TaskDag.Dependencies
         before = dag.predecessors(dependencies)
         tasks = {one.TaskName: shapes.task(one, before.get(one.TaskName, [])) for one in client.list_tasks(found)}
     tasks = {name: tasks[name] for name in dag.order(sorted(tasks), dependencies)}
-    nodes = [dag.Node(name, task["state"], _describe_progress(task)) for name, task in tasks.items()]
+    nodes = [dag.Node(name, task["state"], _counts(task)) for name, task in tasks.items()]
     if session.json:
-        output.emit_json({**seen, "tasks": list(tasks.values())})
+        output.emit_json({**shape, "tasks": list(tasks.values())})
     elif session.format == "mermaid":
         output.put(dag.mermaid(nodes, dependencies))
     elif session.format == "dot":
-        output.put(dag.dot(nodes, dependencies, seen["name"] or found))
+        output.put(dag.dot(nodes, dependencies, shape["name"] or found))
     else:
-        _print(seen, nodes, dependencies)
+        _print(shape, nodes, dependencies)
         _explain(found, list(tasks.values()))
 
 
@@ -115,7 +115,7 @@ def _print(job: Mapping[str, Any], nodes: Sequence[dag.Node], dependencies: dag.
     output.graph(dag.draw(nodes, dependencies, output.utf8()))
 
 
-def _describe_progress(task: Mapping[str, Any]) -> str:
+def _counts(task: Mapping[str, Any]) -> str:
     counts = [f"{task['instances_finished']} of {task['instances_total']} finished"]
     for state in ("running", "failed", "stopped"):
         if task[f"instances_{state}"]:
@@ -135,10 +135,10 @@ def _explain(job_id: str, tasks: Sequence[Mapping[str, Any]]) -> None:
 @command("describe", examples=["batchcompute job describe last > again.json", "batchcompute job submit again.json"])
 @job_argument()
 def describe(session: Session, job: str) -> None:
-    """Print the description that a job was submitted with, as JSON that `job submit` takes again.
+    """Print the description of a job, as JSON for `job submit`.
 
-    JSON, in either format: {JobName, JobTag, Description, Priority, TaskDag: {TaskDescMap, Dependencies}}, as the API has it;
-    what is empty is left out.
+    JSON, in either format: {JobName, JobTag, Description, Priority, TaskDag: {TaskDescMap, Dependencies}}, as in the API,
+    without empty properties.
     """
     with session.client() as client:
         detail = client.get_job_description(find_job(client, job)).detail()
@@ -153,29 +153,32 @@ def describe(session: Session, job: str) -> None:
 )
 @job_argument()
 @click.option(
-    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up then; the job goes on."
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Stop waiting then; the job continues.",
 )
 def wait(session: Session, job: str, timeout: float | None) -> None:
-    """Wait until a job has ended, and show how it goes. Ctrl-C leaves the job alone.
+    """Wait until a job has ended, and show its progress. Ctrl-C does not stop the job.
 
-    Exits with 0 when it Finished, 3 when it Failed, 4 when it was Stopped, 5 after --timeout.
+    Exits with 0 if it Finished, 3 if it Failed, 4 if it was Stopped, 5 after --timeout.
 
-    JSON: the job as in `job list`, when it has ended.
+    JSON: the job as in `job list`, after it has ended.
     """
     with session.client() as client:
         raise Exit(follow(session, client, find_job(client, job), timeout))
 
 
 def follow(session: Session, client: Client, job_id: str, timeout: float | None = None) -> int:
-    """Show how a job goes until it has ended; its exit code. Raises WaitTimeoutError."""
+    """Show the progress of a job until it has ended. Return the exit code. Raises WaitTimeoutError."""
     from .watch import watch
 
     ended: Job = watch(client, job_id, timeout=timeout, out=sys.stderr)
     if session.json:
         output.emit_json(shapes.job(ended))
     else:
-        seen = shapes.job(ended)
-        spent = output.since(seen["started"] or seen["created"], seen["ended"])
+        shape = shapes.job(ended)
+        spent = output.since(shape["started"] or shape["created"], shape["ended"])
         output.say(f"Job {job_id} is {ended.State}, after {spent}.", output.COLOURS.get(ended.State))
     if ended.State == "Failed":
         output.say(f"Why: batchcompute job logs {job_id} --stderr")

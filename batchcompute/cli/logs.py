@@ -1,4 +1,4 @@
-"""`batchcompute job logs`: what the instances of a job wrote, of one as it is, of several with a prefix; also while they run."""
+"""`batchcompute job logs`: print the logs of instances, one unchanged, several with a prefix; also while they run."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _GROWTH = 1.4
 @job_argument()
 @click.argument("task", required=False, shell_complete=tasks)
 @click.argument("instance", required=False, type=click.IntRange(0))
-@click.option("--follow", "-f", is_flag=True, help="Go on until the job has ended.")
-@click.option("--stderr", is_flag=True, help="What was written to stderr, in place of stdout.")
+@click.option("--follow", "-f", is_flag=True, help="Continue until the job has ended.")
+@click.option("--stderr", is_flag=True, help="Print stderr instead of stdout.")
 def logs(session: Session, job: str, task: str | None, instance: int | None, follow: bool, stderr: bool) -> None:
-    """Print what the instances of a job wrote, of one TASK, or of one INSTANCE of it. Lines of several begin with the
-    instance that wrote them; what a single INSTANCE wrote is printed as it is.
+    """Print the logs of all instances of a job, of one TASK, or of one INSTANCE. Lines of several instances begin with the
+    name of the instance. The log of a single INSTANCE is printed unchanged.
 
     JSON: one object on each line, {task, instance, stream, line}.
     """
@@ -53,7 +53,7 @@ def logs(session: Session, job: str, task: str | None, instance: int | None, fol
 
 @dataclass(slots=True)
 class _Source:
-    """One instance: how much of it was shown, and the line that it has not ended yet."""
+    """One instance: the number of bytes shown, and its last, unfinished line."""
 
     task: str
     instance: int
@@ -73,7 +73,7 @@ class _Source:
 class Logs:
     """Logs of a job, of one of its tasks, or of one instance.
 
-    follow: go on until the job has ended; as_json: one object for each line, in place of the text.
+    follow: continue until the job has ended; as_json: one object for each line, instead of text.
     """
 
     client: Client
@@ -87,11 +87,13 @@ class Logs:
     _width: int = 0
 
     def show(self) -> None:
-        """Print them. Raises BatchComputeError for a task or an instance that the job does not have."""
+        """Print the logs. Raises BatchComputeError for a task or an instance that the job does not have."""
         places = self._order()
         pause = _FIRST_PAUSE
         while True:
-            ended = self.client.get_job(self.job_id).State in ENDED  # before the look, so that it is the last one
+            ended = (
+                self.client.get_job(self.job_id).State in ENDED
+            )  # asked before reading, so that the last read is complete
             self._find(sorted(self.client.list_tasks(self.job_id), key=lambda task: places.get(task.TaskName, 0)))
             last = ended or not self.follow
             if self._print_new(last):
@@ -101,7 +103,7 @@ class Logs:
             time.sleep(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
         if not any(source.there for source in self._sources.values()):
-            click.echo("There are no logs: nothing was started yet, or the region does not keep any.", err=True)
+            click.echo("There are no logs: no instance has started yet, or the region keeps no logs.", err=True)
 
     def _order(self) -> dict[str, int]:
         dag = self.client.get_job_description(self.job_id).TaskDag
@@ -117,7 +119,7 @@ class Logs:
         return {name: place for place, name in enumerate(order(list(dag.TaskDescMap), dag.Dependencies))}
 
     def _find(self, tasks: list[Task]) -> None:
-        """Note the instances that have started, and those that have ended."""
+        """Find the instances that have started, and those that have ended."""
         for task in tasks:
             if self.task in (None, task.TaskName):
                 for instance in task.InstanceList:
@@ -127,12 +129,12 @@ class Logs:
                         if instance.State != "Waiting" or instance.StartTime:
                             key = task.TaskName, number
                             source = self._sources.setdefault(key, _Source(*key))
-                            if source.began != instance.StartTime:  # its log begins anew
+                            if source.began != instance.StartTime:  # its log begins again
                                 source.began, source.shown, source.rest, source.done = instance.StartTime, 0, b"", False
                             source.ended = instance.State in ENDED
 
     def _print_new(self, last: bool) -> bool:
-        """Print what is new; whether there was anything."""
+        """Print new output. Return True if there was any."""
         out = sys.stdout.buffer
         anything = False
         for source in [one for one in self._sources.values() if not one.done]:

@@ -1,4 +1,4 @@
-"""`batchcompute oss ls`, `cp`, `cat` and `rm`: the objects of a region."""
+"""`batchcompute oss ls`, `cp`, `cat` and `rm`: read and change the objects of a region."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def ls(session: Session, prefix: str) -> None:
 @click.argument("target")
 @click.option("--recursive", "-r", is_flag=True, help="Copy a folder, or all objects below a prefix.")
 def cp(session: Session, source: str, target: str, recursive: bool) -> None:
-    """Copy SOURCE to TARGET: a file to an object, an object to a file, or an object to another. What is there is replaced.
+    """Copy SOURCE to TARGET: a file to an object, an object to a file, or an object to an object. Replaces the TARGET.
 
-    - is the standard input or output. A TARGET that is a folder, or ends in /, keeps the name.
+    - is the standard input or output. If TARGET is a folder or ends in /, the copy keeps the name.
 
     JSON: a list of {from, to, size}; size in bytes.
     """
@@ -74,7 +74,7 @@ def cp(session: Session, source: str, target: str, recursive: bool) -> None:
 @command("cat", examples=["batchcompute oss cat oss://mine/hello"])
 @click.argument("uris", metavar="URI...", nargs=-1, required=True)
 def cat(session: Session, uris: Sequence[str]) -> None:
-    """Print objects as they are.
+    """Print objects unchanged.
 
     JSON: none; the bytes of the objects, in either format.
     """
@@ -90,16 +90,16 @@ def cat(session: Session, uris: Sequence[str]) -> None:
 def rm(session: Session, uris: Sequence[str], recursive: bool, yes: bool) -> None:
     """Remove objects.
 
-    JSON: a list of {uri}, of what was removed.
+    JSON: a list of {uri}, the removed objects.
     """
     with _store(session) as store:
         found = [one for uri in uris for one in _below(store, uri)] if recursive else [_uri(uri) for uri in uris]
         missing = [uri for uri in found if not store.exists(uri)] if not recursive else []
         if missing:
-            raise Refused(f"there is no object {missing[0]}; `batchcompute oss ls` shows what is there")
+            raise Refused(f"there is no object {missing[0]}; `batchcompute oss ls` lists the objects")
         if recursive and not yes and found:
             if not sys.stdin.isatty():
-                raise Refused("nobody can be asked here, so --yes is needed")
+                raise Refused("there is no terminal to ask on; use --yes")
             click.confirm(f"Remove {len(found)} objects?", abort=True, err=True)
         for uri in found:
             store.delete(uri)
@@ -111,7 +111,7 @@ def rm(session: Session, uris: Sequence[str], recursive: bool, yes: bool) -> Non
 
 @contextmanager
 def _store(session: Session) -> Iterator[ObjectStore]:
-    """Yield the region's objects; a URI that cannot be used, and an object that is not there, are wrong usage."""
+    """Open the region's object store. A wrong URI and a missing object are usage errors."""
     with session.client() as client:
         try:
             yield objects_of(client)
@@ -134,18 +134,18 @@ def _uri(name: str) -> str:
 
 
 def _named(source: str, target: str) -> str:
-    """Return the target with the name of the source where it is a folder."""
+    """Return the target; if it is a folder, with the name of the source."""
     folder = target.endswith("/") or (not _is_object(target) and target != "-" and os.path.isdir(target))
     if not folder:
         return target
     name = source.rstrip("/").rpartition("/")[2]
     if source == "-" or not name:
-        raise Refused(f"{target!r} is a folder; say what the copy is to be called")
+        raise Refused(f"{target!r} is a folder; give the name of the copy too")
     return f"{target.rstrip('/')}/{name}"
 
 
 def _below(store: ObjectStore, folder: str) -> list[str]:
-    """Return the objects in a folder: not those whose names only begin like it."""
+    """List the objects in a folder, without those of folders whose names only begin the same."""
     return [uri for uri, _ in store.list(_uri(_folder(folder)))]
 
 
@@ -154,11 +154,11 @@ def _folder(uri: str) -> str:
 
 
 def _pairs(store: ObjectStore, source: str, target: str) -> list[tuple[str, str]]:
-    """Return what is to be copied to what. No object leads out of the target."""
+    """Return pairs of source and target. No target is outside of the folder `target`."""
     base = target.rstrip("/")
     if not _is_object(source):
         if not os.path.isdir(source):
-            raise Refused(f"{source!r} is not a folder, so --recursive has no meaning")
+            raise Refused(f"{source!r} is not a folder; --recursive needs one")
         files = sorted(path for path in Path(source).rglob("*") if path.is_file())
         return [(str(path), f"{base}/{path.relative_to(source).as_posix()}") for path in files]
     found = []
@@ -171,7 +171,7 @@ def _pairs(store: ObjectStore, source: str, target: str) -> list[tuple[str, str]
 
 
 def _copy(store: ObjectStore, source: str, target: str) -> int:
-    """Copy one, and tell its size."""
+    """Copy one, and return its size."""
     with _opened(store, source) as file:
         if target == "-":
             sys.stdout.flush()
@@ -180,7 +180,7 @@ def _copy(store: ObjectStore, source: str, target: str) -> int:
             return size
         if not _is_object(target):
             return _write(Path(target), file)
-        with tempfile.TemporaryFile() as whole:  # a store may want to know the size of what it gets
+        with tempfile.TemporaryFile() as whole:  # a store may need the size
             if not file.seekable():
                 _pour(file, whole)
                 file = whole
@@ -209,13 +209,13 @@ def _opened(store: ObjectStore, source: str) -> Iterator[BinaryIO]:
         try:
             found = store.open(source)
         except (FileNotFoundError, NotADirectoryError):
-            raise Refused(f"there is no object {source}; `batchcompute oss ls` shows what is there") from None
+            raise Refused(f"there is no object {source}; `batchcompute oss ls` lists the objects") from None
         with found:
             yield found
 
 
 def _write(path: Path, data: BinaryIO) -> int:
-    """Write a file, and tell its size. It is replaced in one step, so that half a file is never seen."""
+    """Write a file, and return its size. The file is replaced in one step, so a partial file is never visible."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_file():  # a pipe, a device
         with path.open("wb") as device:

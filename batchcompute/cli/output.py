@@ -1,7 +1,7 @@
-"""Everything that commands print: tables for people, JSON for programs.
+"""The output of commands: tables for people, JSON for programs.
 
-A table is cut to the width of a terminal, and never where the output is no terminal. Colour only says again what a word says,
-and only on a terminal without NO_COLOR. What a service or a file says is shown without its control characters.
+Tables are cut to the width of a terminal, and not cut if the output is not a terminal. Colours only repeat what a word says,
+and only on a terminal without NO_COLOR. Text of a service or a file is shown without control characters.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 Column = str | tuple[str, Callable[[Row], Any]]
-"""The title of a column; with a function, what stands in it is made from the row."""
+"""The title of a column; optionally with a function that makes its text from the row."""
 Piece = tuple[str, str | None]
-"""A text, and the state whose colour it has."""
+"""A text, and the state that gives its colour."""
 COLOURS = {"Finished": "green", "Running": "cyan", "Failed": "red", "Stopped": "yellow", "Waiting": "white"}
 _GAP = "  "
 _NARROW, _SMALLEST = 14, 4
 _BY_END = {"job_id", "uri"}
-"""What is known by its end, which stays when it is cut."""
+"""Columns whose texts are cut at the beginning: the end identifies them."""
 
 
 def emit(rows: Iterable[Row], columns: Mapping[str, Column], fmt: str, empty: str = "") -> None:
-    """Print rows: as JSON all of them in full; as a table those `columns`, by their titles.
+    """Print rows: as JSON all fields; as a table `columns`, with their titles.
 
-    empty: what to tell people on stderr when there is nothing to show.
+    empty: the text for stderr if there are no rows.
     """
     found = list(rows)
     if fmt == "json":
@@ -47,7 +47,7 @@ def emit(rows: Iterable[Row], columns: Mapping[str, Column], fmt: str, empty: st
 
 
 def emit_value(row: Row, text: str, fmt: str) -> None:
-    """Print one thing: as JSON the row, for people the text."""
+    """Print one item: as JSON the row, for people the text."""
     if fmt == "json":
         emit_json(dict(row))
     else:
@@ -55,22 +55,22 @@ def emit_value(row: Row, text: str, fmt: str) -> None:
 
 
 def emit_json(value: Any) -> None:
-    """Print one JSON value, in ASCII: it can be read whatever the locale."""
+    """Print one JSON value, in ASCII: readable in every locale."""
     put(json.dumps(value, indent=2))
 
 
 def put(text: str = "") -> None:
     """Print a line of the output."""
-    click.echo(text, file=sys.stdout)  # named, since click replaces a stream that is ASCII by one that is not
+    click.echo(text, file=sys.stdout)  # explicit, since click replaces an ASCII stream by another one
 
 
 def say(text: str, colour: str | None = None) -> None:
-    """Tell people something that is not the output: it goes to stderr."""
+    """Print a message for people on stderr; it is not part of the output."""
     click.echo(styled(text, colour, sys.stderr), file=sys.stderr)
 
 
 def table(rows: Sequence[Row], columns: Mapping[str, Column]) -> list[str]:
-    """Return the lines of a table: titles, then rows; numbers stand right."""
+    """Return the lines of a table: titles, then rows. Numbers are aligned right."""
     texts = [[column if isinstance(column, str) else column[0] for column in columns.values()]]
     values = [
         [row.get(key) if isinstance(column, str) else column[1](row) for key, column in columns.items()] for row in rows
@@ -85,7 +85,7 @@ def _cells(texts: Sequence[str], keys: Iterable[str], widths: Sequence[int], rig
     parts = []
     for text, key, cells, is_right in zip(
         texts, keys, widths, right, strict=False
-    ):  # widths end where the terminal does
+    ):  # widths may have fewer columns: those that fit
         cut = clip(text, cells, by_end=key in _BY_END)
         space = " " * (cells - width(cut))
         coloured = styled(cut, COLOURS.get(text))
@@ -94,7 +94,7 @@ def _cells(texts: Sequence[str], keys: Iterable[str], widths: Sequence[int], rig
 
 
 def _fitted(widths: list[int], limit: int | None) -> list[int]:
-    """Return what fits: the last columns are left out where even narrow ones are too many, then the widest give way."""
+    """Fit the widths into the limit: drop last columns if even narrow ones are too many, then shrink the widest."""
     if limit is None:
         return widths
 
@@ -110,7 +110,7 @@ def _fitted(widths: list[int], limit: int | None) -> list[int]:
 
 
 def line(*pieces: Piece, cut: bool = True) -> None:
-    """Print one line, cut to the terminal; with `cut` False the terminal folds it."""
+    """Print one line, cut to the terminal; with `cut` False the terminal wraps it."""
     left = (terminal_width() if cut else None) or sys.maxsize
     text = ""
     for piece, state in pieces:
@@ -121,7 +121,7 @@ def line(*pieces: Piece, cut: bool = True) -> None:
 
 
 def graph(lines: Sequence[Line]) -> None:
-    """Print a drawing of tasks with their names, states and texts beside it."""
+    """Print a drawing of tasks, with their names, states and texts beside it."""
     nodes = [one.node for one in lines if one.node is not None]
     wide = max((width(one.graph) for one in lines), default=0)
     names = max((width(plain(node.name)) for node in nodes), default=0)
@@ -142,7 +142,7 @@ def graph(lines: Sequence[Line]) -> None:
 
 
 def shown(value: Any) -> str:
-    """A value in a cell."""
+    """Return the text of a value."""
     if value is None or value == "":
         return "-"
     if isinstance(value, (list, tuple)):
@@ -151,21 +151,21 @@ def shown(value: Any) -> str:
 
 
 def plain(text: str) -> str:
-    """Without control characters: what others wrote must not steer the terminal."""
+    """Remove control characters: foreign text must not control the terminal."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else " " if char in "\n\t" else "\ufffd" for char in text)
 
 
 def width(text: str) -> int:
-    """How many cells of a terminal a text takes."""
+    """Return the width of a text in cells of a terminal."""
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def clip(text: str, limit: int, by_end: bool = False) -> str:
-    """A text of at most `limit` cells. by_end: its end stays, not its beginning."""
+    """Cut a text to `limit` cells. by_end: keep its end, not its beginning."""
     if width(text) <= limit:
         return text
     if limit < 1:
@@ -177,17 +177,17 @@ def clip(text: str, limit: int, by_end: bool = False) -> str:
 
 
 def terminal_width(stream: Any = None) -> int | None:
-    """Return the columns of the terminal; None where the output is none."""
+    """Return the columns of the terminal; None if the output is not a terminal."""
     return shutil.get_terminal_size().columns if _is_terminal(stream or sys.stdout) else None
 
 
 def utf8(stream: Any = None) -> bool:
-    """Return whether the output can show more than ASCII."""
+    """Check if the output can show more than ASCII."""
     return (getattr(stream or sys.stdout, "encoding", None) or "ascii").lower().replace("-", "").startswith("utf")
 
 
 def styled(text: str, colour: str | None, stream: Any = None) -> str:
-    """Return the text in a colour, where there are colours."""
+    """Colour the text, if the output has colours."""
     stream = stream or sys.stdout
     if colour is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not _is_terminal(stream):
         return text
@@ -199,14 +199,14 @@ def _is_terminal(stream: Any) -> bool:
 
 
 def when(seconds: int) -> str | None:
-    """A time of the service as ISO 8601 in UTC; None for not yet."""
+    """Return a time of the service as ISO 8601 in UTC; None for 0, not yet."""
     import datetime
 
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
 
 
 def since(begin: str | None, end: str | None = None) -> str:
-    """Return the time from one ISO time to another, or until now; '-' when it has not begun."""
+    """Return the time span from one ISO time to another, or until now; '-' without a beginning."""
     import datetime
 
     if begin is None:
@@ -216,7 +216,7 @@ def since(begin: str | None, end: str | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span as people say it: 12s, 3m 04s, 2h 05m, 3d 04h."""
+    """Format a time span: 12s, 3m 04s, 2h 05m, 3d 04h."""
     whole = int(seconds)
     for big, small, size, part in (("d", "h", 86400, 3600), ("h", "m", 3600, 60), ("m", "s", 60, 1)):
         if whole >= size:

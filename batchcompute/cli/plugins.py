@@ -1,4 +1,4 @@
-"""`batchcompute plugin list`: what extends the SDK, and what was left out."""
+"""`batchcompute plugin list`: the plugins in use, and those left out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .session import Session, command
 
 @command("list", examples=["batchcompute plugin list", "batchcompute plugin list --format json"])
 def show(session: Session) -> None:
-    """Print every plugin with its distribution, version and hooks, in the order in which they are asked; and what was
-    skipped, and why.
+    """List the plugins with distribution, version and hooks, in the order of their hook calls. Then the skipped ones, with
+    reasons.
 
     JSON: {plugins: [{name, distribution, version, hooks}], skipped: [{name, distribution, version, why}]}.
     """
@@ -23,8 +23,8 @@ def show(session: Session) -> None:
     from ..hooks.manager import Hooks
 
     config = load().config
-    config = replace(config, plugins=replace(config.plugins, strict=False))  # a broken plugin is to be listed
-    with warnings.catch_warnings(record=True) as warned:
+    config = replace(config, plugins=replace(config.plugins, strict=False))  # list broken plugins too
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         hooks = Hooks(config, BUILTINS)
     origins = dict.fromkeys(BUILTINS, ("batchcompute", __version__))
@@ -32,9 +32,9 @@ def show(session: Session) -> None:
         origins[name] = (point.dist.name, point.dist.version) if point.dist else ("", "")
     used = [{"name": name, **_origin(origins, name), "hooks": names} for name, names in hooks.plugins()]
     skipped = [{"name": name, **_origin(origins, name), "why": why} for name, why in hooks.skipped.items()]
-    for warning in warned:
+    for warning in caught:
         text = str(warning.message)
-        if not any(name in text for name in hooks.skipped):  # those are listed
+        if not any(name in text for name in hooks.skipped):  # listed below
             output.say(f"Warning: {text}")
     if session.json:
         output.emit_json({"plugins": used, "skipped": skipped})

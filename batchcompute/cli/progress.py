@@ -1,4 +1,4 @@
-"""What a watched job looks like: a bar for each task, as rich text on a terminal, as plain lines elsewhere. No I/O."""
+"""The view of a watched job: a bar for each task, as rich text on a terminal, else as plain lines. No I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .. import Job, Task
 
 ENDED = ("Finished", "Failed", "Stopped")
-# state, colour, mark, mark where the terminal knows only ASCII: the marks differ, so that colour is not needed
+# state, colour, mark, mark in ASCII: the marks differ, so that colours are not needed
 _STATES = (
     ("Finished", "green", "█", "#"),
     ("Running", "cyan", "▒", ">"),
@@ -31,7 +31,7 @@ _MOST_TASKS = 30
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """End of what a failed instance wrote to stderr."""
+    """The end of a failed instance's stderr."""
 
     task: str
     instance: int
@@ -40,7 +40,7 @@ class Tail:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A task at one moment: how many instances are in which state, and since when. Times are seconds since 1970."""
+    """A task at one moment: instances by state, and times in seconds since 1970."""
 
     name: str
     state: str
@@ -50,28 +50,28 @@ class Row:
 
     @classmethod
     def of(cls, task: Task) -> Row:
-        """Return the row of a task."""
+        """Make the row of a task."""
         counts = Counter(instance.State for instance in task.InstanceList)
         return cls(task.TaskName, task.State, counts, seconds(task.StartTime), seconds(task.EndTime))
 
     @property
     def total(self) -> int:
-        """How many instances the task has."""
+        """The number of instances."""
         return sum(self.counts.values())
 
-    def describe_counts(self) -> str:
+    def in_words(self) -> str:
         """Return the counts in words: `5 of 8 finished, 2 running`; the others wait."""
         others = [f"{self.counts[state]} {state.lower()}" for state, *_ in _STATES[1:4] if self.counts.get(state)]
         return ", ".join([f"{self.counts.get('Finished', 0)} of {self.total} finished", *others])
 
     def elapsed(self, now: float) -> float | None:
-        """Seconds since the task started, or that it took."""
+        """Return the seconds since the task started, until its end; None before the start."""
         if not self.started:
             return None
         return max(0.0, (self.ended if self.ended and self.state in ENDED else now) - self.started)
 
     def remaining(self, now: float) -> float | None:
-        """Seconds left if the other instances take as long as the finished ones did; None when nobody can know."""
+        """Estimate the seconds left from the finished instances; None without any."""
         done, elapsed = self.counts.get("Finished", 0), self.elapsed(now)
         if self.state != "Running" or not done or elapsed is None:
             return None
@@ -79,32 +79,32 @@ class Row:
 
 
 def seconds(moment: int | str) -> int:
-    """A time of an answer as a number; a Client that makes texts of times (`human_readable`) leaves us without."""
+    """Return a time of an answer as a number; 0 for a text (of a Client with `human_readable`)."""
     return moment if isinstance(moment, int) else 0
 
 
 def cells(counts: Mapping[str, int], width: int) -> list[tuple[str, int]]:
-    """How many cells of a bar each state gets: one for each instance if they fit, else their share, but at least one."""
+    """Return the cells of a bar by state: one for each instance if they fit, else in proportion, but at least one."""
     total = sum(counts.values())
     present = [(state, counts[state]) for state, *_ in _STATES if counts.get(state)]
     if total <= width:
         return present
     shares = [(state, max(1, count * width // total)) for state, count in present]
     largest = max(range(len(shares)), key=lambda place: shares[place][1])
-    spare = width - sum(share for _, share in shares)
-    shares[largest] = (shares[largest][0], max(1, shares[largest][1] + spare))
+    rest = width - sum(share for _, share in shares)
+    shares[largest] = (shares[largest][0], max(1, shares[largest][1] + rest))
     return shares
 
 
 def lines(rows: Sequence[Row], tail: Tail | None) -> list[str]:
-    """One line for each task, without times: printed again only when it has changed."""
+    """Return one line for each task, without times, so that a line changes only with its counts."""
     width = max((len(row.name) for row in rows), default=0)
-    said = [f"{plain(row.name):<{width}}  {row.state:<8}  {row.describe_counts()}" for row in rows]
-    return said + ([f"{_title(tail)}", *(f"    {line}" for line in tail.lines)] if tail else [])
+    shown = [f"{plain(row.name):<{width}}  {row.state:<8}  {row.in_words()}" for row in rows]
+    return shown + ([f"{_title(tail)}", *(f"    {line}" for line in tail.lines)] if tail else [])
 
 
 def view(job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: int, utf: bool) -> Group:
-    """Return the job as it is redrawn on a terminal of that width. utf: the terminal can show more than ASCII."""
+    """Draw the job for a terminal of `width` cells. utf: the terminal can show more than ASCII."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -138,15 +138,12 @@ def view(job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: in
 
 
 def _fitting(rows: Sequence[Row], now: float, width: int) -> tuple[list[list[str]], int]:
-    """Return what stands beside the bars, by column, and how long the bars are: on narrow terminals both get less."""
-    states, counts, times = (
-        [row.state for row in rows],
-        [row.describe_counts() for row in rows],
-        [_times(row, now) for row in rows],
-    )
+    """Return the columns beside the bars, and the length of the bars. Both are shorter on narrow terminals."""
+    states, times = [row.state for row in rows], [_times(row, now) for row in rows]
+    long = [row.in_words() for row in rows]
     short = [f"{row.counts.get('Finished', 0)}/{row.total}" for row in rows]
     left = width - min(max(8, width // 4), max((len(row.name) for row in rows), default=0)) - 2
-    for columns in ([states, counts, times], [states, short, times], [states, short], [short]):
+    for columns in ([states, long, times], [states, short, times], [states, short], [short]):
         room = left - sum(2 + max(map(len, column), default=0) for column in columns)
         if room >= _SMALLEST_BAR:
             break
@@ -154,7 +151,7 @@ def _fitting(rows: Sequence[Row], now: float, width: int) -> tuple[list[list[str
 
 
 def _most_interesting(rows: Sequence[Row]) -> list[Row]:
-    """Those that fit, in their order: failed and running ones first, then those that wait, then the rest."""
+    """Choose the rows that fit, in their order: failed and running ones first, then waiting ones, then the rest."""
     rank = {"Failed": 0, "Running": 1, "Waiting": 2}
     best = sorted(range(len(rows)), key=lambda place: (rank.get(rows[place].state, 3), place))[:_MOST_TASKS]
     return [rows[place] for place in sorted(best)]

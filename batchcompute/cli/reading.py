@@ -1,4 +1,4 @@
-"""Reads a job description from JSON, TOML or YAML, and changes single properties of it."""
+"""Read a job description from JSON, TOML or YAML, and change single properties of it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ EVERY = "*"
 
 
 def read_description(name: str) -> JobDescription:
-    """Return the description in a file, - for the standard input. Its ending tells the format, else its content does.
+    """Read the description in a file, - for the standard input. The format follows from the suffix, else from the content.
 
-    Raises Refused with the place of a mistake, OSError.
+    Raises Refused with the place of the mistake, OSError.
     """
     from ..values.resources import JobDescription
 
@@ -37,7 +37,9 @@ def read_description(name: str) -> JobDescription:
     kind = _FORMATS.get(Path(name).suffix.lower()) or _guess(text)
     found = _parse(text, kind, where)
     if not isinstance(found, dict):
-        raise Refused(f"{where} has no description: it is a {type(found).__name__}, not properties such as JobName")
+        raise Refused(
+            f"{where} is not a description: expected properties such as JobName, got a {type(found).__name__}"
+        )
     try:
         return JobDescription(found)
     except TypeError as error:
@@ -45,7 +47,7 @@ def read_description(name: str) -> JobDescription:
 
 
 def _guess(text: str) -> str:
-    """JSON begins with a brace; TOML has `=` or a table in its first line that says something, YAML a colon."""
+    """Guess the format: JSON begins with a brace; TOML has `=` or a table in its first line with content, YAML a colon."""
     first = next((line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")), "")
     if first.startswith("{") or not first:
         return "JSON"
@@ -80,35 +82,35 @@ def _parse(text: str, kind: str, where: str) -> Any:
 
 
 def change(description: JobDescription, assignments: Iterable[str]) -> None:
-    """Set properties, each as `Priority=5`, `Find.InstanceCount=8`, `*.ImageId=img-1` (of every task), or by the whole path.
+    """Set properties: `Priority=5`, `Find.InstanceCount=8`, `*.ImageId=img-1` (of every task), or by the whole path.
 
-    A value is text, or where the property takes no text, JSON. Raises Refused.
+    A value is text, or JSON if the property takes no text. Raises Refused.
     """
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
         if not equals or not path.strip():
-            raise Refused(f"--set {assignment!r} is not NAME=VALUE; such as Priority=5 or Find.InstanceCount=8")
+            raise Refused(f"--set {assignment!r} is not NAME=VALUE, such as Priority=5 or Find.InstanceCount=8")
         for target, names in _targets(description, path.strip()):
             _assign(target, names, value, path.strip())
 
 
 def _targets(description: JobDescription, path: str) -> list[tuple[Any, list[str]]]:
-    """Return what a path begins at, and the names from there on."""
+    """Return the objects that a path begins at, each with the other names of the path."""
     names = path.split(".")
     if tuple(names[:2]) == _DAG:
         path, names = ".".join(names[2:]), names[2:]
     tasks: Mapping[str, Any] = description.TaskDag.TaskDescMap
     if names[0] == EVERY and len(names) > 1:
         return [(task, names[1:]) for task in tasks.values()]
-    for task in sorted(tasks, key=len, reverse=True):  # a name may have dots in it
+    for task in sorted(tasks, key=len, reverse=True):  # task names may have dots
         if path.startswith(f"{task}."):
             return [(tasks[task], path.removeprefix(f"{task}.").split("."))]
     if len(names) > 1 and names[0] not in type(description).__dict__:
         from ..messages import did_you_mean
 
-        known = list(tasks)
+        tasks_there = list(tasks)
         raise Refused(
-            f"--set {path}: there is no task {names[0]!r}{did_you_mean(names[0], known)}; tasks: {', '.join(known)}"
+            f"--set {path}: there is no task {names[0]!r}{did_you_mean(names[0], tasks_there)}; tasks: {', '.join(tasks_there)}"
         )
     return [(description, names)]
 
@@ -127,7 +129,7 @@ def _assign(target: Any, names: list[str], value: str, path: str) -> None:
                 try:
                     typed = json.loads(value)
                 except ValueError:
-                    typed = value  # the first error says it best
+                    typed = value  # keep the first error
                 target[names[-1]] = typed
     except (TypeError, KeyError, UnknownPropertyWarning) as error:
         text = error.args[0] if isinstance(error, KeyError) and error.args else error

@@ -1,4 +1,4 @@
-"""`python -m batchcompute.cli.reference docs` writes docs/cli.md, from the commands, and docs/cli-json.md, from the schemas."""
+"""`python -m batchcompute.cli.reference docs` writes docs/cli.md from the commands, and docs/cli-json.md from the schemas."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from .session import Option
 from .table import COMMANDS
 
 _OF_PLUGINS = ("local", "serve")
-"""The commands that batchcompute-local adds; those of other plugins belong to their own pages."""
+"""The commands of batchcompute-local; commands of other plugins belong to their own pages."""
 _HEAD = """\
 # The command line
 
 <!-- made by `python -m batchcompute.cli.reference docs`; a test compares -->
 
-`batchcompute NOUN VERB`, and a few commands without a verb. Tables are for people, `--format json` is for programs: what it
-prints is described in [cli-json.md](cli-json.md). Results go to stdout; progress, questions and errors go to stderr. Without
-`--endpoint` and without settings, jobs run on this machine. A job is named by its id, by the beginning or the end of one, or
+Commands are `batchcompute NOUN VERB`; a few have no verb. Tables are for people, `--format json` is for programs:
+[cli-json.md](cli-json.md) describes that output. Results go to stdout; progress, questions and errors go to stderr. Without
+`--endpoint` and without settings, jobs run on this machine. Name a job by its id, by the beginning or the end of its id, or
 by `last`.
 
-`job wait`, and `--wait` of `job submit` and `job run`, show how a job goes. Ctrl-C leaves the job alone and says how to come
-back; a second one offers to stop the job.
+`job wait`, and `--wait` of `job submit` and `job run`, show the progress of a job. Ctrl-C does not stop the job; it prints
+how to come back. A second Ctrl-C offers to stop the job.
 
 ![Four tasks with a bar each, counts, and the time that is left](images/wait-running.svg)
 
-When an instance fails, the end of what it wrote to stderr is shown as well:
+When an instance fails, the end of its stderr is shown too:
 
 ![A failed task, and the traceback of its program](images/wait-failed.svg)
 
-`job show` draws what waits for what, and `doctor` looks for what could go wrong:
+`job show` draws the dependencies of the tasks, and `doctor` checks the setup:
 
 ![Four tasks as marks on lanes, with states, counts and times](images/show.svg)
 
@@ -50,8 +50,9 @@ _JSON_HEAD = """\
 <!-- made by `python -m batchcompute.cli.reference docs`; a test compares -->
 
 The command line for programs: stdout has one JSON value, in ASCII, and nothing else. Names are in snake_case, times are texts
-in UTC such as `2026-11-22T11:27:31Z`, and what is not there yet is null. Fields may be added; none is taken away within a major
-version. The same as JSON Schema is `schemas.json` in the package `batchcompute.cli`; the tests hold every command to it.
+in UTC such as `2026-11-22T11:27:31Z`, and a value that does not exist yet is null. A minor version may add fields; only a major
+version removes some. `schemas.json` in the package `batchcompute.cli` is the same as JSON Schema; tests check every command
+against it.
 `oss cat` prints the bytes of objects in either format, and `serve` nothing.
 """
 
@@ -62,7 +63,7 @@ def page() -> str:
     parts = [
         _HEAD,
         "## Global options\n",
-        "They may stand anywhere on the line.\n",
+        "They may be anywhere on the line.\n",
         _options(ctx, [param for param in cli.params if isinstance(param, Option)]),
     ]
     parts.append(f"## Exit codes\n\n{_exit_codes()}")
@@ -75,7 +76,7 @@ def page() -> str:
 
 
 def _commands(ctx: click.Context, command: click.Command, depth: int) -> Iterator[str]:
-    """Yield the section of a command, and of those below it."""
+    """Yield the section of a command, and of its subcommands."""
     yield f"{'#' * depth} {ctx.command_path}\n"
     if isinstance(command, click.Group):
         yield _text(command)
@@ -108,45 +109,45 @@ def _cell(text: str) -> str:
 
 
 def _exit_codes() -> str:
-    """Return the table at the head of failures.py."""
+    """Return the table at the top of failures.py."""
     lines = [line.partition(" ") for line in (failures.__doc__ or "").splitlines() if line[:1].isdigit()]
     return "| code | meaning |\n|---|---|\n" + "".join(f"| {code} | {_cell(text)} |\n" for code, _, text in lines)
 
 
 def json_page() -> str:
     """Return the text of docs/cli-json.md."""
-    known = schemas()
+    schema_file = schemas()
     parts = [_JSON_HEAD]
-    for name, schema in known["commands"].items():
-        parts.append(f"## {name}\n\n{_shape(schema, known)}")
+    for name, schema in schema_file["commands"].items():
+        parts.append(f"## {name}\n\n{_shape(schema)}")
     parts.append("## Objects\n")
-    for name, schema in known["$defs"].items():
+    for name, schema in schema_file["$defs"].items():
         if name != "error":
-            parts.append(f"### {name}\n\n{_shape(schema, known)}")
-    parts.append(f"## Errors\n\n{_shape(known['$defs']['error'], known)}")
+            parts.append(f"### {name}\n\n{_shape(schema)}")
+    parts.append(f"## Errors\n\n{_shape(schema_file['$defs']['error'])}")
     return "\n".join(parts)
 
 
 def schemas() -> dict[str, Any]:
-    """Return what `--format json` prints, as JSON Schema: `$defs`, and `commands` by their names without `batchcompute`."""
+    """Return the JSON Schema of `--format json`: `$defs`, and `commands` by their names without `batchcompute`."""
     found: dict[str, Any] = json.loads(
         resources.files(__package__).joinpath("schemas.json").read_text(encoding="utf-8")
     )
     return found
 
 
-def _shape(schema: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-    """A schema in words, and a table of the fields."""
-    said = schema.get("description", "")
+def _shape(schema: Mapping[str, Any]) -> str:
+    """Describe a schema, with a table of its fields."""
+    text = schema.get("description", "")
     if "properties" in schema:
         required = schema.get("required", ())
         rows = "".join(
-            f"| `{name}`{'' if name in required else ', if there'} | {_type(field)} | {_cell(field.get('description', ''))} |\n"
+            f"| `{name}`{'' if name in required else ', optional'} | {_type(field)} | {_cell(field.get('description', ''))} |\n"
             for name, field in schema["properties"].items()
         )
-        return f"{said}\n\n| field | type | meaning |\n|---|---|---|\n{rows}"
+        return f"{text}\n\n| field | type | meaning |\n|---|---|---|\n{rows}"
     what = _type(schema)
-    return f"{said} {what[:1].upper()}{what[1:]}.\n" if said else f"{what[:1].upper()}{what[1:]}.\n"
+    return f"{text} {what[:1].upper()}{what[1:]}.\n" if text else f"{what[:1].upper()}{what[1:]}.\n"
 
 
 def _type(schema: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""The lines of plugins in the help, kept from one run to the next: asking the plugins takes longer than all the rest.
+"""A cache of the plugins' help lines: loading the plugins takes longer than all the rest.
 
-The file is made anew whenever plugins are asked, and forgotten when a folder that Python imports from has changed, as it does
-when something is installed. A plugin that was blocked since may still stand in the help until one of these happens.
+The file is written whenever plugins are loaded. It is invalid when a folder that Python imports from has changed, as after an
+installation. Until then the help may still show a plugin that was blocked meanwhile.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _VARIABLES = ("BATCHCOMPUTE_PLUGINS", "BATCHCOMPUTE_PLUGINS_BLOCK", "BATCHCOMPUT
 
 
 def load() -> dict[str, str] | None:
-    """Return the lines of the help by command; None when they are not known."""
+    """Return the help lines by command; None if not in the cache."""
     try:
         with open(_path(), encoding="utf-8") as file:
             kept = json.load(file)
@@ -29,7 +29,7 @@ def load() -> dict[str, str] | None:
 
 
 def save(commands: Mapping[str, str]) -> None:
-    """Keep them. That it cannot be written only costs time."""
+    """Save the lines. A write error only costs time."""
     path = _path()
     part = f"{path}.{os.getpid()}"
     try:
@@ -42,7 +42,7 @@ def save(commands: Mapping[str, str]) -> None:
 
 
 def _state() -> list[object]:
-    """Return what decides which plugins there are."""
+    """Return the values that change when plugins change."""
     folders: list[object] = []
     for folder in sys.path:
         try:
@@ -53,7 +53,7 @@ def _state() -> list[object]:
 
 
 def _path() -> str:
-    if sys.platform.startswith("linux"):  # platformdirs says the same, but takes longer to import
+    if sys.platform.startswith("linux"):  # the same as in platformdirs, which takes longer to import
         base = os.environ.get("XDG_CACHE_HOME", "")
         if not os.path.isabs(base):
             base = os.path.expanduser("~/.cache")

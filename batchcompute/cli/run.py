@@ -24,7 +24,7 @@ _ENDINGS = {".py": "python", ".php": "php", ".jar": "java"}
 
 
 class Program(NamedTuple):
-    """What a command runs: ProgramType, ProgramName, ProgramArguments."""
+    """The program of a command: ProgramType, ProgramName, ProgramArguments."""
 
     kind: str
     name: str
@@ -38,20 +38,22 @@ class Program(NamedTuple):
         "batchcompute job run -n 4 --pack . -- python worker.py --size 10",
         "batchcompute job run --pack worker/ --env SIZE=10 --wait -- python main.py",
     ],
-    allow_interspersed_args=False,  # what follows the program is the program's
+    allow_interspersed_args=False,  # options after the program belong to the program
 )
 @click.argument("words", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
-@click.option("--instances", "-n", type=click.IntRange(1), default=1, show_default=True, help="How often it runs.")
-@click.option("--pack", "folder", type=click.Path(exists=True, file_okay=False), help="The folder of the program.")
-@click.option("--package", metavar="URI", help="A package that is there already, oss://bucket/key of a tar.gz.")
+@click.option("--instances", "-n", type=click.IntRange(1), default=1, show_default=True, help="Number of instances.")
+@click.option("--pack", "folder", type=click.Path(exists=True, file_okay=False), help="The folder with the program.")
+@click.option("--package", metavar="URI", help="An existing package, oss://bucket/key of a tar.gz.")
 @click.option("--name", help="The name of the job.  [default: the program's]")
-@click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="For its environment; may be repeated.")
-@click.option("--image", default="img-local", show_default=True, help="What it runs on; see `image list`.")
-@click.option("--cpu", type=int, help="Of each instance; 100 is a core.")
-@click.option("--memory", type=int, help="Of each instance, in MB.")
-@click.option("--timeout", type=int, default=86400, show_default=True, help="Seconds that each instance may run.")
+@click.option(
+    "--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable; may be repeated."
+)
+@click.option("--image", default="img-local", show_default=True, help="The image; see `image list`.")
+@click.option("--cpu", type=int, help="CPU of each instance; 100 is a core.")
+@click.option("--memory", type=int, help="Memory of each instance, in MB.")
+@click.option("--timeout", type=int, default=86400, show_default=True, help="Time limit of each instance, in seconds.")
 @click.option("--priority", type=int, default=_PRIORITY, show_default=True, help="Larger runs earlier.")
-@click.option("--logs", metavar="URI", help="Where the logs go.  [default: oss://BUCKET/NAME/logs/]")
+@click.option("--logs", metavar="URI", help="The folder of the logs.  [default: oss://BUCKET/NAME/logs/]")
 @bucket_option
 @dry_run_option
 @wait_option
@@ -69,13 +71,13 @@ def run(
 ) -> None:
     """Run COMMAND as a job: a python, php or java program with its arguments.
 
-    --pack uploads the folder that has the program; without it the program's file alone is uploaded. Prints the job's id. With
-    --wait, exits with 0 when it Finished, 3 when it Failed, 4 when it was Stopped.
+    --pack uploads the folder with the program; without it only the program's file is uploaded. Prints the job's id. With
+    --wait, exits with 0 if it Finished, 3 if it Failed, 4 if it was Stopped.
 
-    JSON: as that of `job submit`.
+    JSON: the same as of `job submit`.
     """
     if folder is not None and package is not None:
-        raise click.UsageError("--pack and --package are two ways to say the same; use one")
+        raise click.UsageError("--pack and --package exclude each other; use one")
     program = read_command(words)
     data = None
     if package is None:
@@ -86,20 +88,22 @@ def run(
 
 
 def read_command(words: Sequence[str]) -> Program:
-    """Return what the words of a command run. Raises Refused."""
+    """Find the program in the words of a command. Raises Refused."""
     first, rest = words[0], list(words[1:])
     kind = next((kind for kind, names in _INTERPRETERS if re.fullmatch(names, PurePath(first).name)), None)
     if kind is None:
         kind = _ENDINGS.get(PurePath(first).suffix.lower())
         if kind is None:
-            raise Refused(f"{first!r}: what runs it? Begin with python, php or java, or with a file .py, .php or .jar")
+            raise Refused(
+                f"{first!r} is not a program: begin with python, php or java, or with a file .py, .php or .jar"
+            )
         return Program(kind, first, shlex.join(rest))
     if kind == "java" and rest[:1] == ["-jar"]:
         rest = rest[1:]
     if not rest:
         raise Refused(f"{first} needs a program to run, such as `{first} worker.py`")
     if rest[0].startswith("-"):
-        raise Refused(f"{first} {rest[0]}: a job runs a file of the package, without options of {kind}; name the file")
+        raise Refused(f"{first} {rest[0]}: options of {kind} are not possible; expected a file of the package")
     return Program(kind, rest[0], shlex.join(rest[1:]))
 
 
@@ -118,7 +122,7 @@ def describe(
     priority: int = _PRIORITY,
     logs: str | None = None,
 ) -> JobDescription:
-    """Return the description of a job of one task. Raises Refused for a variable without a value."""
+    """Describe a job of one task. Raises Refused for a variable without a value."""
     from ..values.resources import JobDescription
 
     task_name = re.sub(r"[^A-Za-z0-9_.-]", "-", PurePosixPath(program.name).stem).lstrip("_.-")[:64] or "task"
@@ -152,7 +156,7 @@ def _variables(assignments: Sequence[str]) -> Mapping[str, str]:
 
 
 def _packed(program: Program, folder: str | None) -> tuple[Program, bytes]:
-    """Return the program as it is named in its package, and the package: a folder, or the program's file alone."""
+    """Return the program, named as in its package, and the package: a folder, or only the program's file."""
     import tempfile
 
     from ..packing import pack
@@ -161,7 +165,7 @@ def _packed(program: Program, folder: str | None) -> tuple[Program, bytes]:
     if folder is not None:
         root = Path(folder)
         if not (root / path).is_file() and path.is_file() and path.resolve().is_relative_to(root.resolve()):
-            path = path.resolve().relative_to(root.resolve())  # named from here, not from within the folder
+            path = path.resolve().relative_to(root.resolve())  # the path is relative to the cwd, not to the folder
         return program._replace(name=path.as_posix()), pack(root, exclude=SKIPPED)
     if not path.is_file():
         raise Refused(f"there is no file {program.name!r} here; --pack DIR names the folder that has the program")

@@ -1,4 +1,4 @@
-"""What every command shares: the global options, which may stand anywhere on the line, and the Client they make."""
+"""The common part of commands: the global options, anywhere on the line, and the Client that they configure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GLOBAL = "global"
 
 
 class Session:
-    """Global options of one run."""
+    """The values of the global options."""
 
     def __init__(self) -> None:
         self.endpoint: str | None = None
@@ -27,11 +27,11 @@ class Session:
 
     @property
     def json(self) -> bool:
-        """True if a program reads the output."""
+        """True for --format json."""
         return self.format == "json"
 
     def client(self, endpoint: str | None = None) -> Client:
-        """A Client for --endpoint, else `endpoint`, else what the configuration says, else region local."""
+        """Make a Client for --endpoint, else `endpoint`, else the configured endpoint, else region local."""
         from ..client import Client
         from ..configuration import load
 
@@ -39,13 +39,13 @@ class Session:
 
 
 def objects_of(client: Client) -> ObjectStore:
-    """Return the object store of the region. Raises ConfigError, with what can be done where there is none."""
+    """Return the object store of the region. Raises ConfigError with a hint if there is none."""
     from ..errors import ConfigError
 
     try:
         return client.objects
     except ConfigError as error:
-        error.add_note("use the region's own tools for objects, and name the one with the program in PackageUri")
+        error.add_note("upload the package with the region's own tools, and name it in PackageUri")
         raise
 
 
@@ -53,11 +53,11 @@ pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
 class Option(click.Option):
-    """A global option: it sets the Session, and is no argument of the command."""
+    """A global option: it sets the Session, and is not an argument of the command."""
 
 
 def global_options(formats: Sequence[str] = FORMATS) -> list[click.Parameter]:
-    """--endpoint, --profile, --format and --verbose."""
+    """Return --endpoint, --profile, --format and --verbose."""
     where = "A region, a domain or a URL. [default: the configuration's, else local]"
     return [
         Option(["--endpoint", "-e"], expose_value=False, callback=_set_endpoint, metavar="WHERE", help=where),
@@ -95,7 +95,7 @@ class Command(click.Command):
         self.params.extend(global_options(formats))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The command's own options, and apart from them those of every command."""
+        """Write the command's own options, and then the global ones."""
         for title, wanted in (("Options", False), ("Global options", True)):
             records = [
                 record
@@ -109,12 +109,12 @@ class Command(click.Command):
                     formatter.write_dl(records)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The examples."""
+        """Write the examples."""
         write_examples(self.examples, formatter)
 
 
 def write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:
-    """As they are typed, never wrapped."""
+    """Write the examples, never wrapped."""
     if examples:
         with formatter.section("Examples"):
             for example in examples:
@@ -124,7 +124,7 @@ def write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> N
 def command(
     name: str, *, examples: Sequence[str] = (), formats: Sequence[str] = FORMATS, **settings: Any
 ) -> Callable[[Callable[..., Any]], Command]:
-    """Makes a function a command of that name. Its first argument is the Session; the others are its click parameters.
+    """Make a command of a function. Its first argument is the Session; the others are its click parameters.
 
     settings: click's context settings.
     """
@@ -152,7 +152,7 @@ def _set_format(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 def _set_profile(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
-    """What chooses a profile is a variable, here for the time of the command."""
+    """Set the variable that selects a profile, until the end of the command."""
     if value is None or ctx.resilient_parsing:
         return
     name = "BATCHCOMPUTE_PROFILE"

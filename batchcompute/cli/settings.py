@@ -1,4 +1,4 @@
-"""`batchcompute config show`: the merged settings, each with its source."""
+"""`batchcompute config show`: print the merged settings, each with its source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .session import Session, command
 
 @command("show", examples=["batchcompute config show", "batchcompute --profile work config show --format json"])
 def show(session: Session) -> None:
-    """Print every setting with the file and line, or the variable, that it comes from. Secrets are hidden.
+    """Print every setting with its source: file and line, or variable. Secrets are hidden.
 
     JSON: a list of {name, value, source}.
     """

@@ -1,4 +1,4 @@
-"""What a job, a task and an image look like in `--format json`: flat, snake_case, times as ISO 8601 in UTC, null for not yet."""
+"""Jobs, tasks and images in `--format json`: flat, snake_case, times as ISO 8601 in UTC, null for not yet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def job(one: Job) -> dict[str, Any]:
     """{job_id, name, description, state, priority, owner, created, started, ended, total_seconds,
     tasks_total, tasks_waiting, tasks_running, tasks_finished, tasks_failed, tasks_stopped, and instances_... likewise}.
 
-    total_seconds: what the finished instances ran, summed up.
+    total_seconds: the sum of the run times of finished instances.
     """
     return {
         "job_id": one.JobId,
@@ -40,7 +40,7 @@ def task(one: Task, before: list[str]) -> dict[str, Any]:
     """{task, state, started, ended, after, instances_total, instances_waiting, instances_running, instances_finished,
     instances_failed, instances_stopped, failed}.
 
-    before: the tasks that it waits for, which is `after`. failed: the numbers of failed instances.
+    before: its predecessors, in the field `after`. failed: the numbers of failed instances.
     """
     counts = Counter(instance.State for instance in one.InstanceList)
     return {

@@ -1,4 +1,4 @@
-"""Every built-in command by noun and verb, and where it is. Nothing is imported for a help but what it shows.
+"""The built-in commands by noun and verb, with their modules. A help imports only the commands that it shows.
 
 A command is a `click.Command` (made with `cli.session.command`) named `module:attribute`, in this package.
 """
@@ -18,12 +18,12 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "completion": Entry("Make bash, zsh or fish complete what you type.", "completion:completion"),
-    "config": Entry("The settings that a client finds.", verbs={"init": "init:init", "show": "settings:show"}),
+    "config": Entry("The settings of clients.", verbs={"init": "init:init", "show": "settings:show"}),
     "demo": Entry("Count the primes below 10,000 with a job of two tasks.", "demo:demo"),
-    "doctor": Entry("Look for what could go wrong, and say how to mend it.", "doctor:doctor"),
-    "image": Entry("What tasks can run on.", verbs={"list": "images:list_"}),
+    "doctor": Entry("Check the setup, and show how to correct it.", "doctor:doctor"),
+    "image": Entry("Images for tasks.", verbs={"list": "images:list_"}),
     "job": Entry(
-        "Jobs: submit and follow them, see and change them.",
+        "Jobs: submit, follow, show and change them.",
         verbs={
             "submit": "submit:submit",
             "run": "run:run",
@@ -42,5 +42,5 @@ COMMANDS: dict[str, Entry] = {
         "Objects: the packages, data and logs of jobs.",
         verbs={"ls": "oss:ls", "cp": "oss:cp", "cat": "oss:cat", "rm": "oss:rm"},
     ),
-    "plugin": Entry("What extends the SDK here.", verbs={"list": "plugins:show"}),
+    "plugin": Entry("The installed plugins.", verbs={"list": "plugins:show"}),
 }

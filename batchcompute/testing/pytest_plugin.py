@@ -91,7 +91,7 @@ def batchcompute_cassette(
 
 
 def cassette_name(item: pytest.Item) -> str:
-    """`<test_module>/<test>.yaml`; characters that file names cannot have are replaced, and told apart by a digest."""
+    """`<test_module>/<test>.yaml`; characters that file names cannot have are replaced, and a digest makes names unique."""
     cls = getattr(item, "cls", None)
     name = f"{cls.__name__}.{item.name}" if cls is not None else item.name
     plain = re.sub(r"[^\w.,=\[\]-]", "-", name)[:150]

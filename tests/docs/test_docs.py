@@ -106,7 +106,7 @@ def test_both_readmes_show_the_same() -> None:
     assert links[0] == links[1]
 
 
-def test_the_house_is_as_drawn() -> None:
+def test_architecture_names_what_exists() -> None:
     """docs/architecture.md names every hook, each by its right name, and no file that is not there."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     there = {path.name for folder in ("batchcompute", "plugins") for path in (ROOT / folder).rglob("*")}
@@ -117,7 +117,7 @@ def test_the_house_is_as_drawn() -> None:
     assert set(re.findall(r"`([a-z_]+)`", table)) == hooks
 
 
-def test_everything_of_the_client_is_told() -> None:
+def test_everything_of_the_client_is_reported() -> None:
     """docs/client.md has every public error and warning, every method and every argument of Client."""
     text = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
     kinds = [name for name in batchcompute.__all__ if name.endswith(("Error", "Warning"))]

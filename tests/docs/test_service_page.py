@@ -52,12 +52,14 @@ def test_what_a_job_leaves_and_what_it_finds(data_dir: Path, tmp_path: Path, mon
     assert "A_SECRET" not in found
     assert [name for name in found if f"`{name}`" not in PAGE and not name.startswith("LC_")] == []
     files = {path.name + ("/" if path.is_dir() else "") for path in data_dir.iterdir()}
-    (table,) = re.findall(r"^\| name \| what it is \|\n.*?\n\n", PAGE, flags=re.DOTALL | re.MULTILINE)
-    told = re.findall(r"`([^` |]+)`", table)
-    unnamed = [name for name in files if not any(_same(name, each) for each in told)]
+    (table,) = re.findall(r"^\| name \| content \|\n.*?\n\n", PAGE, flags=re.DOTALL | re.MULTILINE)
+    named = re.findall(r"`([^` |]+)`", table)
+    unnamed = [name for name in files if not any(_same(name, each) for each in named)]
     assert unnamed == []
 
 
-def _same(name: str, told: str) -> bool:
-    """`*.lock` is told of every lock, a database of the files that SQLite keeps beside it."""
-    return name.endswith(told[1:]) if told.startswith("*") else name.removesuffix("-wal").removesuffix("-shm") == told
+def _same(name: str, named: str) -> bool:
+    """`*.lock` names every lock, a database also the files of SQLite beside it."""
+    return (
+        name.endswith(named[1:]) if named.startswith("*") else name.removesuffix("-wal").removesuffix("-shm") == named
+    )

@@ -109,7 +109,7 @@ class Case:
         return OK
 
     def check(self, seen: str, may_be_done: bool) -> None:
-        """The service did it exactly once when the caller was told so, and never twice."""
+        """The service did it exactly once if the caller got a success, and never twice."""
         jobs = [job for job in self.direct.list_jobs() if job.JobName == self.name]
         done = seen == OK
         if self.operation == "create_job":

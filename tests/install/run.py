@@ -118,7 +118,7 @@ from batchcompute import Client, ConfigError
 try:
     Client("local")
 except ConfigError as error:
-    print("told:", error)
+    print("refused:", error)
 '
 ~/alone/bin/batchcompute demo || echo "status $?"
 """
@@ -185,7 +185,7 @@ def environ_of(pid: int) -> bytes:
 
 
 def nothing_is_left(home: Path) -> None:
-    """No process of the folder; those that were told to end may take a moment."""
+    """No process of the folder; those that are ending may take a moment."""
     ends = time.monotonic() + 20
     while processes(str(home)) and time.monotonic() < ends:
         time.sleep(0.1)

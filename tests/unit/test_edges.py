@@ -87,9 +87,9 @@ def test_the_clock_is_corrected_on_a_later_attempt_too(stub: Any, clock: Any) ->
     stub.answer(b"", 503)
     stub.answer({"Code": "InvalidTimeStamp.Expired"}, 400, date=formatdate(time.time() + 7200, usegmt=True))
     stub.answer({"ResourceId": "job-1", "State": "Running"})
-    with pytest.warns(ClockSkewWarning) as told:
+    with pytest.warns(ClockSkewWarning) as warned:
         assert stub.client().get_job("job-1").State == "Running"
-    assert told[0].filename == __file__
+    assert warned[0].filename == __file__
 
 
 def test_null_is_like_absent(stub: Any) -> None:

@@ -156,7 +156,7 @@ def test_the_sdk_imports_no_plugin_package() -> None:
 
 
 HOUSE = """
-# The house
+# The packages
 
 ## Floors
 
@@ -172,14 +172,14 @@ HOUSE = """
 
 
 def build(folder: Path, **files: str) -> Path:
-    """A package `house` whose files have these texts; `top__a` is top/a.py."""
-    house = folder / "house"
+    """A package `sample` whose files have these texts; `top__a` is top/a.py."""
+    sample = folder / "sample"
     texts = {"__init__": "", "top____init__": "", "middle": "from . import low", "low": "", "lower": ""} | files
     for name, text in texts.items():
-        path = house / f"{name.replace('__', '/', 1) if name.startswith('top__') else name}.py"
+        path = sample / f"{name.replace('__', '/', 1) if name.startswith('top__') else name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return house
+    return sample
 
 
 def test_floors_are_read_from_the_table() -> None:
@@ -189,35 +189,35 @@ def test_floors_are_read_from_the_table() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "target", "way"),
     [
-        ("from .middle import x", 1, "house.middle", "up"),
-        ("import house.top.a", 1, "house.top.a", "up"),
-        ("def run():\n    from .top import a", 2, "house.top.a", "up"),
+        ("from .middle import x", 1, "sample.middle", "up"),
+        ("import sample.top.a", 1, "sample.top.a", "up"),
+        ("def run():\n    from .top import a", 2, "sample.top.a", "up"),
         (
-            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from house.middle import X",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from sample.middle import X",
             3,
-            "house.middle",
+            "sample.middle",
             "up",
         ),
-        ("from . import lower", 1, "house.lower", "to its own floor"),
+        ("from . import lower", 1, "sample.lower", "to its own floor"),
     ],
 )
 def test_an_arrow_up_is_found(tmp_path: Path, text: str, line: int, target: str, way: str) -> None:
-    house = build(tmp_path, low=text, top__a="from ..middle import x")
-    (found,) = upward(house, floors_under("Floors", HOUSE))
+    sample = build(tmp_path, low=text, top__a="from ..middle import x")
+    (found,) = upward(sample, floors_under("Floors", HOUSE))
     assert f"low.py:{line} imports {target}: an arrow {way}, from low.py to" in found
 
 
 def test_arrows_down_are_not(tmp_path: Path) -> None:
-    house = build(
+    sample = build(
         tmp_path, top__a="from .. import lower, middle\nfrom ..low import x\nfrom . import b", top__b="import ast"
     )
-    assert list(upward(house, floors_under("Floors", HOUSE))) == []
-    assert find_circle(house) == []
+    assert list(upward(sample, floors_under("Floors", HOUSE))) == []
+    assert find_circle(sample) == []
 
 
 def test_a_circle_inside_a_room_is_found(tmp_path: Path) -> None:
-    house = build(tmp_path, top__a="from . import b", top__b="def run():\n    from .a import x")
-    circle = find_circle(house)
+    sample = build(tmp_path, top__a="from . import b", top__b="def run():\n    from .a import x")
+    circle = find_circle(sample)
     assert len(circle) == 2
-    assert circle[0].endswith("a.py:1 imports house.top.b")
-    assert circle[1].endswith("b.py:2 imports house.top.a")
+    assert circle[0].endswith("a.py:1 imports sample.top.b")
+    assert circle[1].endswith("b.py:2 imports sample.top.a")

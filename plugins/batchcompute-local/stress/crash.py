@@ -165,19 +165,19 @@ def kill_often(
     harness: ServiceHarness, rng: random.Random, kills: int
 ) -> tuple[Counter[str], dict[str, int], set[str]]:
     """Kill `kills` times. Returns how often what, and the last attempt that a disk said was Finished or recorded."""
-    told: Counter[str] = Counter()
+    killed: Counter[str] = Counter()
     finished: dict[str, int] = {}
     recorded: set[str] = set()
-    while sum(told.values()) < kills:
+    while sum(killed.values()) < kills:
         time.sleep(rng.random() * 0.5)
         what = rng.choice(("daemon", "runner", "both"))
         hit = [harness.kill(one) for one in (("daemon", "runner") if what == "both" else (what,))]
         if not all(hit):
             continue
-        told[what] += 1
+        killed[what] += 1
         recorded |= recorded_on_disk(harness.root)
         finished |= finished_on_disk(harness.root)
-    return told, finished, recorded
+    return killed, finished, recorded
 
 
 def settle(harness: ServiceHarness, loads: list[Load], seconds: float) -> None:
@@ -256,7 +256,7 @@ def main() -> int:
         for load in loads:
             load.start()
         try:
-            told, finished, recorded = kill_often(harness, random.Random(seed), options.kills)
+            killed, finished, recorded = kill_often(harness, random.Random(seed), options.kills)
             stop.set()
             for load in loads:
                 load.join()
@@ -267,7 +267,7 @@ def main() -> int:
             harness.down()
         done = sum((load.done for load in loads), Counter())
     print(f"seed {seed}, {os.cpu_count()} cores, {time.monotonic() - began:.0f} s")
-    print("kills: " + ", ".join(f"{number} of {what}" for what, number in sorted(told.items())))
+    print("kills: " + ", ".join(f"{number} of {what}" for what, number in sorted(killed.items())))
     print("jobs: " + ", ".join(f"{done[word]} {word}" for word in ("created", "stopped", "restarted", "deleted")))
     print(
         f"instances: {figures['instances']} begun, {figures['start']} attempts, {figures['run again']} run again,"

@@ -67,7 +67,7 @@ def describe(tasks: Mapping[str, Mapping[str, Any]], dependencies: Any = None, *
 
 
 class FakeExecutor:
-    """Keeps what it is told; the test says how attempts end."""
+    """Records its calls; the test decides how attempts end."""
 
     look_ahead = 0
 

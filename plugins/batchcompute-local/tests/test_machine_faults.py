@@ -97,7 +97,7 @@ def _description() -> dict[str, Any]:
     return {"JobName": "large", "Priority": 1, "TaskDag": dag}
 
 
-def test_what_is_full_is_told_from_what_is_wrong() -> None:
+def test_what_is_full_is_distinguished_from_what_is_wrong() -> None:
     outer = ValueError("the package cannot be unpacked")
     outer.__context__ = OSError(errno.ENOSPC, "No space left on device")
     assert is_exhausted(outer)

@@ -117,7 +117,7 @@ def test_a_program_type_by_hook(desk: Desk, monkeypatch: pytest.MonkeyPatch, des
         read_description(describe({"A": {"ProgramType": "SH"}}), Settings())
     assert desk.out(Settings(), {"a.sh": "echo $1"}, program_type="sh", program_arguments="'x y'") == "x y\n"
     _install(monkeypatch)
-    with pytest.raises(PreparationError, match="no program type 'sh'"):
+    with pytest.raises(PreparationError, match="program type 'sh' is no longer installed"):
         desk.prepared(Settings(), {"a.sh": ""}, program_type="sh")
 
 
@@ -292,9 +292,9 @@ def test_mappings_that_are_not_possible(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PreparationError, match=r"OssMapping cannot use .*/file/in: Not a directory"):
         _mapped(desk, tmp_path / "file" / "in")
-    with pytest.raises(PreparationError, match="the service's own data"):
+    with pytest.raises(PreparationError, match="the service's data folder"):
         _mapped(desk, desk.layout.root / "work")
-    with pytest.raises(PreparationError, match="the service's own data"):
+    with pytest.raises(PreparationError, match="the service's data folder"):
         _mapped(desk, tmp_path)
     desk.store.put("oss://data/in/数据", b"")
     with pytest.raises(

@@ -1,6 +1,6 @@
 """Random sequences of all operations, against a model of protocol 2.3 to 2.6 that shares no code with the service.
 
-The model is told what the user asks and how programs end; it never schedules. What the service starts is checked: it
+The model gets the requests of the user and the ends of programs; it never schedules. What the service starts is checked: it
 must be the first of what may start, and something must be started while there is room.
 """
 
@@ -108,7 +108,7 @@ class Machine(RuleBasedStateMachine):
                 attempt = list(self.live)[pick % len(self.live)]
                 self.world.executor.sink(Started(attempt, 100.0, "h"))
                 self.exit(attempt, how)
-        if stale and self.world.executor.acknowledged:  # told twice
+        if stale and self.world.executor.acknowledged:  # reported twice
             self.world.executor.sink(Exited(self.world.executor.acknowledged[-1], code=1))
         self.world.engine.turn()
 
@@ -140,11 +140,11 @@ class Machine(RuleBasedStateMachine):
     @rule(fates=st.lists(st.sampled_from(["lives", "lives", "lost", "good", "bad"]), max_size=6))
     def crash(self, fates: list[str]) -> None:
         """The daemon is killed; meanwhile some programs end and some vanish with the runner."""
-        told = list(zip(list(self.live), fates, strict=False))
+        reports = list(zip(list(self.live), fates, strict=False))
         events = []
-        for attempt in [attempt for attempt, fate in told if fate == "lost"]:
+        for attempt in [attempt for attempt, fate in reports if fate == "lost"]:
             self.over(attempt, None)
-        for attempt, fate in told:
+        for attempt, fate in reports:
             if fate in ("good", "bad"):
                 events.append(Exited(attempt, code=int(fate == "bad"), started=100.0, ended=102.0))
                 self.over(attempt, fate == "good")

@@ -189,7 +189,7 @@ def test_a_new_job_without_an_id_may_have_been_made(stub: Any, describe: Any, bo
     assert [request.method for request in stub.requests] == ["POST", "GET"]
 
 
-def test_a_bad_property_is_told_when_it_is_read(stub: Any) -> None:
+def test_a_bad_property_is_reported_when_it_is_read(stub: Any) -> None:
     stub.answer({"Name": "good", "Priority": "high", "State": [1]})
     job = stub.client().get_job("job-1")
     assert job.JobName == "good"
@@ -199,13 +199,13 @@ def test_a_bad_property_is_told_when_it_is_read(stub: Any) -> None:
         assert caught.value.request_id == "REQ-1"
 
 
-def test_a_bad_description_is_told_with_its_place(stub: Any, describe: Any) -> None:
+def test_a_bad_description_is_reported_with_its_place(stub: Any, describe: Any) -> None:
     stub.answer(describe(InstanceCount=[1]))
     with pytest.raises(DecodeError, match=r"TaskDag\.TaskDescMap\.Find\.InstanceCount: expected an int.*REQ-1"):
         stub.client().get_job_description("job-1")
 
 
-def test_a_bad_element_is_told_when_it_is_read(stub: Any) -> None:
+def test_a_bad_element_is_reported_when_it_is_read(stub: Any) -> None:
     stub.answer({"job-1": {"State": 1}, "job-2": 5, "job-3": {"State": 99}})
     jobs = stub.client().list_jobs()
     assert len(jobs) == 3

@@ -1,4 +1,4 @@
-"""Proxies, and CA bundles: what goes where, and what is told when it does not get there."""
+"""Proxies, and CA bundles: which request takes which way, and the errors."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_unix_socket_has_no_proxy() -> None:
     assert proxy_of(Endpoint("unix", "/run/x", 0, "local", "local"), settings) is None
 
 
-def test_a_bundle_that_is_none_is_told_as_such(tmp_path: Path) -> None:
+def test_a_bundle_that_is_none_is_reported_as_such(tmp_path: Path) -> None:
     empty = tmp_path / "empty.pem"
     empty.write_text("nothing")
     for path in (tmp_path / "missing.pem", empty):

@@ -60,8 +60,8 @@ def test_an_attempt_and_a_call(stub: Any, handled: list[logging.LogRecord]) -> N
     stub.answer({"Code": "InternalError", "Message": CANARY}, 503)
     stub.answer({"ResourceId": "job-1"})
     stub.client(config=traced("debug")).get_job("job-1")
-    told = [event for event in lines(handled) if event["event"] != "decision"]
-    for event in told:
+    logged = [event for event in lines(handled) if event["event"] != "decision"]
+    for event in logged:
         assert event.pop("timestamp").endswith("Z")
         assert 0 <= event.pop("elapsed") < 60
     common = {"operation": "get_job", "region": "cn-qingdao", "bytes_sent": 0, "request_id": "REQ-1"}
@@ -73,7 +73,7 @@ def test_an_attempt_and_a_call(stub: Any, handled: list[logging.LogRecord]) -> N
         "event": "attempt",
     }
     failed = {"status": 503, "bytes_received": 50, "error": "ServerError", "code": "InternalError"}
-    assert told == [
+    assert logged == [
         common | where | failed | {"attempt": 1},
         common | where | {"attempt": 2, "status": 200, "bytes_received": 23},
         common | {"level": "info", "event": "call", "attempts": 2, "status": 200, "bytes_received": 23},
@@ -90,16 +90,16 @@ def test_decisions_name_the_plugin(stub: Any, handled: list[logging.LogRecord]) 
 
     stub.answer(b"{}")
     stub.client(plugins=(Detour(),), config=traced("debug")).list_jobs()
-    told = {event["hook"]: event for event in lines(handled) if event["event"] == "decision"}
-    assert (told["resolve_endpoint"]["plugin"], told["resolve_endpoint"]["answer"]) == (
+    logged = {event["hook"]: event for event in lines(handled) if event["event"] == "decision"}
+    assert (logged["resolve_endpoint"]["plugin"], logged["resolve_endpoint"]["answer"]) == (
         "detour",
         "http://detour.example:80 by urllib3",
     )
-    assert (told["resolve_credentials"]["plugin"], told["resolve_credentials"]["answer"]) == (
+    assert (logged["resolve_credentials"]["plugin"], logged["resolve_credentials"]["answer"]) == (
         "credentials",
         "arguments",
     )
-    assert (told["sign_request"]["plugin"], told["sign_request"]["answer"]) == ("signing", "dict")
+    assert (logged["sign_request"]["plugin"], logged["sign_request"]["answer"]) == ("signing", "dict")
 
 
 @pytest.mark.parametrize(
@@ -189,13 +189,13 @@ def test_no_event_holds_a_secret(style: str, stub: Any, handled: list[logging.Lo
     stub.answers = [ConnectionError(CANARY)]
     with pytest.raises(ConnectionError):
         client.list_jobs()
-    told = "\n".join(record.getMessage() for record in handled)
-    assert "attempt" in told
+    logged = "\n".join(record.getMessage() for record in handled)
+    assert "attempt" in logged
     for secret in ("zq9", "testsecret", "acs testid", "signature"):
-        assert secret not in told
+        assert secret not in logged
 
 
-def test_only_listed_keys_are_told(handled: list[logging.LogRecord]) -> None:
+def test_only_listed_keys_are_reported(handled: list[logging.LogRecord]) -> None:
     tracing._tell(traced("debug"), logging.DEBUG, "call", operation="x", secret=CANARY)
     assert "zq9" not in handled[0].getMessage()
     assert "operation" in handled[0].getMessage()

@@ -25,7 +25,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def complete(*words: str) -> list[str]:
-    """What bash is told for the last word."""
+    """The completions that bash gets for the last word."""
     line = " ".join(["batchcompute", *words])
     done = run(COMP_WORDS=line, COMP_CWORD=str(len(words)), _BATCHCOMPUTE_COMPLETE="bash_complete")
     assert (done.returncode, done.stderr) == (0, "")

@@ -70,10 +70,10 @@ def test_an_unreachable_service(bc: Callable[..., Any], monkeypatch: pytest.Monk
     monkeypatch.setenv("BATCHCOMPUTE_RETRY_ATTEMPTS", "1")
     done = bc("-e", "http://127.0.0.1:9", "image", "list")
     assert done.code == failures.CONNECTION
-    assert done.err.endswith("; `batchcompute doctor` finds out why\n")
+    assert done.err.endswith("; `batchcompute doctor` finds the cause\n")
     done = bc("-e", "http://127.0.0.1:9", "image", "list", "--format", "json")
-    told = json.loads(done.err)
-    assert (done.out, told["kind"], told["exit_code"]) == ("", "ConnectError", 6)
+    printed = json.loads(done.err)
+    assert (done.out, printed["kind"], printed["exit_code"]) == ("", "ConnectError", 6)
     done = bc("-v", "-e", "http://127.0.0.1:9", "image", "list")
     assert "Traceback" in done.err
     assert "zq9-canary" not in done.err
@@ -85,12 +85,12 @@ def test_what_the_service_refuses_has_its_request_id(bc: Callable[..., Any], dat
     assert "RequestId" in done.err
     assert "`batchcompute job list` shows" in done.err
     done = bc("job", "show", "job-" + "0" * 32, "--format", "json")
-    told = json.loads(done.err)
-    assert told["request_id"]
-    assert told["kind"] == "NotFoundError"
+    printed = json.loads(done.err)
+    assert printed["request_id"]
+    assert printed["kind"] == "NotFoundError"
 
 
-def test_a_bug_is_told_without_its_traceback(bc: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_reported_without_its_traceback(bc: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by nought")
 

@@ -32,7 +32,7 @@ def test_a_file_for_nobody_else(bc: Run, path: Path) -> None:
     assert {item.source for item in load().settings()} == {"default"}, "as it is, it changes nothing"
 
 
-def test_it_never_replaces_one_unless_told(bc: Run, path: Path) -> None:
+def test_it_never_replaces_one_unless_forced(bc: Run, path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text("timeout = 5\n")
     done = bc("config", "init")

@@ -45,15 +45,15 @@ def test_which_job_is_meant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
-        ("11", "stands for 2 jobs: job-00BB11, job-00AA11; write more"),
+        ("11", "names 2 jobs: job-00BB11, job-00AA11; use more"),
         ("zz", "there is no job 'zz'"),
         ("job-", "there is no job"),
     ],
 )
-def test_which_job_is_not_clear(text: str, told: str) -> None:
-    with pytest.raises(Refused, match=told):
+def test_which_job_is_not_clear(text: str, expected: str) -> None:
+    with pytest.raises(Refused, match=expected):
         find(Fake(A, B, C), text)
     with pytest.raises(Refused, match="no job yet"):
         find(Fake(), "last")
@@ -165,7 +165,7 @@ def test_delete_asks(bc: Run, submit: Callable[..., str], client: Client, monkey
     job = submit(A="pass")
     done = bc("job", "delete", job)
     assert done.code == 2
-    assert "--yes is needed" in done.err
+    assert "use --yes" in done.err
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     answers = iter(["n\n", "y\n"])
     asked = []

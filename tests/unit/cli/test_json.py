@@ -64,7 +64,7 @@ def test_every_command_has_a_schema() -> None:
 
 
 @pytest.mark.parametrize("name", SCHEMAS["$defs"])
-def test_everything_is_told(name: str) -> None:
+def test_everything_is_reported(name: str) -> None:
     schema = SCHEMAS["$defs"][name]
     assert schema["description"]
     assert all(field["description"] for field in schema["properties"].values())

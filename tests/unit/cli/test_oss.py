@@ -37,7 +37,7 @@ def test_standard_streams(bc: Run, client: Client, typed: Callable[[bytes], None
     assert bc("oss", "cat", "oss://mine/hello", "oss://mine/hello").out == "hello\nhello\n"
     done = bc("oss", "cp", "-", "oss://mine/folder/")
     assert done.code == 2
-    assert "say what the copy is to be called" in done.err
+    assert "give the name of the copy too" in done.err
 
 
 def test_a_file_that_is_replaced_keeps_its_rights(bc: Run, client: Client, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_folders(bc: Run, client: Client, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (("cat", "oss://mine/nothing"), "there is no object oss://mine/nothing; `batchcompute oss ls`"),
         (("cp", "oss://mine/nothing", "x"), "there is no object"),
@@ -82,16 +82,18 @@ def test_folders(bc: Run, client: Client, tmp_path: Path) -> None:
         (("cp", "-r", "nowhere", "oss://mine/a"), "is not a folder"),
     ],
 )
-def test_mistakes(bc: Run, data_dir: Path, words: tuple[str, ...], told: str) -> None:
+def test_mistakes(bc: Run, data_dir: Path, words: tuple[str, ...], expected: str) -> None:
     done = bc("oss", *words)
     assert done.code == 2
-    assert told in done.err
+    assert expected in done.err
 
 
 def test_a_region_without_objects(bc: Run) -> None:
     done = bc("-e", "http://127.0.0.1:9", "oss", "ls", "oss://mine")
     assert done.code == 2
-    assert "no plugin offers an object store for region custom; use the region's own tools" in done.err
+    assert (
+        "no plugin offers an object store for region custom; upload the package with the region's own tools" in done.err
+    )
 
 
 def test_images(bc: Run, data_dir: Path) -> None:

@@ -102,10 +102,10 @@ def test_json_is_ascii_and_the_empty_list_is_json(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0, "0s"), (59.9, "59s"), (60, "1m 00s"), (3725, "1h 02m"), (90061, "1d 01h")]
+    ("seconds", "expected"), [(0, "0s"), (59.9, "59s"), (60, "1m 00s"), (3725, "1h 02m"), (90061, "1d 01h")]
 )
-def test_durations(seconds: float, told: str) -> None:
-    assert output.duration(seconds) == told
+def test_durations(seconds: float, expected: str) -> None:
+    assert output.duration(seconds) == expected
 
 
 def test_times() -> None:

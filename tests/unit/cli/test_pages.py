@@ -41,5 +41,5 @@ def test_pictures(name: str) -> None:
 def test_no_picture_is_left_over() -> None:
     shown = {path.stem for path in IMAGES.glob("*.svg")}
     assert shown == set(PICTURES)
-    told = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md"))
-    assert [name for name in shown if f"images/{name}.svg" not in told] == []
+    pages = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("docs/*.md"))
+    assert [name for name in shown if f"images/{name}.svg" not in pages] == []

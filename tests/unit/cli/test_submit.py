@@ -49,24 +49,24 @@ def test_formats(tmp_path: Path, typed: Callable[[bytes], None], ending: str, te
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "told"),
+    ("name", "data", "expected"),
     [
         ("a.json", b'{"JobName": }', "is not JSON: .*line 1 column 13"),
         ("a.json", b"[" * 100_000, "nested too deeply"),
         ("a.json", b'{"Priority": "high"}', "a.json: Priority: expected an int"),
-        ("a.json", b"[1]", "it is a list, not properties"),
+        ("a.json", b"[1]", "expected properties such as JobName, got a list"),
         ("a.toml", b"JobName = \n", "is not TOML: .*line 1"),
         ("a.yaml", b"a: [1\nb: 2", "is not YAML: .*line 2"),
         ("a.yaml", b"!!python/object/apply:os.system ['exit 1']", "is not YAML"),
-        ("a.yaml", b"just words", "it is a str"),
+        ("a.yaml", b"just words", "got a str"),
         ("a.json", b"\xff\xfe", "is not UTF-8: byte 0"),
         ("empty", b"", "is not JSON"),
     ],
 )
-def test_mistakes_in_files(tmp_path: Path, name: str, data: bytes, told: str) -> None:
+def test_mistakes_in_files(tmp_path: Path, name: str, data: bytes, expected: str) -> None:
     path = tmp_path / name
     path.write_bytes(data)
-    with pytest.raises(Refused, match=told):
+    with pytest.raises(Refused, match=expected):
         read_description(str(path))
 
 
@@ -105,7 +105,7 @@ def test_set(assignment: str, where: tuple[str, ...], value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("assignment", "told"),
+    ("assignment", "expected"),
     [
         ("Priority", "is not NAME=VALUE"),
         ("=1", "is not NAME=VALUE"),
@@ -118,9 +118,9 @@ def test_set(assignment: str, where: tuple[str, ...], value: object) -> None:
         ("Find.Resources.Cpu=1", "no property 'Resources'"),
     ],
 )
-def test_set_what_is_not_there(assignment: str, told: str) -> None:
+def test_set_what_is_not_there(assignment: str, expected: str) -> None:
     description = JobDescription({"JobName": "j", "TaskDag": {"TaskDescMap": {"Find": {"ProgramName": "a.py"}}}})
-    with pytest.raises(Refused, match=told):
+    with pytest.raises(Refused, match=expected):
         change(description, [assignment])
 
 
@@ -164,9 +164,9 @@ def test_dry_run_sends_nothing(bc: Run, client: Client, two: Path, worker: Path)
 def test_what_cannot_be_submitted(bc: Run, data_dir: Path, two: Path, worker: Path) -> None:
     done = bc("job", "submit", two, "--format", "json")
     assert done.code == 2
-    told = json.loads(done.err)
-    assert told["fields"] == ["TaskDag.TaskDescMap.Find.PackageUri", "TaskDag.TaskDescMap.Count.PackageUri"]
-    assert told["cure"].startswith("--pack DIR")
+    printed = json.loads(done.err)
+    assert printed["fields"] == ["TaskDag.TaskDescMap.Find.PackageUri", "TaskDag.TaskDescMap.Count.PackageUri"]
+    assert printed["cure"].startswith("--pack DIR")
     done = bc("job", "submit", two, "--pack", worker, "--set", "Find.ProgramName=mian.py")
     assert done.code == 2
     assert "'mian.py' is not in the folder" in done.err
@@ -180,7 +180,7 @@ def test_what_cannot_be_submitted(bc: Run, data_dir: Path, two: Path, worker: Pa
     assert "--wait-timeout is for --wait" in done.err
 
 
-def test_an_unknown_property_is_told(data_dir: Path, two: Path, worker: Path) -> None:
+def test_an_unknown_property_is_reported(data_dir: Path, two: Path, worker: Path) -> None:
     two.write_text("JobTga = 'x'\n" + two.read_text())
     entry = "from batchcompute.cli import main; main()"
     command = [sys.executable, "-c", entry, "job", "submit", str(two), "--pack", str(worker), "--dry-run"]
@@ -207,15 +207,15 @@ def test_commands(words: list[str], program: tuple[str, str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
-        (["ls", "-l"], "what runs it"),
+        (["ls", "-l"], "is not a program"),
         (["python"], "needs a program"),
-        (["python", "-m", "x"], "without options of python"),
+        (["python", "-m", "x"], "options of python are not possible"),
     ],
 )
-def test_commands_that_no_job_runs(words: list[str], told: str) -> None:
-    with pytest.raises(Refused, match=told):
+def test_commands_that_no_job_runs(words: list[str], expected: str) -> None:
+    with pytest.raises(Refused, match=expected):
         read_command(words)
 
 

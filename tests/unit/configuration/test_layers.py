@@ -196,9 +196,9 @@ def test_secrets_are_in_no_repr(place: Any) -> None:
 @pytest.mark.parametrize("mode", [0o640, 0o604])
 def test_secrets_that_others_can_read_are_warned_of(mode: int, place: Any) -> None:
     place.user('timeout = 1\n[profiles.default]\naccess_key_secret = "zq9"\n', mode)
-    with pytest.warns(ConfigWarning, match="config.toml holds secrets and others can read it: chmod 600") as told:
+    with pytest.warns(ConfigWarning, match="config.toml holds secrets and others can read it: chmod 600") as warned:
         load().hooks()
-    assert "zq9" not in str(told[0].message)
+    assert "zq9" not in str(warned[0].message)
 
 
 def test_what_is_no_secret_may_be_read(place: Any) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong is told with its place, its name, what is allowed, and the nearest right name."""
+"""A mistake is reported with its place, its name, what is allowed, and the nearest right name."""
 
 from __future__ import annotations
 
@@ -91,8 +91,10 @@ def test_a_mistake_in_a_file(text: str, line: int, message: str, place: Any) -> 
     place.user(text)
     with pytest.raises(ConfigError) as caught:
         load().hooks()
-    told = str(caught.value)
-    assert told.startswith(f"{place.user_path}, line {line}: {message.replace('{path}', str(place.user_path))}")
+    message_shown = str(caught.value)
+    assert message_shown.startswith(
+        f"{place.user_path}, line {line}: {message.replace('{path}', str(place.user_path))}"
+    )
 
 
 VARIABLES = {
@@ -165,9 +167,9 @@ class TestVariablesThatAreNone:
     def test_one_warning_for_each_in_a_process(self, place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(configuration, "_warned", set())
         place.set(BATCHCOMPUTE_RETRY_ATEMPTS="3")
-        with pytest.warns(ConfigWarning) as told:
+        with pytest.warns(ConfigWarning) as warned:
             _ = [load().hooks() for _ in range(2)]
-        assert [str(item.message) for item in told] == [
+        assert [str(item.message) for item in warned] == [
             "the variable BATCHCOMPUTE_RETRY_ATEMPTS is no setting of batchcompute; "
             "did you mean 'BATCHCOMPUTE_RETRY_ATTEMPTS'?"
         ]
@@ -175,9 +177,9 @@ class TestVariablesThatAreNone:
     def test_the_value_is_not_shown(self, place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(configuration, "_warned", set())
         place.set(BATCHCOMPUTE_ACCES_KEY_SECRET=CANARY)
-        with pytest.warns(ConfigWarning) as told:
+        with pytest.warns(ConfigWarning) as warned:
             load().hooks()
-        assert "zq9" not in str(told[0].message)
+        assert "zq9" not in str(warned[0].message)
 
     def test_what_the_service_uses_is_reserved(self, place: Any) -> None:
         place.set(BATCHCOMPUTE_DATA_DIR="/x", BATCHCOMPUTE_OSS_ROOT="/x", BATCHCOMPUTE_ATTEMPT="1")

@@ -180,9 +180,9 @@ class TestWhichPlugins:
 
     def test_a_name_that_is_almost_a_plugins_warns(self, place: Any) -> None:
         place.set(BATCHCOMPUTE_PLUGINS="-tracng,-something-of-another-machine")
-        with pytest.warns(PluginWarning, match="plugins.block names 'tracng', .* did you mean 'tracing'") as told:
+        with pytest.warns(PluginWarning, match="plugins.block names 'tracng', .* did you mean 'tracing'") as warned:
             load().hooks()
-        assert len(told) == 1
+        assert len(warned) == 1
 
     def test_strict_makes_a_broken_plugin_an_error(self, place: Any) -> None:
         place.set(BATCHCOMPUTE_PLUGINS_STRICT="on")
@@ -216,7 +216,7 @@ class TestWhichTransport:
         Client("cn-qingdao", "id", "secret", plugins=[Carrier(stub)]).list_jobs()
         assert [settings.name for settings in stub.opened] == ["carrier"]
 
-    def test_one_that_nobody_offers_is_told_at_once(self, place: Any, stub: Any) -> None:
+    def test_one_that_nobody_offers_is_reported_at_once(self, place: Any, stub: Any) -> None:
         place.set(BATCHCOMPUTE_TRANSPORT_NAME="carier")
         with pytest.raises(
             ConfigError, match=r"no transport 'carier'; did you mean 'carrier'\?; transports: carrier, ur"

@@ -70,7 +70,7 @@ def test_a_project_may_set_nothing_else(text: str, place: Any) -> None:
     assert "zq9" not in message
 
 
-def test_a_misspelt_key_is_told_as_such(place: Any) -> None:
+def test_a_misspelt_key_is_reported_as_such(place: Any) -> None:
     place.project("retry.attemps = 3")
     with pytest.raises(ConfigError, match=r"line 1: there is no setting 'retry.attemps'; did you mean 'attempts'\?"):
         load()

@@ -56,7 +56,7 @@ def now(offset: float = 0) -> str:
     return formatdate(time.time() + offset, usegmt=True)
 
 
-def test_diagnose_is_told_by_doctor(stub: Any, lab: Any) -> None:
+def test_diagnose_is_reported_by_doctor(stub: Any, lab: Any) -> None:
     class Health:
         @hookimpl
         def diagnose(self, ctx: DiagnosisContext) -> Iterable[Finding]:

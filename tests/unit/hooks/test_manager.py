@@ -197,7 +197,7 @@ def test_an_installed_plugin_that_cannot_be_loaded(stub: Any, install: Any, erro
     assert caught.value.__cause__ is error
 
 
-def test_one_object_twice_is_told(stub: Any) -> None:
+def test_one_object_twice_is_reported(stub: Any) -> None:
     plugin = Said("a")
     with pytest.warns(PluginWarning, match="registered twice"):
         assert who_asks(stub, plugins=(plugin, plugin)) == "a"

@@ -32,11 +32,11 @@ class Tenant:
 
 
 def echo(seen: Seen) -> bytes:
-    """A service that repeats everything it was told, in headers and body."""
-    told = dict(seen.headers)
-    body = {"Code": "Denied", "Message": f"{seen.target} {told} {seen.body.decode()}", "OwnerId": ACCOUNT, "Raw": told}
+    """A service that repeats everything it got, in headers and body."""
+    got = dict(seen.headers)
+    body = {"Code": "Denied", "Message": f"{seen.target} {got} {seen.body.decode()}", "OwnerId": ACCOUNT, "Raw": got}
     lines = "".join(f"X-Echo-{name}: {value}\r\n" for name, value in seen.headers)
-    return answer(json.dumps(body).encode(), 403, f"{lines}X-Acs-Request-Id: {told['authorization']}\r\n")
+    return answer(json.dumps(body).encode(), 403, f"{lines}X-Acs-Request-Id: {got['authorization']}\r\n")
 
 
 def description(**environment: str) -> JobDescription:

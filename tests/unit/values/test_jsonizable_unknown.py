@@ -53,7 +53,7 @@ def test_an_unknown_property_that_is_near_to_nothing_has_no_hint() -> None:
     assert str(caught[0].message) == "TaskDescription has no property 'Qqq', it was dropped"
 
 
-def test_unknown_properties_deep_inside_are_told_at_the_callers_line() -> None:
+def test_unknown_properties_deep_inside_are_reported_at_the_callers_line() -> None:
     desc = JobDescription()
     with pytest.warns(UnknownPropertyWarning) as caught:
         desc.TaskDag.TaskDescMap = {"A": {"TimeOut": 5, "ResourceDescription": {"Memery": 1}}}  # type: ignore[assignment]

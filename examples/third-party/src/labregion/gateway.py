@@ -1,6 +1,6 @@
 """The lab's front door: listens on a TCP port of this machine and carries the bytes to the local service's socket.
 
-`python -m labregion.gateway --port 0` takes any free port, says which, and serves until it is told to end.
+`python -m labregion.gateway --port 0` takes any free port, says which, and serves until a signal ends it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The official library, made to keep quiet: its errors and log lines hold whole answers, secrets included (protocol 4.4)."""
+"""The official library, without its log lines and errors: they contain whole answers, secrets included (protocol 4.4)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from batchcompute.errors import CredentialsError
 T = TypeVar("T")
 
 CLI_PROFILE = "aliyun CLI profile"
-"""The kind that is no type of the library's own: a profile in the aliyun CLI's file."""
+"""A kind that is not a type of the library: a profile in the aliyun CLI's file."""
 
-# Who logs answers, and query strings in which tokens are sent.
-_TALKERS = ("credentials", "alibabacloud-tea", "urllib3.connectionpool")
+# Loggers that log answers, and query strings with tokens.
+_LEAKY_LOGGERS = ("credentials", "alibabacloud-tea", "urllib3.connectionpool")
 _here = threading.local()
-# Beginnings of messages that hold nothing but names of settings, files and profiles.
+# Beginnings of messages that contain only names of settings, files and profiles.
 _HARMLESS = (
     "IMDS credentials is disabled",
     "CloudSSO ",
@@ -43,26 +43,28 @@ _STATUS = re.compile(r"(?:http_code|HttpCode|status code)\W{1,3}(\d{3})\b")
 
 
 def build(kind: str, values: dict[str, Any], source: str) -> Any:
-    """The library's provider for a type and its values. Raises CredentialsError."""
+    """Make the library's provider for a type and its values. Raises CredentialsError."""
 
-    def made() -> Any:
+    def make() -> Any:
         provider = _library()
-        reload(import_module("alibabacloud_credentials.utils.auth_util"))  # the environment as it is now, not at import
+        reload(
+            import_module("alibabacloud_credentials.utils.auth_util")
+        )  # read the environment again, not only at import
         if kind == CLI_PROFILE:
             named = {key: values[key] for key in ("profile_file", "profile_name")}
             return provider.CLIProfileCredentialsProvider(**named)
-        if kind == "ecs_ram_role":  # made by the library's Client it would start a thread
-            known = {key: values.get(key) for key in ("role_name", "disable_imds_v1")}
-            return provider.EcsRamRoleCredentialsProvider(**known, async_update_enabled=False)
+        if kind == "ecs_ram_role":  # the library's Client would start a thread
+            options = {key: values.get(key) for key in ("role_name", "disable_imds_v1")}
+            return provider.EcsRamRoleCredentialsProvider(**options, async_update_enabled=False)
         config = import_module("alibabacloud_credentials.models").Config(type=kind, **values)
         return import_module("alibabacloud_credentials.client").Client(config).cloud_credential.provider
 
-    return _careful(source, made)
+    return _guarded(source, make)
 
 
 def ask(provider: Any, source: str) -> Credentials:
-    """What the library's provider has now. Raises CredentialsError."""
-    given = _careful(source, provider.get_credentials)
+    """Return the current credentials of the library's provider. Raises CredentialsError."""
+    given = _guarded(source, provider.get_credentials)
     parts = {
         "access_key_id": given.get_access_key_id(),
         "access_key_secret": given.get_access_key_secret(),
@@ -74,8 +76,8 @@ def ask(provider: Any, source: str) -> Credentials:
 
 @cache
 def _library() -> Any:
-    """Its providers. What the import does to loggers is undone: it would print every answer."""
-    loggers = [logging.getLogger(name) for name in _TALKERS]
+    """Import the library's providers. Undo the import's changes of loggers: they would print every answer."""
+    loggers = [logging.getLogger(name) for name in _LEAKY_LOGGERS]
     before = [(list(logger.handlers), logger.level) for logger in loggers]
     provider = import_module("alibabacloud_credentials.provider")
     for logger, (handlers, level) in zip(loggers, before, strict=True):
@@ -88,12 +90,12 @@ def _library() -> Any:
 
 
 def _not_ours(record: logging.LogRecord) -> bool:
-    """Drops what the library says while it works for us; other users of it in the program are not touched."""
+    """Drop the library's log lines while it works for us. Other users of it in the program are not affected."""
     return not getattr(_here, "busy", False)
 
 
-def _careful(source: str, work: Callable[[], T]) -> T:
-    """`work`, quietly, and with an error that can be shown."""
+def _guarded(source: str, work: Callable[[], T]) -> T:
+    """Run `work` without log lines. Raises CredentialsError with a text that is safe to show."""
     _here.busy = True
     try:
         return work()
@@ -101,7 +103,7 @@ def _careful(source: str, work: Callable[[], T]) -> T:
         why = _why(error)
     finally:
         _here.busy = False
-    raise CredentialsError(f"{source}: {why}")  # out here, so that the library's error is not its context
+    raise CredentialsError(f"{source}: {why}")  # outside of except, so that the library's error is not its context
 
 
 def _why(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""What this package contributes to the SDK: the credential provider `alibabacloud`.
+"""The plugin for the SDK: the credential provider `alibabacloud`.
 
-Imported at the first Client of every program that has it installed, so it imports the library (a quarter of a second) only
-when the provider is asked.
+Every program with this package installed imports it at its first Client. So it imports the library (a quarter of a second)
+only when the provider is used.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_settings(ctx: RegistrationContext) -> Iterable[Section]:
-    """The table `[alibabacloud]`."""
+    """Register the table `[alibabacloud]`."""
     return (Section(NAME, Settings),)
 
 
 @hookimpl
 def register_credential_providers(ctx: RegistrationContext) -> Iterable[CredentialProvider]:
-    """`alibabacloud`."""
+    """Register the provider `alibabacloud`."""
     return (AlibabaCloud(ctx.config.sections.get(NAME, Settings()), ctx.config),)
 
 
 class AlibabaCloud:
-    """The provider `alibabacloud`: whatever the official library can do (protocol 4.3, 4.4)."""
+    """The provider `alibabacloud`: credentials of the official library (protocol 4.3, 4.4)."""
 
     name = NAME
 
@@ -41,7 +41,7 @@ class AlibabaCloud:
         self._sources: Sources | None = None
 
     def get(self) -> Credentials:
-        """Raises CredentialsError."""
+        """Return the credentials. Raises CredentialsError."""
         if self._sources is None:
             from batchcompute_alibabacloud.sources import Sources
 

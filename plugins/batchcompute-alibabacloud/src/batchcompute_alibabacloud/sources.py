@@ -1,4 +1,4 @@
-"""Where the library is told to look: one place of the settings, or the first that has something to ask."""
+"""Sources of credentials for the library: the one in the settings, or the first that has any."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from batchcompute.errors import CredentialsError
 from batchcompute_alibabacloud import library
 from batchcompute_alibabacloud.settings import Settings
 
-# Where to look: the type, as the library names it, its values, and words for it.
+# A source: the library's type, its values, and a text for messages.
 Place = tuple[str, dict[str, Any], str]
-# The fields of an INI section are those of the library.
+# The library's fields of an INI section.
 _INI_KEYS = (
     "access_key_id",
     "access_key_secret",
@@ -36,20 +36,20 @@ _INI_KEYS = (
 
 
 class Sources:
-    """Finds the place, keeps the library's provider for it. Once a place had credentials it stays the one."""
+    """Finds a source, and keeps the library's provider for it. A source that had credentials is used from then on."""
 
     def __init__(self, settings: Settings, config: Config) -> None:
         self._places: list[Callable[[], Place]] = (
             [lambda: _configured(settings, config)]
             if settings.type
-            else [_oidc, self._cli, self._ini, _uri, _ecs]  # the one that has to wait for a network comes last
+            else [_oidc, self._cli, self._ini, _uri, _ecs]  # the one that needs the network comes last
         )
         self._file = AlibabaCloudFile()
         self._aliyun = AliyunCli()
         self._built: dict[str, tuple[dict[str, Any], Any]] = {}
 
     def get(self) -> Credentials:
-        """Raises CredentialsError, with every place and why it has none."""
+        """Return the credentials. Raises CredentialsError with every source and the reason why it has none."""
         why = []
         for place in self._places:
             try:
@@ -62,17 +62,17 @@ class Sources:
         raise CredentialsError("; ".join(why))
 
     def _ask(self, kind: str, values: dict[str, Any], source: str) -> Credentials:
-        """Through the provider that was made for these values; a new one when they have changed."""
-        known = self._built.get(source)
-        if known is None or known[0] != values:
-            known = self._built[source] = (values, library.build(kind, values, source))
-        return library.ask(known[1], source)
+        """Ask the provider of these values; make a new one if the values have changed."""
+        built = self._built.get(source)
+        if built is None or built[0] != values:
+            built = self._built[source] = (values, library.build(kind, values, source))
+        return library.ask(built[1], source)
 
     def _cli(self) -> Place:
         profile, source = self._aliyun.profile()
         mode = str(profile.get("mode") or "AK").lower()
         get = profile.get
-        # The library reads another key for the session's name, starts a thread, or does not know the mode (protocol 4.4).
+        # The library reads another key for the session's name, starts a thread, or lacks the mode (protocol 4.4).
         if mode == "ecsramrole":
             return "ecs_ram_role", {"role_name": get("ram_role_name")}, source
         if mode == "credentialsuri":
@@ -90,7 +90,7 @@ class Sources:
         expires = get("sts_expiration")
         if mode == "ststoken" and isinstance(expires, (int, float)) and 0 < expires <= time.time():
             raise CredentialsError(f"{source}: the token has expired")
-        # The library reads the file for itself; the profile is there to notice when it has changed.
+        # The library reads the file itself; the profile is compared to notice changes.
         values = {"profile": dict(profile), "profile_file": self._aliyun.path, "profile_name": get("name")}
         return library.CLI_PROFILE, values, source
 

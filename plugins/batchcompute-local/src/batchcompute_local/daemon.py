@@ -1,7 +1,7 @@
 """The daemon: `python -P -m batchcompute_local.daemon --data-dir DIR`. It owns the data folder while it runs.
 
-It ends by itself when nothing runs and nobody asks for `idle_seconds`, unless it listens on a port (`batchcompute
-serve`). Ended by a signal it leaves running programs to the runner, and the next daemon takes them up again.
+It ends after `idle_seconds` without jobs and requests, unless it listens on a port (`batchcompute serve`). After a signal
+it ends too; running programs stay with the runner, and the next daemon takes them over.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until idle or told to end. Returns the exit code; 0 as well if another daemon serves the folder."""
+    """Run until idle or until a signal. Return the exit code, 0 also if another daemon serves the folder."""
     options = _options(arguments)
     if options.detach and os.fork():
         os._exit(0)
@@ -50,10 +50,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         lock = _lock_for_port(layout) if address else _take_lock(layout)
         if lock is None:
-            _tell(options.ready_fd)
+            _notify(options.ready_fd)
             return 0
         _serve(layout, options.ready_fd, address)
-    except (DaemonError, SettingsError, AccountError) as error:  # what the user can mend
+    except (DaemonError, SettingsError, AccountError) as error:  # errors that the user can correct
         _log.error("the daemon ends: %s", error)
         return 1
     except Exception:
@@ -87,7 +87,7 @@ def _address(options: argparse.Namespace) -> Address | None:
 
 
 class _OneLine(logging.Formatter):
-    """What others wrote into a message must not look like a line of ours, or move a terminal's cursor."""
+    """Escapes control characters: foreign text must not look like a log line, or move a terminal's cursor."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
         return super().formatMessage(record).translate(_CONTROLS)
@@ -106,7 +106,7 @@ def _start_log(layout: Layout, to_stderr: bool) -> None:
 
 
 def _take_lock(layout: Layout) -> int | None:
-    """The lock on the folder, or None if another daemon holds it and answers. One that is ending is waited for."""
+    """Lock the folder; None if another daemon holds the lock and answers. Wait for a daemon that is ending."""
     from batchcompute_local.client.control import status
 
     handle = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -125,10 +125,10 @@ def _take_lock(layout: Layout) -> int | None:
 
 
 def _lock_for_port(layout: Layout) -> int:
-    """The lock on the folder; an idle daemon without a port is ended for it. Raises DaemonError for any other."""
+    """Lock the folder; end an idle daemon without a port. Raises DaemonError for any other daemon."""
     from batchcompute_local.client import control
 
-    with control.locked(layout.start_lock):  # no client starts another one meanwhile
+    with control.locked(layout.start_lock):  # so no client starts another one meanwhile
         while (lock := _take_lock(layout)) is None:
             found = control.status(layout.root)
             if found is None:
@@ -139,7 +139,7 @@ def _lock_for_port(layout: Layout) -> int:
                 )
                 raise DaemonError(
                     f"another service (pid {found.get('pid')}) owns {layout.root} and {state}; end it with "
-                    f"`batchcompute local stop --data-dir {layout.root}`: its running programs go on, and are taken over"
+                    f"`batchcompute local stop --data-dir {layout.root}`: its programs keep running, and are taken over"
                 )
             control.stop(layout.root)
     return lock
@@ -156,7 +156,7 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
     layout.oss.mkdir(mode=0o700, exist_ok=True)
     engine = _engine(layout, settings)
     failure: list[BaseException] = []
-    # the runner starts and the jobs are read while the server's modules are being imported
+    # start the runner and read the jobs while the server's modules are imported
     recovery = threading.Thread(target=_recover, args=(engine, failure))
     recovery.start()
     from batchcompute_local import unixsocket
@@ -200,7 +200,7 @@ def _executor(layout: Layout, settings: Settings, store: Store) -> Executor:
     def is_job(job: str) -> bool:
         return store.summary(job) is not None
 
-    if settings.executor == "process":  # without the time to look for others
+    if settings.executor == "process":  # saves the search for installed executors
         from batchcompute_local.process.executor import ProcessExecutor
 
         return ProcessExecutor(layout, settings, store.prefix, is_job)
@@ -225,13 +225,13 @@ def _status(engine: Engine, url: str) -> dict[str, Any]:
 
 def _announce(ready: int, url: str) -> None:
     if url:
-        with suppress(OSError):  # nobody need read it
+        with suppress(OSError):  # stdout may be closed
             sys.stdout.write(f"Listening on {url}\n")
             sys.stdout.flush()
-    _tell(ready)
+    _notify(ready)
 
 
-def _tell(ready: int) -> None:
+def _notify(ready: int) -> None:
     if ready >= 0:
         os.write(ready, b"1")
         os.close(ready)

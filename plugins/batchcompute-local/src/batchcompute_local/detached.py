@@ -21,14 +21,14 @@ def spawn_detached(
     Returns its pid, and whether it said that it is ready; it has not where it ended before. None for `seconds` waits as
     long as it runs. Raises OSError if it cannot be started. The caller reaps it.
     """
-    ready, told = os.pipe()
+    ready, notify = os.pipe()
     try:
         pid = os.posix_spawn(
             argv[0],
             argv,
             environment,
             file_actions=[
-                (os.POSIX_SPAWN_DUP2, told, READY_FD),
+                (os.POSIX_SPAWN_DUP2, notify, READY_FD),
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
@@ -37,11 +37,11 @@ def spawn_detached(
             setsigmask=(),
             setsigdef=_DEFAULT_SIGNALS,
         )
-        os.close(told)
-        told = -1
+        os.close(notify)
+        notify = -1
         readable, _, _ = select.select([ready], [], [], seconds)
         return pid, bool(readable) and os.read(ready, 1) == b"1"
     finally:
         os.close(ready)
-        if told >= 0:
-            os.close(told)
+        if notify >= 0:
+            os.close(notify)

@@ -1,4 +1,4 @@
-"""What the service refuses, with the codes of API 2015-06-30 (protocol 2.11)."""
+"""Errors of the service, with the codes of API 2015-06-30 (protocol 2.11)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from batchcompute.errors import BatchComputeError, ConfigError
 
 
 class ServiceError(Exception):
-    """An answer other than success: HTTP `status`, error `code` and a `message` for people."""
+    """An error answer: HTTP `status`, error `code` and a `message` for people."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -20,19 +20,19 @@ class DaemonError(BatchComputeError, RuntimeError):
 
 
 class SettingsError(ConfigError):
-    """service.toml cannot be used; the message names the file and the key."""
+    """service.toml is not valid; the message names the file and the key."""
 
 
 def invalid(parameter: str, detail: str) -> ServiceError:
-    """400 InvalidParameter, worded as the service worded it (protocol 2.11)."""
+    """Make a 400 InvalidParameter, with the original service's wording (protocol 2.11)."""
     return ServiceError(400, "InvalidParameter", f"Specified parameter {parameter} is not valid. {detail}")
 
 
 def not_found(what: str) -> ServiceError:
-    """404 ResourceNotFound, the code of this API version (protocol 2.3)."""
+    """Make a 404 ResourceNotFound, the code of this API version (protocol 2.3)."""
     return ServiceError(404, "ResourceNotFound", f"Specified resource {what} is not found.")
 
 
 def conflict(state: str) -> ServiceError:
-    """409 StateConflict: the action is not allowed in `state` (protocol 2.3, 2.11)."""
+    """Make a 409 StateConflict: the action is not allowed in `state` (protocol 2.3, 2.11)."""
     return ServiceError(409, "StateConflict", f"User operation is invalid. The current resource state is {state}.")

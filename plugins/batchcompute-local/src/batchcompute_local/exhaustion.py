@@ -1,4 +1,4 @@
-"""When a disk or the machine is full: what cannot be done now is done later, and fails nothing. Standard library only."""
+"""Full disks and exhausted machines: work is done later, and does not fail. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE, e
 
 
 def is_exhausted(error: BaseException | None) -> bool:
-    """Whether `error`, or one that it was made of, says that there is no room."""
+    """Check if `error`, or one of its causes, means that there is no room."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _FULL:
             return True

@@ -1,4 +1,4 @@
-"""Plugins for the hooks in `specs`: loaded once per process, when first needed."""
+"""Installed program types and executors (the hooks in `specs`), loaded once per process at the first use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Extensions:
-    """Program types and executors by name; the executor of this machine is not among them."""
+    """Installed program types and executors by name, without the executor of this machine."""
 
     program_types: Mapping[str, ProgramType]
     executors: Mapping[str, ExecutorType]
@@ -33,12 +33,12 @@ class Extensions:
 
 @cache
 def installed() -> Extensions:
-    """Return what the installed packages register, sorted by distribution and name."""
+    """Load the entry points of all installed packages, sorted by distribution and name."""
     return load(entry_points(group=GROUP))
 
 
 def load(points: Iterable[EntryPoint]) -> Extensions:
-    """Load what these entry points register. One that cannot be loaded is left out, with a warning in the log."""
+    """Load entry points. One that cannot be loaded is left out, with a warning in the log."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(specs)
     for name, plugin in load_entry_points(name_entry_points(points), _leave_out):
@@ -55,12 +55,12 @@ def load(points: Iterable[EntryPoint]) -> Extensions:
 
 
 def make_executor(context: ExecutorContext) -> Executor:
-    """Make the executor that the settings name. Raises SettingsError if it is not installed or does not take its options."""
+    """Make the executor that the settings name. Raises SettingsError if it is not installed or its options are wrong."""
     name = context.settings.executor
     found = installed().executors
     if name not in found:
         names = ("process", *found)
-        hint = did_you_mean(name, names) or f"; known are {', '.join(names)}"
+        hint = did_you_mean(name, names) or f"; executors: {', '.join(names)}"
         raise SettingsError(f"{context.layout.settings}: executor {name!r} is not installed{hint}")
     try:
         return found[name].make(context)

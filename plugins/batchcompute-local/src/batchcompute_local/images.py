@@ -1,4 +1,4 @@
-"""Images: this machine, and what service.toml adds: another set of interpreters, or a command that runs programs."""
+"""Images: this machine, and the images of service.toml: other interpreters, or a command that runs programs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True)
 class Image:
-    """`programs` are interpreters by ProgramType. `command`, if any, is the template of a command line around them.
+    """An image: `programs` are interpreters by ProgramType, `command` is the template of a command line around them, or ().
 
-    In the template `{argv}` is the program's own command line; a word with `{variable}` or `{mapping}` in it is there
-    once for each environment variable (its name) and each OssMapping (`folder:path:ro`); `{cwd}` is the working
-    folder, `{oss}` the folder of the objects and `{attempt}` the attempt's name.
+    In the template `{argv}` is the program's own command line. A word with `{variable}` is repeated for each environment
+    variable (its name), a word with `{mapping}` for each OssMapping (`folder:path:ro`). `{cwd}` is the working folder,
+    `{oss}` the folder of the objects, `{attempt}` the attempt's name.
     """
 
     id: str
@@ -30,13 +30,13 @@ class Image:
 
     @property
     def maps(self) -> bool:
-        """Whether the command has a place for an OssMapping."""
+        """Check if the command has a place for an OssMapping."""
         return any("{mapping}" in word for word in self.command)
 
     def command_line(
         self, argv: Sequence[str], places: Mapping[str, str], variables: Iterable[str], mappings: Mapping[str, str]
     ) -> list[str]:
-        """The template filled in. `places` has cwd, oss and attempt; `mappings` local paths by the folder they show."""
+        """Fill in the template. `places` has cwd, oss and attempt; `mappings` has local paths by their source folder."""
         many = {
             "variable": sorted(variables),
             "mapping": [f"{source}:{target}:ro" for source, target in mappings.items()],
@@ -58,7 +58,7 @@ def _filled(word: str, places: Mapping[str, str]) -> str:
 
 
 def read_images(table: Any) -> dict[str, Image]:
-    """The images of `[images."img-..."]` tables. Raises ValueError with a message that names image and key."""
+    """Read the tables `[images."img-..."]`. Raises ValueError with a message that names image and key."""
     if not isinstance(table, dict):
         raise ValueError('images must be tables, as [images."img-x"]')
     return {name: _image(name, values) for name, values in table.items()}
@@ -90,5 +90,5 @@ def _check_template(where: str, command: Sequence[str]) -> None:
     for word in command:
         for place in _FIELD.findall(word):
             if place not in _PLACES:
-                hint = did_you_mean(place, _PLACES) or f"; known are {', '.join(_PLACES)}"
+                hint = did_you_mean(place, _PLACES) or f"; places: {', '.join(_PLACES)}"
                 raise ValueError(f"{where}: command has an unknown {{{place}}}{hint}")

@@ -26,7 +26,7 @@ class Marks:
 
     @contextmanager
     def set_mark(self, attempt: str) -> Iterator[int]:
-        """Mark what this process starts meanwhile with `attempt`; yields the mark, 0 if no limit is left for it."""
+        """Mark processes started in this block with `attempt`; yield the mark, 0 if no limit is free."""
         span = min(_SPAN, self._first)
         for _ in range(min(span, len(self._attempts) + 1)):
             self._count += 1
@@ -47,7 +47,7 @@ class Marks:
             resource.setrlimit(resource.RLIMIT_MSGQUEUE, (self._usual, self._most))
 
     def release(self, mark: int) -> None:
-        """No process has this mark any more."""
+        """Release a mark that no process has any more."""
         self._attempts.pop(mark, None)
 
     def attempt_of(self, pid: int) -> str | None:

@@ -1,4 +1,4 @@
-"""Where everything of one service lives. No I/O here apart from `create`; names only."""
+"""Paths of one service. No I/O but in `create`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ ENV_DATA_DIR = "BATCHCOMPUTE_DATA_DIR"
 
 
 def default_data_dir() -> Path:
-    """The data folder of this user: `$BATCHCOMPUTE_DATA_DIR`, else the platform's user data folder."""
+    """Return the data folder of this user: `$BATCHCOMPUTE_DATA_DIR`, else the platform's user data folder."""
     named = os.environ.get(ENV_DATA_DIR)
     if named:
         return Path(os.path.abspath(os.path.expanduser(named)))
-    import platformdirs  # only wanted when nothing was named
+    import platformdirs  # imported only if needed
 
     return Path(platformdirs.user_data_path("batchcompute"))
 
@@ -27,11 +27,11 @@ class Layout:
 
     @classmethod
     def at(cls, root: str | os.PathLike[str]) -> Layout:
-        """The layout under `root`, made absolute; nothing is created."""
+        """Return the layout under `root`, made absolute. Creates nothing."""
         return cls(Path(os.path.abspath(root)))
 
     def create(self) -> None:
-        """Make the folder, mode 0700, if it is not there. Raises OSError."""
+        """Create the folder, mode 0700, if it is absent. Raises OSError."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.root.stat().st_mode & 0o077:
             self.root.chmod(0o700)
@@ -43,57 +43,57 @@ class Layout:
 
     @property
     def credentials(self) -> Path:
-        """The access key the daemon made, mode 0600."""
+        """The access key of the daemon's own account, mode 0600."""
         return self.root / "credentials.json"
 
     @property
     def accounts(self) -> Path:
-        """The accounts somebody added, mode 0600."""
+        """The accounts that users added, mode 0600."""
         return self.root / "accounts.json"
 
     @property
     def accounts_lock(self) -> Path:
-        """Held while accounts are changed."""
+        """The lock for changes of accounts."""
         return self.root / "accounts.lock"
 
     @property
     def nonces(self) -> Path:
-        """The nonces of the last minutes."""
+        """The used nonces of the last minutes."""
         return self.root / "nonces"
 
     @property
     def lock(self) -> Path:
-        """Held by the daemon for its life."""
+        """The lock that the daemon holds while it runs."""
         return self.root / "daemon.lock"
 
     @property
     def start_lock(self) -> Path:
-        """Held by a client while it starts the daemon."""
+        """The lock that a client holds while it starts the daemon."""
         return self.root / "start.lock"
 
     @property
     def socket(self) -> Path:
-        """Where the daemon listens, mode 0600."""
+        """The socket of the daemon, mode 0600."""
         return self.root / "daemon.sock"
 
     @property
     def log(self) -> Path:
-        """What the daemon has to say."""
+        """The log of the daemon."""
         return self.root / "daemon.log"
 
     @property
     def runner_lock(self) -> Path:
-        """Held by the runner for its life."""
+        """The lock that the runner holds while it runs."""
         return self.root / "runner.lock"
 
     @property
     def runner_socket(self) -> Path:
-        """Where the runner listens, mode 0600."""
+        """The socket of the runner, mode 0600."""
         return self.root / "runner.sock"
 
     @property
     def journal(self) -> Path:
-        """The runner's durable exit records."""
+        """The journal: the runner's durable exit records."""
         return self.root / "runner.journal"
 
     @property
@@ -112,14 +112,14 @@ class Layout:
         return self.root / "packages"
 
     @property
-    def spare(self) -> Path:
-        """Working folders that wait for another instance."""
-        return self.root / "work" / ".spare"
+    def pool(self) -> Path:
+        """The folder pool: working folders for reuse."""
+        return self.root / "work" / ".pool"
 
     def work(self, job: str) -> Path:
-        """What is there of one job: its instances' working folders, and their output where no redirect path was named."""
+        """The folder of one job: working folders, and the output of tasks without a redirect path."""
         return self.root.joinpath("work", job)
 
     def instance(self, job: str, task: str, number: int) -> Path:
-        """The working folder of one instance; no name of a task has an `@`."""
+        """The working folder of one instance. Task names have no `@`."""
         return self.root.joinpath("work", job, f"{task}@{number}")

@@ -1,4 +1,4 @@
-"""What a job is to do, as plain frozen values, made from the stored description."""
+"""The plan of a job: plain frozen values, made from the stored description."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 LOCAL_IMAGE = "img-local"
 DEFAULT_TIMEOUT = 86_400
-"""Seconds one instance may run when the description does not say (ours; the SDK's own examples leave it out)."""
+"""Default Timeout of an instance in seconds (ours; the SDK's examples leave it out)."""
 
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One task: the program and its surroundings. Paths are `oss://` URIs, never local ones."""
+    """One task: its program and its settings. Paths are `oss://` URIs, never local ones."""
 
     name: str
     instance_count: int
@@ -35,7 +35,7 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class JobPlan:
-    """One job: tasks in the order of the description, and who follows whom, by position."""
+    """One job: tasks in the order of the description, and the successors of each, by position."""
 
     view: Mapping[str, Any] = field(repr=False)
     name: str
@@ -46,11 +46,11 @@ class JobPlan:
 
 
 NO_PLAN = JobPlan({}, "", "", 0, (), ())
-"""Of a job that was read only to be shown."""
+"""The plan of a job that is only shown, not run."""
 
 
 def build_plan(view: Mapping[str, Any]) -> JobPlan:
-    """The plan of a complete, checked description (see `descriptions`)."""
+    """Make the plan of a complete, checked description (see `descriptions`)."""
     dag = view["TaskDag"]
     described: Mapping[str, Any] = dag["TaskDescMap"]
     position = {name: n for n, name in enumerate(described)}

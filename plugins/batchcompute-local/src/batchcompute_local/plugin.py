@@ -1,6 +1,6 @@
-"""What this package contributes to the SDK: the region `local` with its transport, credentials, objects and logs.
+"""The plugin for the SDK: the region `local` with its transport, credentials, objects and logs.
 
-Imported at the first Client of every program that has it installed, so it imports nothing heavy until the region is used.
+Every program with this package installed imports it at its first Client. So it imports heavy modules only for the region.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NAME = "local"
 
 @hookimpl
 def register_regions(ctx: RegistrationContext) -> Iterable[Region]:
-    """`local`: this machine. The service needs Linux."""
+    """Register region `local`: this machine. The service needs Linux."""
     if not sys.platform.startswith("linux"):
         return ()
     from batchcompute_local.jobs.ranges import LOCAL_RANGES
@@ -61,19 +61,19 @@ def register_regions(ctx: RegistrationContext) -> Iterable[Region]:
 
 @hookimpl
 def register_transports(ctx: RegistrationContext) -> Iterable[TransportFactory]:
-    """HTTP over the daemon's Unix socket; starts the daemon."""
+    """Register the transport: HTTP over the daemon's Unix socket. It starts the daemon."""
     return (_Factory(),)
 
 
 @hookimpl
 def register_credential_providers(ctx: RegistrationContext) -> Iterable[CredentialProvider]:
-    """The account that the daemon made."""
+    """Register the provider of the daemon's own account."""
     return (_Account(),)
 
 
 @hookimpl
 def register_commands(ctx: RegistrationContext) -> Iterable[click.Command]:
-    """`serve` and `local`. The service needs Linux."""
+    """Register `serve` and `local`. The service needs Linux."""
     if not sys.platform.startswith("linux"):
         return ()
     from batchcompute_local.client.commands import local, serve
@@ -83,7 +83,7 @@ def register_commands(ctx: RegistrationContext) -> Iterable[click.Command]:
 
 @hookimpl
 def diagnose(ctx: DiagnosisContext) -> Iterable[Finding]:
-    """The service, its storage and its interpreters; nothing for other regions."""
+    """Check the service, its storage and its interpreters. Nothing for other regions."""
     if ctx.region.transport != NAME:
         return ()
     from batchcompute_local.client.diagnosis import findings
@@ -94,7 +94,7 @@ def diagnose(ctx: DiagnosisContext) -> Iterable[Finding]:
 
 @hookimpl
 def resolve_endpoint(ctx: CallContext) -> Endpoint | None:
-    """The socket in the data folder; declines for other regions."""
+    """Return the socket in the data folder; None for other regions."""
     if ctx.region.transport != NAME:
         return None
     return Endpoint("unix", str(_data_dir()), 0, ctx.region.name, NAME)
@@ -102,33 +102,33 @@ def resolve_endpoint(ctx: CallContext) -> Endpoint | None:
 
 @hookimpl
 def resolve_credentials(ctx: CallContext) -> Credentials | None:
-    """The service's own account, whatever key a script or the configuration has for other places.
+    """Return the service's own account, whatever key a script or the configuration has for other regions.
 
-    So only a script's endpoint has to change. An explicit key that the service knows is used as it is.
+    So only the endpoint of a script changes. An explicit key of an account of the service is used unchanged.
     """
     if ctx.region.credential_provider != NAME:
         return None
     own, explicit = _Account().get(), ctx.credentials
     if explicit is None:
         return own
-    return explicit if explicit.access_key_id == own.access_key_id or _is_known(explicit.access_key_id) else own
+    return explicit if explicit.access_key_id == own.access_key_id or _is_account(explicit.access_key_id) else own
 
 
 @hookimpl
 def validate_description(ctx: ValidationContext) -> Iterable[Problem] | None:
-    """Adds what only the service on this machine refuses; declines if that is nothing, and for other regions."""
+    """Add the problems that only this service finds. None if there are none, and for other regions."""
     if ctx.region.transport != NAME:
         return None
     from batchcompute.validation import check_job
     from batchcompute_local.jobs.checks import check_here
 
-    here = check_here(ctx.description, _settings(_data_dir()))
-    return [*check_job(ctx.description, ctx.region.ranges), *here] if here else None
+    local = check_here(ctx.description, _settings(_data_dir()))
+    return [*check_job(ctx.description, ctx.region.ranges), *local] if local else None
 
 
 @hookimpl
 def object_store(ctx: CallContext) -> ObjectStore | None:
-    """The folder `oss` in the data folder; declines for other regions."""
+    """Return the object store in the data folder; None for other regions."""
     if ctx.region.transport != NAME:
         return None
     from batchcompute_local.paths import Layout
@@ -141,7 +141,7 @@ def object_store(ctx: CallContext) -> ObjectStore | None:
 
 @hookimpl
 def fetch_log(ctx: LogContext) -> BinaryIO | None:
-    """What an instance wrote, also while it runs; declines for other regions and for what was never started."""
+    """Open an instance's log, also while it runs. None for other regions, and for an instance that never started."""
     if ctx.region.transport != NAME:
         return None
     from batchcompute_local.paths import Layout
@@ -172,14 +172,14 @@ class _Account:
         data_dir = _data_dir()
         try:
             key = control.read_credentials(data_dir)
-        except FileNotFoundError:  # the daemon makes them before it listens
+        except FileNotFoundError:  # the daemon creates the file before it listens
             control.ensure_running(data_dir)
             key = control.read_credentials(data_dir)
         return Credentials(*key, source=f"the service in {data_dir}")
 
 
 def _settings(data_dir: Path) -> Settings:
-    """The service's settings, read again when their file has changed. Raises SettingsError."""
+    """Return the service's settings. A changed file is read again. Raises SettingsError."""
     import os
 
     from batchcompute_local.paths import Layout
@@ -199,7 +199,7 @@ def _settings_in(path: Path, version: object) -> Settings:
     return read_settings(path)
 
 
-def _is_known(access_key_id: str) -> bool:
+def _is_account(access_key_id: str) -> bool:
     from batchcompute_local.http.accounts import Book
     from batchcompute_local.paths import Layout
 

@@ -1,4 +1,4 @@
-"""What /proc says about processes. A process is named by (boot id, pid, start time): pids alone are used again."""
+"""Processes in /proc. A process is identified by (boot id, pid, start time), since pids are reused."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ _MARK = ATTEMPT_VARIABLE.encode() + b"="
 
 
 def boot_id() -> str:
-    """Differs from boot to boot."""
+    """Return the kernel's id of this boot."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip()
 
 
 def ticks() -> int:
-    """Now, in the unit of `start_time`."""
+    """Return the current time in the unit of `start_time`."""
     return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
 
 
 def is_born(pid: int, between: Sequence[int]) -> bool:
-    """Whether `pid` is there, and was started between these two `ticks`, give or take one."""
+    """Check if process `pid` exists and started between these two `ticks`, plus or minus one."""
     started = start_time(pid)
     return started is not None and between[0] - 1 <= started <= between[1] + 1
 
 
 def start_time(pid: int) -> int | None:
-    """When `pid` started, in clock ticks since boot; None if it is not there any more, or only as a zombie."""
+    """Return when `pid` started, in clock ticks since boot; None if absent or a zombie."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # the name in brackets may contain anything, brackets included
@@ -39,7 +39,7 @@ def start_time(pid: int) -> int | None:
 
 
 def attempt_of(pid: int) -> str | None:
-    """The attempt a process belongs to, by its environment; None if it belongs to none or cannot be read."""
+    """Return the attempt in the environment of process `pid`; None if absent or not readable."""
     try:
         content = _environment(pid)
     except OSError:
@@ -51,7 +51,7 @@ def attempt_of(pid: int) -> str | None:
 
 
 def children(pid: int) -> list[int]:
-    """The children of `pid` (of its main thread), zombies included; empty where the kernel does not tell."""
+    """Return the children of `pid` (of its main thread), zombies included; empty if the kernel has no list."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
             return [int(word) for word in file.read().split()]
@@ -60,7 +60,7 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """The children of `pid`, their children, and so on."""
+    """Return the children of `pid`, their children, and so on."""
     found = children(pid)
     for each in found:
         found.extend(children(each))
@@ -68,7 +68,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def attempts(prefix: str) -> Iterator[tuple[int, str]]:
-    """Pid and attempt of all processes whose attempt begins with `prefix`."""
+    """Yield pid and attempt of all processes whose attempt begins with `prefix`."""
     for name in os.listdir("/proc"):
         if name.isdigit():
             attempt = attempt_of(int(name))
@@ -77,7 +77,7 @@ def attempts(prefix: str) -> Iterator[tuple[int, str]]:
 
 
 def is_any_nameless(folder: str | os.PathLike[str]) -> bool:
-    """Whether a process works below `folder` whose environment is empty, as it is while a program is being loaded."""
+    """Check if a process works below `folder` with an empty environment: a program that is just being loaded."""
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:

@@ -1,4 +1,4 @@
-"""Program types: how a ProgramType becomes a command line (protocol 2.7)."""
+"""Program types: from a ProgramType to a command line (protocol 2.7)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 
 class ProgramError(Exception):
-    """The program cannot be run; the message says why. It fails the instance."""
+    """The program cannot run, and its instance fails; the message says why."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """What a program type makes a command line of.
+    """The program of a task, from which a program type makes a command line.
 
-    `name` is the task's ProgramName, `package` the folder where its package can be looked at, `folder` stands for the
-    working folder in the command line: it is another one for each instance, so use it as it is. `interpreter(default)`
-    is the program that the image, or `[programs]` in service.toml, names for this type, else `default`: a path, looked
-    for on PATH unless the image is a command template. It raises ProgramError if this machine does not have it.
+    `name` is the task's ProgramName. `package` is the folder with the content of its package. `folder` is a placeholder of
+    the working folder: use it unchanged, since each instance has another one. `interpreter(default)` returns the path of
+    the program that the image, or `[programs]` in service.toml, names for this type, else of `default`. It is searched on
+    PATH unless the image is a command template. Raises ProgramError if this machine does not have it.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Program:
     interpreter: Callable[[str], str]
 
     def path(self) -> str:
-        """ProgramName in the working folder. Raises ProgramError if the package has no such file."""
+        """Return the path of ProgramName in the working folder. Raises ProgramError if the package has no such file."""
         package = os.path.realpath(self.package)
         file = os.path.realpath(os.path.join(package, self.name))
         if not self.name or not file.startswith(package + os.sep) or not os.path.isfile(file):
@@ -39,7 +39,7 @@ class Program:
 
 @dataclass(frozen=True)
 class ProgramType:
-    """A value of ProgramType. `command` gives the words before ProgramArguments; it raises ProgramError."""
+    """A program type. `command` returns the words before ProgramArguments; it raises ProgramError."""
 
     name: str
     command: Callable[[Program], Sequence[str]]
@@ -54,7 +54,7 @@ def _java(program: Program) -> Sequence[str]:
         return program.interpreter("java"), "-jar", program.path()
     main = program.name.removesuffix(".class").replace("/", ".")
     if not main:
-        raise ProgramError("ProgramName names no class")
+        raise ProgramError("ProgramName is not a class name")
     return program.interpreter("java"), "-cp", program.folder, main
 
 

@@ -1,4 +1,4 @@
-"""service.toml: the service's own settings. Read from the data folder only, never from the caller's cwd."""
+"""service.toml: the service's settings. Read from the data folder only, never from the caller's cwd."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ class Settings:
     """All settings with their defaults. Times are in seconds, sizes in bytes."""
 
     slots: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Instances that run at once."""
+    """Slots: instances that run at once."""
     cpu: int = 0
-    """What the Cpu of running instances may add up to, in hundredths of a core; 0: Cpu is not counted."""
+    """Limit on the sum of Cpu of running instances, in hundredths of a core; 0: no limit."""
     memory: int = 0
-    """What the Memory of running instances may add up to, in MB; 0: Memory is not counted."""
+    """Limit on the sum of Memory of running instances, in MB; 0: no limit."""
     idle_seconds: float = 60.0
-    """The daemon ends after this long without a job to run and without a request."""
+    """The daemon ends after this time without jobs and requests."""
     grace_seconds: float = 5.0
-    """Between SIGTERM and SIGKILL, for a stop and for a timeout."""
+    """Time between SIGTERM and SIGKILL, for a stop and for a timeout."""
     runner_linger_seconds: float = 300.0
-    """The runner ends after this long without a daemon and without a process."""
+    """The runner ends after this time without a daemon and without a process."""
     interpreter: str = ""
-    """The Python that runs the daemon; empty: the one of the program that starts it."""
+    """The Python of the daemon; empty: the Python of the program that starts it."""
     programs: Mapping[str, str] = field(default_factory=dict)
     """Interpreters by ProgramType, e.g. `[programs] python = "/usr/bin/python3"`."""
     images: Mapping[str, Image] = field(default_factory=dict)
     """Images besides img-local, by id; see `images`."""
     executor: str = "process"
-    """What runs instances: `process` is this machine, others are installed; see docs/executors.md."""
+    """The executor: `process` is this machine, others are installed; see docs/executors.md."""
     executors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Options of installed executors by name, e.g. `[executors.dask] scheduler = "tcp://10.0.0.1:8786"`."""
     require_nonce: bool = False
-    """Refuse requests without a nonce, as the JavaScript SDK sends them: for two seconds others could repeat them."""
+    """Refuse requests without a nonce (the JavaScript SDK sends none): others could repeat them for two seconds."""
     max_body_bytes: int = 64 << 20
     """The largest request body."""
     max_connections: int = 400
     """Connections at once, of the network and of the data folder's socket each."""
     request_seconds: float = 60.0
-    """A request must have come, or an answer must go on being taken, within this time."""
+    """Time limit for receiving a request, and for a client that does not read its answer."""
     max_tasks: int = 10_000
     """Tasks in one job."""
     max_instances: int = 1_000_000
@@ -59,7 +59,7 @@ class Settings:
 
 
 def read_settings(path: Path) -> Settings:
-    """The settings in the file at `path`; defaults if it does not exist. Raises SettingsError."""
+    """Read the settings in the file at `path`; defaults if absent. Raises SettingsError."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -70,11 +70,11 @@ def read_settings(path: Path) -> Settings:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from error
-    known = {f.name for f in fields(Settings)}
+    names = {f.name for f in fields(Settings)}
     for key, value in values.items():
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(known))}"
+        if key not in names:
+            near = get_close_matches(key, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; settings: {', '.join(sorted(names))}"
             raise SettingsError(f"{path}: unknown setting {key!r}{hint}")
         _check(path, key, value)
     try:

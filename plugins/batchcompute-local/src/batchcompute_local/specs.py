@@ -1,4 +1,4 @@
-"""The hooks of this package: further program types and executors, for packages with entry points in this group.
+"""The hooks of this package: more program types and executors, from packages with entry points in this group.
 
 [project.entry-points.batchcompute_local]
 perl = "my_package.perl"
@@ -24,16 +24,16 @@ _impl = pluggy.HookimplMarker(GROUP)
 
 
 def hookimpl(function: F) -> F:
-    """Marks a function as one of the hooks below."""
+    """Mark a function as one of the hooks below."""
     return _impl(function)
 
 
 @dataclass(frozen=True)
 class ExecutorContext:
-    """What an executor is made with.
+    """Values for making an executor.
 
-    `prefix` is what the ids of all jobs of this service begin with, `is_job` tells whether a job still exists (only
-    while `Executor.open` runs), `options` is the table `[executors.<name>]` of service.toml.
+    `prefix` is the beginning of all job ids of this service. `is_job` returns True if a job still exists (call it only in
+    `Executor.open`). `options` is the table `[executors.<name>]` of service.toml.
     """
 
     layout: Layout
@@ -45,7 +45,7 @@ class ExecutorContext:
 
 @dataclass(frozen=True)
 class ExecutorType:
-    """An executor by the name that the setting `executor` gives. `make` raises ValueError for bad options."""
+    """An executor, with its name in the setting `executor`. `make` raises ValueError for bad options."""
 
     name: str
     make: Callable[[ExecutorContext], Executor]
@@ -53,11 +53,11 @@ class ExecutorType:
 
 @_spec
 def register_program_types() -> Iterable[ProgramType]:
-    """Values of ProgramType besides python, php and java, which stay as they are."""
+    """Return more program types; python, php and java cannot be replaced."""
     raise NotImplementedError
 
 
 @_spec
 def register_executors() -> Iterable[ExecutorType]:
-    """Places where instances run besides this machine; see docs/executors.md."""
+    """Return more executors; see docs/executors.md."""
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""`oss://bucket/key` is the file `<data folder>/oss/bucket/key`. No key leads out of that folder."""
+"""The object store: `oss://bucket/key` is the file `<data folder>/oss/bucket/key`. No key leads out of that folder."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _PART = ".part-"
 
 
 class UriError(ValueError):
-    """Not a usable `oss://bucket/key`; the message says why."""
+    """The URI is not a usable `oss://bucket/key`; the message says why."""
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key of `oss://bucket/key`; the key may be empty or end in `/`. Raises UriError."""
+    """Split `oss://bucket/key` into bucket and key. The key may be empty or end in `/`. Raises UriError."""
     scheme, found, rest = uri.partition("://")
     if not found or scheme != "oss":
         raise UriError(f"{uri!r} does not begin with oss://")
@@ -29,9 +29,9 @@ def split_uri(uri: str) -> tuple[str, str]:
     if not _BUCKET.fullmatch(bucket):
         raise UriError(f"{uri!r} has no usable bucket name")
     if "\0" in key or len(key.encode("utf-8", "surrogatepass")) > _LONGEST_KEY:
-        raise UriError(f"the key of {uri[:80]!r} is longer than {_LONGEST_KEY} bytes or has a NUL in it")
+        raise UriError(f"the key of {uri[:80]!r} is longer than {_LONGEST_KEY} bytes or has a NUL")
     if not key.isascii() and any("\ud800" <= each <= "\udfff" for each in key):
-        raise UriError(f"the key of {uri[:80]!r} is no text: it has half a character in it")
+        raise UriError(f"the key of {uri[:80]!r} is not text: it has half a character")
     for part in key.removesuffix("/").split("/") if key else ():
         if part in ("", ".", ".."):
             raise UriError(f"{uri!r} has a part that is empty, '.' or '..'")
@@ -49,7 +49,7 @@ class ObjectStore:
         self.root = root
 
     def path(self, uri: str) -> Path:
-        """The file of an object, whether or not it exists."""
+        """Return the path of an object's file, existing or not."""
         bucket, key = split_uri(uri)
         if not key or key.endswith("/"):
             raise UriError(f"{uri!r} names a folder, not an object")
@@ -60,17 +60,15 @@ class ObjectStore:
         return path
 
     def put(self, uri: str, data: bytes | BinaryIO) -> None:
-        """Create or replace an object; readers see the old one or the new one, never a part.
+        """Create or replace an object. Readers see the old one or the new one, never a part.
 
-        Raises UriError where a file is in the way of a folder, or a folder in the way of the file.
+        Raises UriError if a folder of its path is an object, or its path is a folder.
         """
         path = self.path(uri)
         try:
             handle, name = self._part(path)
         except (FileExistsError, NotADirectoryError):
-            raise UriError(
-                f"{uri!r}: an object has the name of a part of it, so it cannot be in a folder of that name"
-            ) from None
+            raise UriError(f"{uri!r}: a folder of its path is an object already") from None
         if path.is_dir():
             os.close(handle)
             os.unlink(name)
@@ -95,21 +93,21 @@ class ObjectStore:
             try:
                 return tempfile.mkstemp(prefix=_PART, dir=path.parent)
             except FileNotFoundError:
-                continue  # another object was the last in that folder, and took it along
+                continue  # the last object of that folder was removed meanwhile, and the folder with it
 
     def open(self, uri: str) -> BinaryIO:
-        """Read an object."""
+        """Open an object for reading."""
         path = self.path(uri)
         if path.is_dir():
             raise FileNotFoundError(f"{uri} is not an object")
         return path.open("rb")
 
     def exists(self, uri: str) -> bool:
-        """Whether there is such an object."""
+        """Check if the object exists."""
         return self.path(uri).is_file()
 
     def delete(self, uri: str) -> None:
-        """Remove an object; folders that are empty then go with it. No error if there is none."""
+        """Remove an object, and folders that are empty then. No error if absent."""
         path = self.path(uri)
         try:
             path.unlink()
@@ -124,7 +122,7 @@ class ObjectStore:
                 break
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """URI and size in bytes of all objects whose URI begins with `prefix`, in order of the URI."""
+        """Yield URI and size in bytes of all objects whose URI begins with `prefix`, in order of the URI."""
         bucket, key = split_uri(prefix)
         base = self.root / bucket
         start = (base / key).parent if not key.endswith("/") and key else base / key

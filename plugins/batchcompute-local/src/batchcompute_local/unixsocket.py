@@ -1,4 +1,4 @@
-"""Unix sockets in a folder whose path may be longer than the 107 bytes that fit into an address."""
+"""Unix sockets in a folder whose path may be longer than an address allows (107 bytes)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _address(path: Path) -> Iterator[str]:
 
 
 def connect(path: Path, timeout: float | None = None) -> socket.socket:
-    """A stream connected to the socket at `path`. Raises FileNotFoundError or ConnectionError if nobody listens."""
+    """Connect to the socket at `path`. Raises FileNotFoundError or ConnectionError if no process listens."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.settimeout(timeout)
@@ -37,7 +37,7 @@ def connect(path: Path, timeout: float | None = None) -> socket.socket:
 
 
 def listen(path: Path, backlog: int = 128) -> socket.socket:
-    """Listen at `path`, mode 0600, in place of a stale socket. The caller holds the lock that makes it stale."""
+    """Listen at `path`, mode 0600; replace a stale socket. The caller holds the lock of its owner."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with suppress(FileNotFoundError):

@@ -175,7 +175,7 @@ def test_where_it_may_listen(tmp_path: Path) -> None:
         with pytest.raises(DaemonError, match=r"cannot listen on 0.0.0.0 port \d+: Address already in use"):
             Address("0.0.0.0", sock.getsockname()[1], insecure=True).listen()
         assert Address("::1", 0).url(sock) == f"http://[::1]:{sock.getsockname()[1]}"
-    with pytest.raises(DaemonError, match="no address of this machine"):
+    with pytest.raises(DaemonError, match="is not an address of this machine"):
         Address("host.invalid", 0).listen()
     (tmp_path / "bad.pem").write_text("nothing")
     with pytest.raises(DaemonError, match=r"--certfile .*bad.pem cannot be used"):
@@ -193,7 +193,7 @@ def test_the_key_of_the_service(cloud: Any, run: Run) -> None:
     assert run("local", "status")[1].startswith("No service runs in")
     assert json.loads(run("local", "status", "--format", "json")[1]) == {"running": False, "data_dir": str(cloud.root)}
     code, _, complaint = run("local", "logs")
-    assert (code, "no service ran in" in complaint) == (1, True)
+    assert (code, "no service has run in" in complaint) == (1, True)
     cloud.up()  # the daemon takes the key that the command made
     assert control.read_credentials(cloud.root) == tuple(json.loads(printed).values())
     assert "listening" in run("local", "logs", "--lines", "5")[1]

@@ -1,4 +1,4 @@
-"""What doctor is told of region local."""
+"""Findings of doctor for region local."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def test_a_service_that_runs(cloud: Any) -> None:
 
 
 def test_a_service_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = {"version": "2.9", "pid": 1, "active_jobs": 3, "idle": False}
-    monkeypatch.setattr(diagnosis.control, "status", lambda folder: told)
+    answer = {"version": "2.9", "pid": 1, "active_jobs": 3, "idle": False}
+    monkeypatch.setattr(diagnosis.control, "status", lambda folder: answer)
     assert states(tmp_path)["daemon"] == "note"
 
 

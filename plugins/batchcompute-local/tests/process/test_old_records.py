@@ -38,7 +38,7 @@ ENDS = {
 
 
 class OldRunner:
-    """The socket of a runner of 3.0 that says what was recorded, a line each time that it is told to."""
+    """The socket of a runner of 3.0 that says what was recorded, one line for each request."""
 
     def __init__(self, layout: Layout) -> None:
         self._path = layout.runner_socket

@@ -1,4 +1,4 @@
-"""How processes are told apart: marks and start times."""
+"""How processes are identified: marks and start times."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def _limit() -> int:
 
 
 def test_marks_are_inherited_and_can_be_put_off() -> None:
-    marks, usual, told = Marks(), _limit(), "import sys; print(flush=True); sys.stdin.read()"
+    marks, usual, waiting = Marks(), _limit(), "import sys; print(flush=True); sys.stdin.read()"
     with marks.set_mark("a") as mark:
         assert 0 < mark < usual
         assert _limit() == mark
-        bearer = subprocess.Popen([sys.executable, "-c", told], stdin=-1, stdout=-1, env={})
-        code = f"from batchcompute_local.mark import clear_mark; clear_mark(); {told}"
+        bearer = subprocess.Popen([sys.executable, "-c", waiting], stdin=-1, stdout=-1, env={})
+        code = f"from batchcompute_local.mark import clear_mark; clear_mark(); {waiting}"
         service = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1)
     assert _limit() == usual
     for process in (bearer, service):
@@ -75,5 +75,5 @@ def test_without_a_mark_left_none_is_borne(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_journal_without_times_of_birth_is_read(tmp_path: Path) -> None:
     record = StartRecord("job-x.0.0.1", 1.0, "h", pid=os.getpid(), boot=procs.boot_id())
-    survivors = Leftovers([record], "job-x", tmp_path)
-    assert survivors.collect() == ["job-x.0.0.1"]  # it is somebody else's process
+    leftovers = Leftovers([record], "job-x", tmp_path)
+    assert leftovers.collect() == ["job-x.0.0.1"]  # it is somebody else's process

@@ -87,7 +87,7 @@ def test_how_programs_end(bench: Bench) -> None:
         assert not event.reason
 
 
-def test_a_start_is_told(bench: Bench) -> None:
+def test_a_start_is_reported(bench: Bench) -> None:
     attempt = bench.start(1, "import time; time.sleep(60)")
     started = bench.events.get(timeout=20)
     assert isinstance(started, Started)
@@ -96,7 +96,7 @@ def test_a_start_is_told(bench: Bench) -> None:
     assert bench.event(Exited).started == started.time
 
 
-def test_a_start_is_not_told_after_the_end(bench: Bench) -> None:
+def test_a_start_is_not_reported_after_the_end(bench: Bench) -> None:
     bench.executor.close()
     bench.open({"python": "/bin/true"})
     for number in range(50):  # on a busy machine the end may take its time
@@ -104,7 +104,7 @@ def test_a_start_is_not_told_after_the_end(bench: Bench) -> None:
         if isinstance(bench.events.get(timeout=20), Exited):
             return
         bench.event(Exited)
-    pytest.fail("every start was told")
+    pytest.fail("every start was reported")
 
 
 def test_programs_get_plain_signals_and_no_input(bench: Bench) -> None:

@@ -1,1 +1,1 @@
-"""What a client of the service needs: start it, reach it, ask it, stop it."""
+"""The client's side of the service: start it, connect to it, query it, stop it."""

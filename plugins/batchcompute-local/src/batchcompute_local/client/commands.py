@@ -1,4 +1,4 @@
-"""`batchcompute serve` and `batchcompute local ...`. Each imports what it needs when it runs."""
+"""`batchcompute serve` and `batchcompute local ...`. Each command imports its modules when it runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _folder(command: Command) -> Command:
-    """Gives the command a `layout`, from --data-dir or as a Client finds it; its errors become one sentence."""
+    """Pass the command a `layout`: --data-dir, else the data folder of this user. Turn its errors into ClickExceptions."""
 
     @click.option(
         "--data-dir",
@@ -37,11 +37,11 @@ def _folder(command: Command) -> Command:
         except (DaemonError, SettingsError, AccountError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
-    return run  # type: ignore[return-value]  # click calls it, by other names
+    return run  # type: ignore[return-value]  # click calls it, with other arguments
 
 
 def _outer_style() -> str:
-    """What `batchcompute --format json local ...` asked for."""
+    """Return the format of `batchcompute --format json local ...`."""
     ctx = click.get_current_context(silent=True)
     return "json" if ctx is not None and getattr(ctx.find_root().obj, "json", False) else "table"
 
@@ -57,15 +57,17 @@ _style = click.option(
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8888, show_default=True, help="0 picks a free one.")
-@click.option("--certfile", type=click.Path(exists=True, dir_okay=False), help="A certificate (PEM): serve TLS.")
-@click.option("--keyfile", type=click.Path(exists=True, dir_okay=False), help="Its key, if it is in another file.")
-@click.option("--insecure-bind", is_flag=True, help="Let other machines in without TLS.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8888, show_default=True, help="0: any free port.")
+@click.option("--certfile", type=click.Path(exists=True, dir_okay=False), help="A certificate (PEM); turns TLS on.")
+@click.option(
+    "--keyfile", type=click.Path(exists=True, dir_okay=False), help="The certificate's key, if it is in another file."
+)
+@click.option("--insecure-bind", is_flag=True, help="Accept other machines without TLS.")
 @_folder
 def serve(layout: Layout, host: str, port: int, certfile: str | None, keyfile: str | None, insecure_bind: bool) -> None:
     """Run the service in the foreground, on a port and on the data folder's socket, until SIGTERM or Ctrl-C.
 
-    Running jobs go on when it ends, and are taken over by the next one.
+    Running jobs continue after it ends. The next service takes them over.
     """
     import os
     import sys
@@ -77,7 +79,7 @@ def serve(layout: Layout, host: str, port: int, certfile: str | None, keyfile: s
     arguments += [f"--{name}={path}" for name, path in (("certfile", certfile), ("keyfile", keyfile)) if path]
     arguments += ["--insecure-bind"] if insecure_bind else []
     sys.stdout.flush()
-    # a process of its own, without our environment, in our place: signals and terminal stay as they are
+    # exec, without our environment: signals and terminal stay the same
     os.execve(arguments[0], arguments, control.environment())  # noqa: S606  # no shell is wanted
 
 
@@ -101,7 +103,7 @@ def credentials(layout: Layout, style: str) -> None:
 @_style
 @_folder
 def status(layout: Layout, style: str) -> None:
-    """Tell whether the service runs, and what it does."""
+    """Show whether the service is running, and its jobs."""
     from batchcompute_local.client import control
 
     found = control.status(layout.root)
@@ -119,22 +121,22 @@ def status(layout: Layout, style: str) -> None:
 @local.command()
 @_folder
 def stop(layout: Layout) -> None:
-    """End the service. Running programs go on, and the next service takes them over."""
+    """Stop the service. Running programs continue; the next service takes them over."""
     from batchcompute_local.client import control
 
-    was_there = control.stop(layout.root)
-    click.echo("The service has ended." if was_there else f"No service runs in {layout.root}.")
+    stopped = control.stop(layout.root)
+    click.echo("The service has ended." if stopped else f"No service runs in {layout.root}.")
 
 
 @local.command()
-@click.option("--lines", type=click.IntRange(1), default=_LOG_LINES, show_default=True, help="How many of the last.")
+@click.option("--lines", type=click.IntRange(1), default=_LOG_LINES, show_default=True, help="How many lines.")
 @_folder
 def logs(layout: Layout, lines: int) -> None:
-    """Print the end of the service's own log. What programs write is shown by `batchcompute job logs`."""
+    """Print the end of the service's own log. `batchcompute job logs` prints the logs of programs."""
     from collections import deque
 
     if not layout.log.exists():
-        raise click.ClickException(f"there is no {layout.log}: no service ran in {layout.root} yet")
+        raise click.ClickException(f"no file {layout.log}: no service has run in {layout.root} yet")
     with layout.log.open(encoding="utf-8", errors="replace") as file:
         for line in deque(file, lines):
             click.echo(line, nl=False)
@@ -142,7 +144,7 @@ def logs(layout: Layout, lines: int) -> None:
 
 @local.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Also while jobs are active: ends their programs.")
+@click.option("--force", is_flag=True, help="Reset even if jobs are active; ends their programs.")
 @click.option("--all", "everything", is_flag=True, help="Remove objects and access keys as well.")
 @_folder
 def reset(layout: Layout, yes: bool, force: bool, everything: bool) -> None:
@@ -158,7 +160,7 @@ def reset(layout: Layout, yes: bool, force: bool, everything: bool) -> None:
 
 @local.group()
 def account() -> None:
-    """Who else may use the service."""
+    """Accounts of other users of the service."""
 
 
 @account.command()
@@ -166,7 +168,7 @@ def account() -> None:
 @_style
 @_folder
 def add(layout: Layout, name: str, style: str) -> None:
-    """Make an account and print its access key. It is not shown again."""
+    """Create an account and print its access key. The key is not shown again."""
     _print_key(_book(layout).add(name), style)
 
 
@@ -178,12 +180,12 @@ def list_accounts(layout: Layout, style: str) -> None:
     from batchcompute_local.http.accounts import ensure_credentials
 
     own = [ensure_credentials(layout.credentials)] if layout.credentials.exists() else []
-    known = [*own, *_book(layout).all()]
+    accounts = [*own, *_book(layout).all()]
     if style == "json":
         fields = ("name", "owner", "access_key_id", "enabled")
-        click.echo(json.dumps([{name: getattr(one, name) for name in fields} for one in known]))
+        click.echo(json.dumps([{name: getattr(one, name) for name in fields} for one in accounts]))
         return
-    for one in known:
+    for one in accounts:
         click.echo(f"{one.name}  {one.access_key_id}  owner {one.owner}{'' if one.enabled else '  disabled'}")
 
 
@@ -191,7 +193,7 @@ def list_accounts(layout: Layout, style: str) -> None:
 @click.argument("which")
 @_folder
 def disable(layout: Layout, which: str) -> None:
-    """Refuse the requests of an account (name or key id) from now on. Its jobs go on."""
+    """Refuse requests of an account (name or key id) from now on. Its jobs continue."""
     click.echo(f"Account {_book(layout).enable(which, False).name} is disabled.")
 
 
@@ -199,7 +201,7 @@ def disable(layout: Layout, which: str) -> None:
 @click.argument("which")
 @_folder
 def enable(layout: Layout, which: str) -> None:
-    """Let a disabled account in again."""
+    """Accept requests of a disabled account again."""
     click.echo(f"Account {_book(layout).enable(which, True).name} is enabled.")
 
 
@@ -207,7 +209,7 @@ def enable(layout: Layout, which: str) -> None:
 @click.argument("which")
 @_folder
 def remove(layout: Layout, which: str) -> None:
-    """Forget an account and its key. Its jobs go on, but nobody can ask for them any more."""
+    """Remove an account and its key. Its jobs continue, but no other account can read them."""
     click.echo(f"Account {_book(layout).remove(which).name} is removed.")
 
 

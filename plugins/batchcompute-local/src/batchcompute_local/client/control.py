@@ -1,4 +1,4 @@
-"""What a client needs of the daemon: start it, ask it, reach it, stop it. Imports neither server nor database."""
+"""Start, query, connect to and stop the daemon. Imports neither the server nor the database."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _LOG_TAIL_BYTES = 2000
 
 
 def connect(data_dir: Path) -> socket.socket:
-    """A connection to the daemon. Raises FileNotFoundError or ConnectionError if none listens."""
+    """Connect to the daemon. Raises FileNotFoundError or ConnectionError if none listens."""
     return unixsocket.connect(Layout.at(data_dir).socket)
 
 
 def read_credentials(data_dir: Path) -> tuple[str, str]:
-    """Access key id and secret the daemon made. Raises FileNotFoundError before the first start, ValueError."""
+    """Return access key id and secret of the daemon's account. Raises FileNotFoundError before the first start, ValueError."""
     values = json.loads(Layout.at(data_dir).credentials.read_text(encoding="utf-8"))
     return str(values["access_key_id"]), str(values["access_key_secret"])
 
 
 def status(data_dir: Path) -> dict[str, Any] | None:
-    """What the daemon says of itself (version, pid, idle, active_jobs, ...); None if none answers."""
+    """Return the daemon's status (version, pid, idle, active_jobs, ...); None if no daemon answers."""
     try:
         with unixsocket.connect(Layout.at(data_dir).socket, _STATUS_SECONDS) as sock:
             sock.sendall(b"GET /-/status HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n")
@@ -50,9 +50,9 @@ def status(data_dir: Path) -> dict[str, Any] | None:
 
 
 def ensure_running(data_dir: Path) -> None:
-    """Have a daemon of this version listen; one of another version is replaced if it is idle and has no port.
+    """Start a daemon of this version, if none listens. Replace a daemon of another version if it is idle and has no port.
 
-    Raises DaemonError with the end of the daemon's log if it does not start, or if the folder cannot be made.
+    Raises DaemonError, with the end of the daemon's log, if it does not start or the folder cannot be created.
     """
     layout = Layout.at(data_dir)
     if _serves(status(data_dir)):
@@ -71,7 +71,7 @@ def ensure_running(data_dir: Path) -> None:
 
 
 def stop(data_dir: Path) -> bool:
-    """End the daemon and wait for it; running jobs go on. False if there was none. Raises DaemonError if it stays."""
+    """End the daemon and wait for its end. Running jobs continue. False if none was running. Raises DaemonError on a timeout."""
     layout = Layout.at(data_dir)
     found = status(data_dir)
     if found is None:
@@ -89,7 +89,7 @@ def stop(data_dir: Path) -> bool:
 def _serves(found: dict[str, Any] | None) -> bool:
     if found is None:
         return False
-    # one with a port was started by somebody who wants just that one
+    # a daemon with a port was started by hand: keep it, whatever its version
     return found.get("version") == __version__ or not found.get("idle") or bool(found.get("url"))
 
 
@@ -100,7 +100,7 @@ def _start(layout: Layout) -> None:
         pid, ready = spawn_detached(arguments, environment(), layout.log, START_SECONDS)
     except OSError as error:
         raise DaemonError(f"the daemon cannot be started with {arguments[0]}: {error.strerror}") from error
-    # the daemon forks at once and its parent ends, so the caller is left without a child to wait for
+    # the daemon forks at once and its parent ends, so the caller has no child to wait for
     with suppress(ChildProcessError):
         os.waitpid(pid, 0 if ready else os.WNOHANG)
     if not ready:
@@ -108,19 +108,19 @@ def _start(layout: Layout) -> None:
 
 
 def command(layout: Layout) -> list[str]:
-    """The command line of a daemon for that folder, without how it is to be started. Raises DaemonError."""
-    # -P: the caller's cwd has no say in what is imported; -B: nothing is written outside of the folder
+    """Return the daemon's command line for this folder, without start options. Raises DaemonError."""
+    # -P: import nothing from the caller's cwd; -B: write nothing outside of the folder
     return [_interpreter(layout), "-P", "-B", "-m", "batchcompute_local.daemon", "--data-dir", str(layout.root)]
 
 
 def environment() -> dict[str, str]:
-    """What a daemon inherits of our environment: no keys, no tokens."""
+    """Return the variables that a daemon inherits: no keys, no tokens."""
     return {k: v for k, v in os.environ.items() if k in _INHERITED or k.startswith(("LC_", "XDG_"))}
 
 
 def _interpreter(layout: Layout) -> str:
     if layout.settings.exists():
-        from batchcompute_local.settings import read_settings  # tomllib is only wanted for this
+        from batchcompute_local.settings import read_settings  # imports tomllib, needed only here
 
         try:
             return read_settings(layout.settings).interpreter or sys.executable
@@ -133,25 +133,25 @@ def _log_tail(path: Path, start: int) -> str:
     try:
         with path.open("rb") as file:
             file.seek(max(start, path.stat().st_size - _LOG_TAIL_BYTES))
-            return file.read().decode("utf-8", "replace").strip() or "(it says nothing)"
+            return file.read().decode("utf-8", "replace").strip() or "(it is empty)"
     except OSError as error:
         return f"({error})"
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path`; waits for whoever has it."""
+    """Hold the lock file at `path`; wait until it is free."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        fcntl.flock(handle, fcntl.LOCK_UN)  # a process that was forked meanwhile has the handle too
+        fcntl.flock(handle, fcntl.LOCK_UN)  # a process forked meanwhile has the handle too
         os.close(handle)
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock file at `path`."""
+    """Check if a process holds the lock file at `path`."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What `batchcompute doctor` tells of region local: the service, what runs programs, and the room for them."""
+"""Findings of `batchcompute doctor` for region local: the service, the interpreters, the free space."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LITTLE, _TOO_LITTLE = 1 << 30, 50 << 20
 
 
 def findings(layout: Layout) -> Iterator[Finding]:
-    """Look at everything; nothing is changed."""
+    """Check the service, the data folder and the interpreters. Changes nothing."""
     yield _service(layout)
     yield from _storage(layout)
     try:
         settings = read_settings(layout.settings)
     except SettingsError as error:
-        yield Finding("service.toml", "problem", str(error), "mend the file; the service does not start with it")
+        yield Finding("service.toml", "problem", str(error), "correct the file; the service does not start with it")
     else:
         yield from _interpreters(settings)
 
@@ -32,31 +32,31 @@ def findings(layout: Layout) -> Iterator[Finding]:
 def _service(layout: Layout) -> Finding:
     found = control.status(layout.root)
     if found is None:
-        cure = "the next call starts one; if it does not, `batchcompute local logs` says why"
+        cure = "the next call starts one; if that fails, `batchcompute local logs` shows why"
         return Finding("daemon", "note", f"no service runs in {layout.root}", cure)
     what = f"version {found['version']} runs as pid {found['pid']} with {found['active_jobs']} active jobs"
     if found["version"] != __version__:
-        cure = "it is replaced when it has no jobs; `batchcompute local stop` does so at once, and jobs go on"
+        cure = "it is replaced when it has no jobs; or stop it now with `batchcompute local stop`: jobs continue"
         return Finding("daemon", "note", f"{what}, but {__version__} is installed", cure)
     return Finding("daemon", "ok", what)
 
 
 def _storage(layout: Layout) -> Iterator[Finding]:
     folder = layout.root
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        cure = f"change the rights of {there}, or name another folder with BATCHCOMPUTE_DATA_DIR"
-        yield Finding("storage", "problem", f"{folder} cannot be written", cure)
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        cure = f"change the rights of {existing}, or name another folder with BATCHCOMPUTE_DATA_DIR"
+        yield Finding("storage", "problem", f"{folder} is not writable", cure)
         return
-    free = shutil.disk_usage(there).free
-    what = f"{folder} has {free / 1e9:.1f} GB left"
-    cure = "delete jobs and objects that are not needed, or name another folder with BATCHCOMPUTE_DATA_DIR"
+    free = shutil.disk_usage(existing).free
+    size = f"{folder} has {free / 1e9:.1f} GB left"
+    cure = "delete unused jobs and objects, or name another folder with BATCHCOMPUTE_DATA_DIR"
     if free < _TOO_LITTLE:
-        yield Finding("storage", "problem", what, cure)
+        yield Finding("storage", "problem", size, cure)
     elif free < _LITTLE:
-        yield Finding("storage", "note", what, cure)
+        yield Finding("storage", "note", size, cure)
     else:
-        yield Finding("storage", "ok", what)
+        yield Finding("storage", "ok", size)
 
 
 def _interpreters(settings: Settings) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Start afresh: end the service and what it runs, and remove what it made. What others put into the folder stays."""
+"""Reset the data folder: end the service and its programs, and remove their files. Other files stay."""
 
 from __future__ import annotations
 
@@ -25,34 +25,32 @@ _POLL_SECONDS = 0.01
 
 
 def reset(data_dir: Path, *, force: bool = False, everything: bool = False) -> list[Path]:
-    """Remove jobs, working folders, packages and logs; with `everything` objects and keys too. Returns what went.
+    """Remove jobs, working folders, packages and logs; with `everything` objects and keys too. Return the removed paths.
 
-    Ends programs that still run. Refuses with DaemonError while jobs are active, unless `force`. Raises OSError.
+    Ends running programs. Raises DaemonError while jobs are active, unless `force`; OSError.
     """
     layout = Layout.at(data_dir)
     if not layout.root.exists():
         return []
-    with control.locked(layout.start_lock):  # no client starts a daemon meanwhile
+    with control.locked(layout.start_lock):  # so no client starts a daemon meanwhile
         found = control.status(data_dir)
         _refuse(int(found["active_jobs"]) if found else 0, force)
         control.stop(data_dir)
         with _owned(layout):
             _refuse(int(_ask(layout, tables.COUNT_ACTIVE, force) or 0), force)
             _end_programs(layout, _ask(layout, tables.SELECT_PREFIX, force) or "")
-            return [path for path in _made(layout, everything) if _remove(path)]
+            return [path for path in _files(layout, everything) if _remove(path)]
 
 
 def _refuse(active: int, force: bool) -> None:
     if active and not force:
-        raise DaemonError(
-            f"{active} jobs are active; let them end, stop them, or use --force, which ends their programs"
-        )
+        raise DaemonError(f"{active} jobs are active; wait for them, stop them, or use --force to end their programs")
 
 
 @contextmanager
 def _owned(layout: Layout) -> Iterator[None]:
     if control.is_locked(layout.lock):
-        raise DaemonError(f"a service that does not answer holds {layout.lock}; see {layout.log}")
+        raise DaemonError(f"a service holds {layout.lock} and does not answer; see {layout.log}")
     with control.locked(layout.lock):
         yield
 
@@ -67,11 +65,11 @@ def _ask(layout: Layout, query: str, force: bool) -> str | None:
     except sqlite3.Error as error:
         if force:
             return None
-        raise DaemonError(f"{layout.database} cannot be read ({error}), so jobs may be active; use --force") from None
+        raise DaemonError(f"cannot read {layout.database} ({error}), so jobs may be active; use --force") from None
 
 
 def _end_programs(layout: Layout, prefix: str) -> None:
-    """Politely, then not; the runner goes last, since it also finds what a program left behind."""
+    """Send SIGTERM, then SIGKILL. End the runner last, since it also ends leftovers."""
 
     def signalled(number: int) -> Callable[[], bool]:
         def nothing_left() -> bool:
@@ -88,15 +86,15 @@ def _end_programs(layout: Layout, prefix: str) -> None:
     ended = _until(signalled(signal.SIGKILL), _KILL_SECONDS)
     runner = _runner(layout)
     if runner is not None:
-        _until(lambda: not procs.children(runner), _KILL_SECONDS)  # it ends what a program left behind
+        _until(lambda: not procs.children(runner), _KILL_SECONDS)  # it ends the leftovers
         with suppress(ProcessLookupError):
             os.kill(runner, signal.SIGKILL)
     if not ended or not _until(lambda: not control.is_locked(layout.runner_lock), _KILL_SECONDS):
-        raise DaemonError("programs of the service do not end; nothing was removed")
+        raise DaemonError("programs of the service are still running; nothing was removed")
 
 
 def _runner(layout: Layout) -> int | None:
-    """The pid of the runner, which the kernel knows of the other end of its socket."""
+    """Return the runner's pid, by the peer credentials of its socket; None if it does not listen."""
     try:
         with unixsocket.connect(layout.runner_socket, 1.0) as sock:
             return int(struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
@@ -113,8 +111,8 @@ def _until(condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def _made(layout: Layout, everything: bool) -> list[Path]:
-    """What the service made. Not its lock files: whoever waits for one would get a lock that nobody else knows."""
+def _files(layout: Layout, everything: bool) -> list[Path]:
+    """List the service's files. Not its lock files: a process that waits for one would get a lock on a removed file."""
     names = [path.name for path in (layout.database, layout.journal, layout.log)]
     names += [f"{layout.database.name}-wal", f"{layout.database.name}-shm", f"{layout.log.name}.1"]
     names += [path.name for path in (layout.socket, layout.runner_socket, layout.packages)]
@@ -131,7 +129,7 @@ def _remove(path: Path) -> bool:
         path.unlink()
         return True
     for folder, names, _ in os.walk(path):
-        for name in names:  # a program may have closed its folders
+        for name in names:  # a program may have removed its folders' rights
             inner = os.path.join(folder, name)
             if not os.path.islink(inner):
                 os.chmod(inner, 0o700)

@@ -1,4 +1,4 @@
-"""HTTP over the daemon's Unix socket, through the same urllib3 pools as any other region; starts the daemon."""
+"""HTTP over the daemon's Unix socket, with the same urllib3 pools as other regions. Starts the daemon."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from batchcompute_local.client import control
 
 
 class _UnixConnection(HTTPConnection):
-    """A connection to the daemon of the data folder that stands in the place of the host."""
+    """A connection to the daemon. The host of the endpoint is its data folder."""
 
     data_dir: Path
 
@@ -41,19 +41,19 @@ def _open_pool(endpoint: Endpoint, settings: TransportConfig) -> urllib3.HTTPCon
 
 
 class LocalTransport:
-    """Sends to the daemon, and starts it when none answers. Thread-safe, and safe to use after a fork."""
+    """Sends requests to the daemon, and starts it if none answers. Thread-safe and fork-safe."""
 
     def __init__(self, settings: TransportConfig) -> None:
         self._pooled = PooledTransport(settings, lambda endpoint: _open_pool(endpoint, settings))
-        self._greeted: set[str] = set()
+        self._started: set[str] = set()
         self._lock = ForkSafeLock()
 
     def send(self, request: Request) -> Response:
-        """Send once; a request that found no daemon was not sent, so it goes to the one that is started then."""
+        """Send once. If no daemon listens, nothing was sent: start one, and send to that."""
         if request.endpoint is None:
-            raise ConnectError("a request needs an endpoint")
+            raise ConnectError("the request has no endpoint")
         data_dir = request.endpoint.host
-        if data_dir not in self._greeted:
+        if data_dir not in self._started:
             self._start(data_dir)
         try:
             return self._pooled.send(request)
@@ -62,11 +62,11 @@ class LocalTransport:
             return self._pooled.send(request)
 
     def _start(self, data_dir: str) -> None:
-        """A daemon of our version runs now, or a busy one of another version (it is replaced when idle)."""
+        """Start a daemon of our version. A busy one of another version stays until it is idle."""
         with self._lock:
             control.ensure_running(Path(data_dir))
-            self._greeted.add(data_dir)
+            self._started.add(data_dir)
 
     def close(self) -> None:
-        """Close the connections; the daemon goes on."""
+        """Close the connections. The daemon keeps running."""
         self._pooled.close()

@@ -1,1 +1,1 @@
-"""The HTTP side: who asks, which operation, and the answer."""
+"""The HTTP side: find the account and the operation, send the answer."""

@@ -1,7 +1,7 @@
-"""Who may use the service: the daemon's own account, and those that `batchcompute local account` adds.
+"""Accounts: the daemon's own, and those that `batchcompute local account` adds.
 
-Both are files of mode 0600 in the data folder, with the secrets as they are: a signature can only be checked with the
-secret itself. A change replaces the file, and a running daemon sees by its stat that it is another one.
+Both are files of mode 0600 in the data folder, with plain secrets: a signature can only be checked with the secret
+itself. A change replaces the file; a running daemon notices the new file by its stat.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _KEYS = ("access_key_id", "access_key_secret")
 
 
 class AccountError(ValueError):
-    """What was asked of the accounts cannot be done; the message says why."""
+    """The change of accounts is not possible; the message says why."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """One who may use the service. `owner` is the OwnerId on the wire; no number is ever given twice."""
+    """An account. `owner` is the OwnerId on the wire; a number is never used twice."""
 
     owner: int
     access_key_id: str
@@ -43,16 +43,16 @@ class Account:
 
 
 class Accounts(Protocol):
-    """Where accounts are looked up."""
+    """A source of accounts."""
 
     def lookup(self, access_key_id: str) -> Account | None:
-        """The account of that key; None if there is none."""
+        """Return the account with this key; None if absent."""
 
 
 def ensure_credentials(path: Path) -> Account:
-    """The daemon's own account in the file at `path`, made with mode 0600 if there is none.
+    """Return the daemon's own account from the file at `path`. Create the file, mode 0600, if it is absent.
 
-    Whoever comes first makes it, daemon or command. Raises OSError, AccountError.
+    Daemon or command, the first one creates it. Raises OSError, AccountError.
     """
     if not path.exists():
         key, secret = _new_key()
@@ -66,58 +66,60 @@ def ensure_credentials(path: Path) -> Account:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        values = None  # the error's own text may hold a part of the file
+        values = None  # the error's text may contain a part of the file
     if not isinstance(values, dict) or not all(isinstance(values.get(key), str) for key in _KEYS):
         raise AccountError(f"{path} is not a credentials file")
     return Account(_OWN_OWNER, *(values[key] for key in _KEYS))
 
 
 class Book:
-    """The accounts in a data folder. Every change is on the disk when it returns."""
+    """The accounts in a data folder. A change is on the disk when the method returns."""
 
     def __init__(self, layout: Layout) -> None:
         self._path = layout.accounts
         self._layout = layout
 
     def all(self) -> list[Account]:
-        """All but the daemon's own. Raises AccountError for a file that cannot be understood."""
+        """Return all accounts but the daemon's own. Raises AccountError if the file is not a file of accounts."""
         return self._read()[1]
 
     def add(self, name: str) -> Account:
-        """A new account with a new key. Raises AccountError if the name is taken or is none."""
+        """Create an account with a new key. Raises AccountError if the name is taken or not a name."""
         if not _NAME.fullmatch(name):
             raise AccountError(
-                f"{name!r} is not an account name: 1 to 64 letters, digits, '.', '_', '-', no sign first"
+                f"{name!r} is not an account name: 1 to 64 letters, digits, '.', '_', '-', first a letter or digit"
             )
-        with self._changing() as (owner, known):
-            if name == OWN_NAME or any(name == one.name for one in known):
+        with self._changing() as (owner, others):
+            if name == OWN_NAME or any(name == one.name for one in others):
                 raise AccountError(f"there is an account {name!r} already")
-            made = Account(owner, *_new_key(), name=name)
-            self._save(owner + 1, [*known, made])
-        return made
+            created = Account(owner, *_new_key(), name=name)
+            self._save(owner + 1, [*others, created])
+        return created
 
     def enable(self, which: str, enabled: bool) -> Account:
-        """Let the account of that name or key id in, or refuse it. Raises AccountError."""
-        with self._changing() as (owner, known):
-            found = self._find(which, known)
+        """Accept or refuse requests of the account with this name or key id. Raises AccountError."""
+        with self._changing() as (owner, others):
+            found = self._find(which, others)
             changed = replace(found, enabled=enabled)
-            self._save(owner, [changed if one is found else one for one in known])
+            self._save(owner, [changed if one is found else one for one in others])
         return changed
 
     def remove(self, which: str) -> Account:
-        """Forget the account of that name or key id; its jobs stay, and nobody else gets its number. Raises AccountError."""
-        with self._changing() as (owner, known):
-            found = self._find(which, known)
-            self._save(owner, [one for one in known if one is not found])
+        """Remove the account with this name or key id. Its jobs stay; its number is not used again. Raises AccountError."""
+        with self._changing() as (owner, others):
+            found = self._find(which, others)
+            self._save(owner, [one for one in others if one is not found])
         return found
 
-    def _find(self, which: str, known: Iterable[Account]) -> Account:
+    def _find(self, which: str, accounts: Iterable[Account]) -> Account:
         if which == OWN_NAME:
-            raise AccountError(f"{OWN_NAME!r} is the service's own account, which its local clients use; it stays")
-        by_word = {word: one for one in known for word in (one.access_key_id, one.name)}
+            raise AccountError(
+                f"{OWN_NAME!r} is the service's own account, which local clients use; it cannot be changed"
+            )
+        by_word = {word: one for one in accounts for word in (one.access_key_id, one.name)}
         if which not in by_word:
             near = get_close_matches(which, by_word, n=1)
-            names = ", ".join(one.name for one in known) or "none"
+            names = ", ".join(one.name for one in accounts) or "none"
             raise AccountError(
                 f"there is no account {which!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {names}")
             )
@@ -140,21 +142,22 @@ class Book:
         except FileNotFoundError:
             return _OWN_OWNER + 1, []
         except (ValueError, KeyError, TypeError) as error:
-            # the error's own text may hold a part of the file, and so of a secret
+            # the error's text may contain a part of the file, and so of a secret
             raise AccountError(f"{self._path} is not a file of accounts ({type(error).__name__})") from None
 
-    def _save(self, next_owner: int, known: Iterable[Account]) -> None:
+    def _save(self, next_owner: int, accounts: Iterable[Account]) -> None:
         part = self._path.with_suffix(".part")
         part.unlink(missing_ok=True)
-        _write(part, {"next_owner": next_owner, "accounts": [asdict(one) for one in known]})
+        _write(part, {"next_owner": next_owner, "accounts": [asdict(one) for one in accounts]})
         part.replace(self._path)
         fsync_folder(self._path.parent)
 
 
 class WatchedAccounts:
-    """The daemon's view: its own account and the book's, read again whenever the file is another one.
+    """The daemon's view: its own account and those of the book. A changed file is read again.
 
-    Raises AccountError when made over a file that cannot be understood; if it becomes so later, nobody in it is known.
+    `__init__` raises AccountError for a file that is not a file of accounts. If the file becomes one later, `lookup` finds
+    only the daemon's own account.
     """
 
     def __init__(self, own: Account, layout: Layout) -> None:
@@ -162,21 +165,21 @@ class WatchedAccounts:
         self._book = Book(layout)
         self._path = layout.accounts
         self._stamp: tuple[int, ...] | None = None
-        self._known: dict[str, Account] = {}
-        self._read(self._look())
+        self._by_key: dict[str, Account] = {}
+        self._read(self._file_stamp())
 
     def lookup(self, access_key_id: str) -> Account | None:
-        """See Accounts."""
+        """Return the account with this key; None if absent."""
         if access_key_id == self._own.access_key_id:
             return self._own
-        stamp = self._look()
+        stamp = self._file_stamp()
         if stamp != self._stamp:
-            self._known = {}
+            self._by_key = {}
             with suppress(AccountError, OSError):
                 self._read(stamp)
-        return self._known.get(access_key_id)
+        return self._by_key.get(access_key_id)
 
-    def _look(self) -> tuple[int, ...] | None:
+    def _file_stamp(self) -> tuple[int, ...] | None:
         try:
             facts = os.stat(self._path)
         except OSError:
@@ -185,7 +188,7 @@ class WatchedAccounts:
 
     def _read(self, stamp: tuple[int, ...] | None) -> None:
         self._stamp = stamp
-        self._known = {one.access_key_id: one for one in self._book.all()}
+        self._by_key = {one.access_key_id: one for one in self._book.all()}
 
 
 def _new_key() -> tuple[str, str]:
@@ -193,13 +196,13 @@ def _new_key() -> tuple[str, str]:
 
 
 def _account(values: Mapping[str, Any]) -> Account:
-    made = Account(**values)
-    texts = (made.name, made.access_key_id, made.access_key_secret)
-    if not all(isinstance(text, str) and text for text in texts) or not isinstance(made.owner, int):
+    read = Account(**values)
+    texts = (read.name, read.access_key_id, read.access_key_secret)
+    if not all(isinstance(text, str) and text for text in texts) or not isinstance(read.owner, int):
         raise TypeError
-    if not isinstance(made.enabled, bool):
+    if not isinstance(read.enabled, bool):
         raise TypeError
-    return made
+    return read
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The body of a request: bounded in size, and in the time that it may take to come."""
+"""Request bodies, with a limit on size and on time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DISCARDED_BYTES = 1 << 20
 
 
 class Body:
-    """Of one request; it has to be there `seconds` after this was made."""
+    """The body of one request; it must be complete within `seconds`."""
 
     def __init__(self, request: Request, seconds: float) -> None:
         self._request = request
@@ -24,7 +24,7 @@ class Body:
         self._more = bool(self._length) or "transfer-encoding" in request.headers
 
     async def read(self, limit: int) -> bytes:
-        """All of it, at most `limit` bytes. Raises ServiceError 403 or 408, and ClientDisconnect."""
+        """Read the whole body, at most `limit` bytes. Raises ServiceError 403 or 408, and ClientDisconnect."""
         too_large = ServiceError(403, "InvalidHttpBody", f"The body is larger than {limit} bytes.")
         if len(self._length) > 18 or int(self._length or 0) > limit:
             raise too_large
@@ -44,7 +44,7 @@ class Body:
         return bytes(body)
 
     async def discard(self) -> bool:
-        """Read what is left, within limits, since some clients do not listen while they send. Whether that was all."""
+        """Read the rest, within limits, since some clients do not read while they send. Return True at the end of the body."""
         if not self._more:
             return True
         size = 0

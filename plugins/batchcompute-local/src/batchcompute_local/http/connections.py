@@ -1,7 +1,7 @@
-"""One client's connection. None can hold the service by being slow, or by being many.
+"""Connections of clients, with limits: slow connections are closed, and so are too many.
 
-What a connection waits for has a time limit: the rest of a request's head (a body: see app), and the client's taking of
-an answer. A connection that does nothing between two requests is closed by uvicorn's keep-alive.
+The head of a request has a time limit (a body has one in `bodies`), and so has a client that does not read its answer.
+uvicorn's keep-alive closes a connection that is idle between two requests.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from batchcompute_local.errors import ServiceError
 from batchcompute_local.http.application import answer_headers, error_body, new_request_id
 
 MAX_HEAD_BYTES = 16 << 10
-"""Request line and headers together."""
+"""Request line and headers."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How many connections at once, and the seconds for a request or an answer. `open` counts those of one listener."""
+    """Connections at once, and seconds for a request or an answer. `open` holds the connections of one listener."""
 
     connections: int
     seconds: float
@@ -32,53 +32,53 @@ class Limits:
 
 
 class Connection(H11Protocol):
-    """uvicorn's connection with time limits. Beyond the limit of connections it is closed at once."""
+    """uvicorn's connection with time limits. It is closed at once if there are too many."""
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], limits: Limits) -> None:
         super().__init__(config, server_state, app_state)
         self._limits = limits
         self._head: asyncio.TimerHandle | None = None
-        self._taking: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is there; it has to ask something now."""
+        """Start the time limit for the first request."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  # for mypy: streams only
         if len(self._limits.open) >= self._limits.connections:
             transport.abort()
             return
         self._limits.open.add(self)
-        # every byte that the client does not take counts, not only those beyond a buffer
+        # count every unread byte, not only those beyond a buffer
         transport.set_write_buffer_limits(high=1, low=0)
         super().connection_made(transport)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
+        """Cancel the time limits."""
         if self in self._limits.open:
             self._limits.open.discard(self)
-            _cancel(self._head, self._taking)
+            _cancel(self._head, self._unread)
             self._unset_keepalive_if_required()
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of a request."""
+        """Parse bytes of a request."""
         super().data_received(data)
         self._watch()
 
     def pause_writing(self) -> None:
-        """The client does not take what it was sent."""
+        """Start the time limit for reading the answer."""
         super().pause_writing()
-        if self._taking is None:
-            self._taking = self.loop.call_later(self._limits.seconds, self.transport.abort)
+        if self._unread is None:
+            self._unread = self.loop.call_later(self._limits.seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It has taken all."""
+        """Cancel the time limit for reading the answer."""
         super().resume_writing()
-        _cancel(self._taking)
-        self._taking = None
+        _cancel(self._unread)
+        self._unread = None
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP is answered as other errors are."""
+        """Answer a request that is not HTTP like other errors."""
         is_head = False
         if self.cycle is not None and not self.cycle.response_complete:
             is_head = self.scope["method"] == "HEAD"
@@ -94,7 +94,7 @@ class Connection(H11Protocol):
         self.transport.close()
 
     def _watch(self) -> None:
-        # armed while the head of a request is on its way: between the first byte and the last, and on a new connection
+        # runs from the first byte of a head to its last, and on a new connection
         if self.cycle is not None and not self.cycle.response_complete:
             _cancel(self._head)
             self._head = None

@@ -1,4 +1,4 @@
-"""The port of `batchcompute serve`: where it may be, and its certificate."""
+"""The port of `batchcompute serve` and its certificate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batchcompute_local.errors import DaemonError
 
 @dataclass(frozen=True)
 class Address:
-    """What to listen on. Without a certificate it is plain HTTP, and then beyond loopback only if `insecure`."""
+    """The address to listen on. Without a certificate: plain HTTP, and beyond loopback only if `insecure`."""
 
     host: str
     port: int
@@ -22,7 +22,7 @@ class Address:
     insecure: bool = False
 
     def tls(self) -> ssl.SSLContext | None:
-        """The server's side of TLS 1.2 and later; None for plain HTTP. Raises DaemonError."""
+        """Return the server's TLS settings (1.2 and later); None for plain HTTP. Raises DaemonError."""
         if self.certfile is None:
             if self.keyfile is not None:
                 raise DaemonError(f"--keyfile {self.keyfile} needs --certfile")
@@ -30,7 +30,7 @@ class Address:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            # an empty password: better an error than a question that nobody sees
+            # an empty password: an error, not a question on a terminal
             context.load_cert_chain(self.certfile, self.keyfile, password=b"")
         except (OSError, ValueError) as error:
             names = f"--certfile {self.certfile}" + (f" with --keyfile {self.keyfile}" if self.keyfile else "")
@@ -38,15 +38,15 @@ class Address:
         return context
 
     def listen(self) -> socket.socket:
-        """A listening socket. Raises DaemonError if that must not or cannot be."""
+        """Open a listening socket. Raises DaemonError if the address is not allowed or not usable."""
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         except (OSError, UnicodeError) as error:
-            raise DaemonError(f"--host {self.host!r} is no address of this machine: {error}") from None
+            raise DaemonError(f"--host {self.host!r} is not an address of this machine: {error}") from None
         if self.certfile is None and not self.insecure and not all(_is_loopback(str(each[4][0])) for each in found):
             raise DaemonError(
-                f"--host {self.host} can be reached from other machines, and without TLS everything can be read on the way: "
-                "give --certfile and --keyfile, or --insecure-bind if the network is to be trusted"
+                f"--host {self.host} can be reached from other machines, and without TLS others can read the traffic: "
+                "give --certfile and --keyfile, or --insecure-bind if you trust the network"
             )
         family, _, _, _, place = min(found, key=lambda each: each[0] != socket.AF_INET)
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -60,7 +60,7 @@ class Address:
         return sock
 
     def url(self, sock: socket.socket) -> str:
-        """How `sock` is reached: the port that was picked, the host as it was given."""
+        """Return the URL of `sock`: its real port, and the host as given."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.certfile else 'http'}://{host}:{sock.getsockname()[1]}"
 

@@ -1,8 +1,8 @@
-"""Nonces that were used, for as long as their request could come again.
+"""Used nonces, kept as long as their request could be repeated.
 
-A file for each minute in which nonces run out, 12 bytes for each: appended to when a nonce is used, removed when the
-minute is over. A write without fsync survives the death of the daemon. It does not survive the machine's; so after
-another boot requests from before the start are refused altogether.
+One file for each minute in which nonces expire, 12 bytes a nonce. A used nonce is appended; the file is removed after its
+minute. A write without fsync survives the end of the daemon, but not of the machine. So after a reboot, requests from
+before the start are refused.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class _Minute:
 
 
 class Nonces:
-    """Not thread-safe: one event loop uses it. Without a `folder` it remembers only while it lives.
+    """The used nonces. Without a `folder` they are kept in memory only. Not thread-safe: one event loop uses it.
 
-    `floor` is the epoch second before which a request may have been used without our knowing; 0 if there is none.
+    `floor` (epoch seconds): requests from before it may have been used already; 0 if none.
     """
 
     def __init__(self, folder: Path | None = None, now: float = 0.0, most: int = MOST) -> None:
@@ -45,11 +45,11 @@ class Nonces:
 
     @property
     def full(self) -> bool:
-        """Whether no further nonce can be remembered for now."""
+        """Check if there is no room for another nonce."""
         return self._count >= self._most
 
     def use(self, key: str, nonce: str, until: float, now: float) -> bool:
-        """Remember that `key` used `nonce`, until the epoch second `until`. False if it did so before."""
+        """Store the `nonce` of `key` until the epoch second `until`. False if it is stored already."""
         for over in [one for one in self._minutes if one < now // _SECONDS]:
             self._forget(over)
         digest = hashlib.blake2b(f"{key}\n{nonce}".encode("latin-1", "replace"), digest_size=_BYTES).digest()
@@ -104,7 +104,7 @@ class Nonces:
                 minute.file = os.open(self._folder / str(number), flags, 0o600)
             os.write(minute.file, digest)
         except OSError as error:
-            # it stays refused while we live; and what changes anything needs the same disk for its commit
+            # it stays in memory; and a request that changes something needs the same disk for its commit
             _log.error("a nonce cannot be written: %s", error.strerror)
 
     def _forget(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""uvicorn on the daemon's socket, and on a port if asked for, until nothing is left to do."""
+"""uvicorn on the daemon's socket, and on a port if there is one, until the daemon is idle."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BACKLOG = 1024
 
 @dataclass(frozen=True)
 class Listener:
-    """A listening socket, who answers there, and with which certificate."""
+    """A listening socket with its application, limits and certificate."""
 
     sock: socket.socket
     front: Front
@@ -39,7 +39,7 @@ class Listener:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn with an application and limits for each socket, and with signals left to us."""
+    """uvicorn with an application and limits for each socket, without its signal handlers."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self._listeners = [(each, _config(each.front)) for each in listeners]
@@ -93,11 +93,11 @@ def serve(
     idle_seconds: float | None,
     ready: Callable[[], None],
 ) -> None:
-    """Answer requests until idle (None: for ever), or until SIGTERM, SIGINT or SIGHUP. Calls `ready` once it does.
+    """Answer requests until idle (None: no limit), or until SIGTERM, SIGINT or SIGHUP. Call `ready` when it listens.
 
-    `path` is the Unix socket among the listeners; it is removed when no request is taken there any more.
+    `path` is the Unix socket among the listeners. It is removed when the service no longer accepts requests.
     """
-    # outsiders can provoke warnings, and must not fill the log
+    # clients can cause warnings; they must not fill the log
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     try:
         asyncio.run(_serve(listeners, engine, path, idle_seconds, ready))
@@ -116,10 +116,10 @@ async def _serve(
 ) -> None:
     server = _Server(listeners)
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
+    signalled = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, told.set)
+            loop.add_signal_handler(number, signalled.set)
     task = asyncio.create_task(server.serve())
     while not server.started and not task.done():
         await asyncio.sleep(0.001)
@@ -138,19 +138,19 @@ async def _serve(
         elif idle_seconds is not None and now - max(busy_at, asked_at) >= idle_seconds:
             _log.info("idle for %s seconds", idle_seconds)
             server.should_exit = True
-        elif told.is_set():
+        elif signalled.is_set():
             server.should_exit = True
         if server.should_exit:
-            path.unlink(missing_ok=True)  # whoever comes now starts the next daemon
+            path.unlink(missing_ok=True)  # the next client starts the next daemon
             engine.waiters.close()
             await asyncio.wait([task])
         else:
-            await _first(task, told)
+            await _wait_for_change(task, signalled)
     await task
 
 
-async def _first(task: asyncio.Task[None], told: asyncio.Event) -> None:
-    """Until the server has ended, a signal came, or it is time to look again."""
-    signalled = asyncio.ensure_future(told.wait())
-    await asyncio.wait([task, signalled], timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-    signalled.cancel()
+async def _wait_for_change(task: asyncio.Task[None], signalled: asyncio.Event) -> None:
+    """Wait until the server has ended, a signal came, or the tick is over."""
+    signal_wait = asyncio.ensure_future(signalled.wait())
+    await asyncio.wait([task, signal_wait], timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    signal_wait.cancel()

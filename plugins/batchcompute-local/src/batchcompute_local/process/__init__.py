@@ -1,1 +1,1 @@
-"""The executor of this machine: prepares an instance and has the runner start it."""
+"""The executor of this machine: prepare an instance, and let the runner start it."""

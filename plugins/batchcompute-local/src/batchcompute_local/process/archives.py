@@ -1,7 +1,7 @@
-"""Tar archives that somebody sent: read member by member, with limits on everything that is read.
+"""Tar archives from users: read member by member, with limits on everything.
 
-tarfile reads extended headers, long names and maps of sparse files into memory whole, however long they say they are, and
-a few bytes of gzip can stand for gigabytes of them. So the stream below it counts.
+tarfile reads extended headers, long names and maps of sparse files into memory whole, whatever their length, and a few
+bytes of gzip can expand to gigabytes. So the stream counts what is read.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _MAGIC: tuple[tuple[bytes, Callable[[Path, str], Any]], ...] = (
 def extract(package: Path, folder: Path, settings: Settings) -> None:
     """Unpack `package`, a tar of any compression, into `folder`.
 
-    Raises ValueError for one that is too large, and whatever tarfile makes of one that is broken or leads out.
+    Raises ValueError if it is too large, and tarfile's errors if it is broken or leads out of `folder`.
     """
     size = count = 0
     root = os.path.realpath(folder)
     with _unpacked(package) as stream, tarfile.open(fileobj=stream, mode="r:", errorlevel=1) as tar:
-        if hasattr(tarfile, "data_filter"):  # its own look, where it has one (3.11.4)
+        if hasattr(tarfile, "data_filter"):  # tarfile's own check, if it has one (3.11.4)
             tar.extraction_filter = tarfile.data_filter
-        # a stream of members: a bomb is noticed before it is unpacked
+        # a stream of members: a bomb is found before it is unpacked
         for member in _members(tar, stream):
             count += 1
             size += member.size
-            # what is skipped counts as well: what an entry says of its size need not be what it takes in the file
+            # count skipped bytes too: the size in an entry's header can differ from its size in the file
             most = settings.max_package_bytes + count * _HEADER_BYTES
             if (
                 member.size < 0
@@ -53,32 +53,32 @@ def extract(package: Path, folder: Path, settings: Settings) -> None:
                 or size > settings.max_package_bytes
                 or tar.offset > most
             ):
-                raise ValueError("it is larger than the settings max_package_bytes and max_package_files allow")
-            tar.extract(_tamed(member, root), root)
+                raise ValueError("it exceeds the settings max_package_bytes or max_package_files")
+            tar.extract(_checked(member, root), root)
 
 
-def _tamed(member: tarfile.TarInfo, root: str) -> tarfile.TarInfo:
-    """A copy of `member` that cannot leave `root`, and has no rights or owner that matter. Raises ValueError."""
+def _checked(member: tarfile.TarInfo, root: str) -> tarfile.TarInfo:
+    """Return a copy of `member` that stays in `root`, with our own owner and plain rights. Raises ValueError."""
     shown = repr(member.name[:100])
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
-        raise ValueError(f"its entry {shown} is neither a file nor a folder nor a link")
-    tamed = copy.copy(member)
-    tamed.name = member.name.lstrip("/")
-    _check_inside(root, tamed.name, f"its entry {shown}")
+        raise ValueError(f"its entry {shown} is not a file, a folder or a link")
+    checked = copy.copy(member)
+    checked.name = member.name.lstrip("/")
+    _check_inside(root, checked.name, f"its entry {shown}")
     if member.issym() or member.islnk():
-        target = os.path.join(os.path.dirname(tamed.name), member.linkname) if member.issym() else member.linkname
+        target = os.path.join(os.path.dirname(checked.name), member.linkname) if member.issym() else member.linkname
         if os.path.isabs(member.linkname):
             raise ValueError(f"its entry {shown} is a link to an absolute path")
         _check_inside(root, target, f"its entry {shown} is a link that")
-    tamed.mode = 0o700 if member.isdir() else member.mode & 0o755 | 0o600
-    if not tamed.mode & 0o100:
-        tamed.mode &= 0o666
-    tamed.uid, tamed.gid, tamed.uname, tamed.gname = os.getuid(), os.getgid(), "", ""
-    return tamed
+    checked.mode = 0o700 if member.isdir() else member.mode & 0o755 | 0o600
+    if not checked.mode & 0o100:
+        checked.mode &= 0o666
+    checked.uid, checked.gid, checked.uname, checked.gname = os.getuid(), os.getgid(), "", ""
+    return checked
 
 
 def _check_inside(root: str, path: str, what: str) -> None:
-    # what is really there stays short enough for the kernel, so that realpath can follow every link
+    # paths stay short enough for the kernel, so that realpath can follow every link
     if len(os.fsencode(path)) > _LONGEST_NAME:
         raise ValueError(f"{what} has a path of more than {_LONGEST_NAME} bytes")
     real = os.path.realpath(os.path.join(root, path))
@@ -111,7 +111,7 @@ def _unpacked(package: Path) -> Iterator[_Counted]:
 
 
 class _Counted(io.RawIOBase):
-    """A stream that refuses to be read beyond what is allowed."""
+    """A stream with a limit on the bytes to read."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class _Counted(io.RawIOBase):
         self._left: int | None = _HEADER_BYTES
 
     def allow(self, left: int | None) -> None:
-        """The bytes that may be read from here on; None for any number."""
+        """Allow to read `left` more bytes; None for any number."""
         self._left = left
 
     def read(self, size: int | None = -1) -> bytes:

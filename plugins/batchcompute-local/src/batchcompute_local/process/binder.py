@@ -1,8 +1,8 @@
-"""Shows folders at other paths, read-only, to one program: `python binder.py FROM TO [FROM TO ...] -- PROGRAM ...`
+"""Bind folders to other paths, read-only, for one program: `python binder.py FROM TO [FROM TO ...] -- PROGRAM ...`
 
-It makes a mount namespace of its own, in a user namespace unless it may without, binds the folders there and becomes
-the program. Nobody else sees the mounts, and they go with the program. Needs the standard library only; exits with 126
-if the kernel does not allow it.
+It makes a mount namespace (and a user namespace, if it must), binds the folders there and becomes the program. Other
+processes do not see the mounts; the mounts end with the program. Standard library only. Exits with 126 if the kernel
+does not allow it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ST_RELATIME = 4096
 
 
 def bind(pairs: list[tuple[str, str]]) -> None:
-    """Put each first path at its second one. Raises OSError."""
+    """Bind the first path of each pair to the second one. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def call(function: str, *arguments: object) -> None:
@@ -48,7 +48,7 @@ def bind(pairs: list[tuple[str, str]]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Bind, and become the program."""
+    """Bind the folders, and become the program."""
     at = arguments.index("--")
     try:
         bind(list(zip(arguments[:at:2], arguments[1:at:2], strict=True)))

@@ -1,4 +1,4 @@
-"""OssMapping: objects at a local path, read-only (protocol 2.10): by mounts of the program's own, else by symlinks."""
+"""OssMapping: objects at a local path, read-only (protocol 2.10), by private mounts, else by symlinks."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _PROBE_SECONDS = 10.0
 
 
 class MappingError(Exception):
-    """An OssMapping is not possible here; the message says why. It fails the instance before its program begins."""
+    """An OssMapping is not possible; the message says why. The instance fails before its program starts."""
 
 
 class Mapper:
-    """Makes mapped paths. Does I/O; one per daemon."""
+    """Creates mapped paths. Does I/O; one per daemon."""
 
     def __init__(self, layout: Layout) -> None:
         self._root = layout.root
@@ -31,15 +31,15 @@ class Mapper:
 
     @cached_property
     def can_mount(self) -> bool:
-        """Whether the kernel allows a mount namespace to this user: tried once, when first wanted."""
+        """Check if the kernel allows this user a mount namespace. Tried once, at the first use."""
         command = [*_HELPER, "--", sys.executable, "-I", "-S", "-c", ""]
         try:
-            return subprocess.run(command, capture_output=True, timeout=_PROBE_SECONDS, check=False).returncode == 0  # noqa: S603  # our own words
+            return subprocess.run(command, capture_output=True, timeout=_PROBE_SECONDS, check=False).returncode == 0  # noqa: S603  # fixed words
         except (OSError, subprocess.TimeoutExpired):
             return False
 
     def folders(self, task: TaskSpec) -> dict[str, str]:
-        """The local paths of a task by the file or folder that each shows. Raises MappingError."""
+        """Return the task's local paths by their source file or folder. Raises MappingError."""
         found: dict[str, str] = {}
         for uri, target in task.mapping.items():
             source = self._source(uri)
@@ -51,11 +51,11 @@ class Mapper:
         return found
 
     def prepare(self, folders: Mapping[str, str]) -> list[str]:
-        """The words before a command line that shows `folders`, none if symlinks do it. Raises MappingError."""
+        """Return the words that go before a command line to show `folders`; none if symlinks are used. Raises MappingError."""
         for source, target in folders.items():
             inside = f"{target}/".startswith(f"{self._root}/") or f"{self._root}/".startswith(f"{target}/")
             if inside:
-                raise MappingError(f"OssMapping cannot use {target}: the service's own data are at {self._root}")
+                raise MappingError(f"OssMapping cannot use {target}: the service's data folder is {self._root}")
             try:
                 self._make_place(source, target)
             except OSError as error:
@@ -80,7 +80,7 @@ class Mapper:
         if not os.path.realpath(source).startswith(os.path.realpath(self._oss) + os.sep):
             raise MappingError(f"{uri} leads out of the object store")
         try:
-            if not source.is_file():  # a prefix without objects is an empty folder
+            if not source.is_file():  # show a prefix without objects as an empty folder
                 source.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise MappingError(f"OssMapping cannot show {uri}: {error.strerror}") from None
@@ -97,9 +97,9 @@ def _link(source: str, target: str) -> None:
 
 
 def _check_names(source: Path, uri: str, locale: str) -> None:
-    """Names are UTF-8 here; ASCII is the same in every charset that may be asked for."""
+    """Check that names are ASCII: names here are UTF-8, and ASCII is the same in every allowed charset."""
     for _, folders, files in os.walk(source):
         for name in (*folders, *files):
             if not name.isascii():
-                message = f"OssMappingLocale is {locale}, but {name!r} in {uri} is shown in UTF-8 here; ask for UTF-8"
+                message = f"OssMappingLocale is {locale}, but {name!r} in {uri} is shown in UTF-8 here; use UTF-8"
                 raise MappingError(message)

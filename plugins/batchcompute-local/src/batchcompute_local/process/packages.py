@@ -1,6 +1,6 @@
-"""Packages: tar.gz objects, unpacked once per version. A package is somebody's input: nothing in it is trusted.
+"""Packages: tar.gz objects, unpacked once per version. A package is user input: nothing in it is trusted.
 
-What is in a small package is kept in memory as well, so that an instance costs no reading.
+The content of a small package is kept in memory too, so that an instance reads no file.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _KEPT = 64
 
 
 class PackageError(Exception):
-    """The package cannot be used; the message says why."""
+    """The package is not usable; the message says why."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """One version of a package: where it is unpacked, and its files (name, mode, content) if they are few and small."""
+    """One version of a package: its folder, and its files (name, mode, content) if they are few and small."""
 
     folder: Path
     files: tuple[tuple[str, int, bytes], ...] | None = field(repr=False)
 
     def copy_to(self, target: str) -> None:
-        """Put the content into the folder `target`, which must not exist. Raises OSError."""
+        """Copy the content to the new folder `target`. Raises OSError, also if it exists."""
         if self.files is None:
             copy_tree(self.folder, target)
             return
@@ -52,7 +52,7 @@ class Package:
                 os.close(handle)
 
     def remove_from(self, target: str) -> bool:
-        """Remove the folder `target` if nothing but a small package's files is in it; whether it is gone."""
+        """Remove the folder `target` if it holds only the files of a small package. Return True if removed."""
         if self.files is None:
             return False
         try:
@@ -71,34 +71,34 @@ class Packages:
         self._root = root
         self._settings = settings
         self._lock = threading.Lock()
-        self._known: OrderedDict[str, tuple[Path, str, Package]] = OrderedDict()
-        # names carry the boot: after a power failure a folder may be there without its content
+        self._recent: OrderedDict[str, tuple[Path, str, Package]] = OrderedDict()
+        # folder names include the boot: after a power failure a folder may exist without its content
         self._boot = boot_id().partition("-")[0]
 
     def at_hand(self, uri: str) -> Package | None:
-        """The object `uri` if it is small, was used before and is still the same; costs next to nothing."""
-        known = self._known.get(uri)
-        if known is None:
+        """Return the package `uri` if it is small, was used before and is unchanged, else None. Cheap."""
+        recent = self._recent.get(uri)
+        if recent is None:
             return None
-        path, version, package = known
+        path, version, package = recent
         try:
             return package if _version(path, uri) == version and os.path.isdir(package.folder) else None
         except OSError:
             return None
 
     def get(self, path: Path, uri: str) -> Package:
-        """The object `uri`, which is the file `path`, unpacked if need be. Raises PackageError."""
+        """Return the package `uri` (the file `path`); unpack it if necessary. Raises PackageError."""
         version, folder = self._unpacked(path, uri)
         package = Package(folder, _small_files(folder))
         if package.files is not None:
             with self._lock:
-                self._known[uri] = path, version, package
-                if len(self._known) > _KEPT:
-                    self._known.popitem(last=False)
+                self._recent[uri] = path, version, package
+                if len(self._recent) > _KEPT:
+                    self._recent.popitem(last=False)
         return package
 
     def unpacked(self, path: Path, uri: str) -> Path:
-        """The folder with the content of the object `uri`, which is the file `path`. Raises PackageError."""
+        """Return the folder with the content of the package `uri` (the file `path`). Raises PackageError."""
         return self._unpacked(path, uri)[1]
 
     def _unpacked(self, path: Path, uri: str) -> tuple[str, Path]:
@@ -115,7 +115,7 @@ class Packages:
         return version, folder
 
     def tidy(self) -> None:
-        """Remove what earlier boots left."""
+        """Remove packages of earlier boots."""
         if self._root.is_dir():
             for folder in self._root.iterdir():
                 if not folder.name.startswith(self._boot):
@@ -127,7 +127,7 @@ class Packages:
         try:
             extract(package, part, self._settings)
             part.rename(folder)
-        except Exception as error:  # a hostile archive can make its readers fail in any way
+        except Exception as error:  # a hostile archive can cause any error
             raise PackageError(f"the package {uri} cannot be unpacked: {error or type(error).__name__}") from None
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -139,7 +139,7 @@ def _version(path: Path, uri: str) -> str:
 
 
 def _small_files(folder: Path) -> tuple[tuple[str, int, bytes], ...] | None:
-    """The files of a folder without folders and links in it; None if there is more to it."""
+    """Return the files of a folder; None if they are many or large, or if it holds folders or links."""
     files: list[tuple[str, int, bytes]] = []
     size = 0
     with os.scandir(folder) as entries:
@@ -153,7 +153,7 @@ def _small_files(folder: Path) -> tuple[tuple[str, int, bytes], ...] | None:
 
 
 def copy_tree(source: str | os.PathLike[str], target: str) -> None:
-    """Copy an unpacked package into `target`, which must not exist: files with their modes, links as links."""
+    """Copy an unpacked package to the new folder `target`: files with their modes, links as links."""
     os.mkdir(target, 0o700)
     with os.scandir(source) as entries:
         for entry in entries:

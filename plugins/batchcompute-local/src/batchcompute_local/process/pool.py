@@ -1,7 +1,7 @@
-"""Working folders that are used once more: creating and removing files is most of what a short instance costs.
+"""The folder pool: working folders for reuse. Creating and removing files is most of the cost of a short instance.
 
-Only the folder of an instance that succeeded is kept, of a small package, and only if nothing but the package's files
-is in it. What it changed in them is put right before they are used.
+A folder is kept only if its instance succeeded, its package is small, and it holds nothing but the package's files.
+Changed files are restored before the next use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST = 64
 
 
 class FolderPool:
-    """A few folders under `root`, all of one package. Thread-safe."""
+    """Up to 64 working folders under `root`, all of one package. Thread-safe."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -31,14 +31,14 @@ class FolderPool:
         self._lock = threading.Lock()
 
     def tidy(self) -> None:
-        """Remove what an earlier daemon kept. Call before anything else."""
+        """Remove the folders of an earlier daemon. Call before anything else."""
         for left in self._root.parent.glob(f"{self._root.name}*"):
             shutil.rmtree(left, ignore_errors=True)
 
     def keep(self, package: Package, folder: str) -> bool:
-        """Take `folder`, in which an instance of `package` ran, for another one. False: it was not taken."""
+        """Add `folder`, in which an instance of `package` ran. False if it was not added."""
         if package is not self._package:
-            self._begin_with(package)
+            self._switch_to(package)
         if len(self._folders) >= _MOST:
             return False
         try:
@@ -47,23 +47,23 @@ class FolderPool:
             with self._lock:
                 if package is not self._package:
                     return False
-                spare = f"{self._root}/{next(self._names)}"
-                os.rename(folder, spare)
-                self._folders.append(spare)
+                kept = f"{self._root}/{next(self._names)}"
+                os.rename(folder, kept)
+                self._folders.append(kept)
         except OSError:
             return False
         return True
 
     def use(self, package: Package, target: str) -> bool:
-        """Make a spare folder the folder `target` with the content of `package`. False: there is no folder `target`."""
+        """Move a folder of the pool to `target`, with the content of `package`. False if not; then `target` is absent."""
         with self._lock:
             if package is not self._package or not self._folders:
                 return False
-            spare = self._folders.popleft()
+            kept = self._folders.popleft()
             try:
-                os.rename(spare, target)
+                os.rename(kept, target)
             except OSError:
-                self._folders.append(spare)  # the target is there already, or its parent is not
+                self._folders.append(kept)  # the target exists already, or its parent does not
                 return False
         try:
             for name, mode, content in package.files or ():
@@ -73,15 +73,15 @@ class FolderPool:
             return False
         return True
 
-    def _begin_with(self, package: Package) -> None:
+    def _switch_to(self, package: Package) -> None:
         with self._lock:
             if package is self._package:
                 return
             self._folders.clear()
             self._package = package
-            # moved away first: who removes a folder goes on removing what is in it after it got another name
+            # renamed first: removing it under its name could remove folders that are added meanwhile
             old = Path(f"{self._root}.old-{next(self._names)}")
-            with suppress(OSError):  # then nothing can be kept
+            with suppress(OSError):  # then no folder can be kept
                 with suppress(FileNotFoundError):
                     os.rename(self._root, old)
                 self._root.mkdir(mode=0o700, parents=True)
@@ -89,10 +89,10 @@ class FolderPool:
 
 
 def _restore(path: str, mode: int, content: bytes) -> None:
-    """Have `content` in the file again. Raises OSError."""
+    """Restore content and mode of a file. Raises OSError."""
     handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        # looked at first: some file systems write a truncated file to the disk when it is closed
+        # compared first: some file systems write a truncated file to the disk when it is closed
         if os.read(handle, len(content) + 1) != content:
             os.ftruncate(handle, 0)
             if os.pwrite(handle, content, 0) < len(content):
@@ -104,7 +104,7 @@ def _restore(path: str, mode: int, content: bytes) -> None:
 
 
 def _is_clean(package: Package, folder: str) -> bool:
-    """Whether the folder holds the package's files, all of them and nothing else."""
+    """Check if the folder holds exactly the package's files."""
     if package.files is None or os.stat(folder).st_mode & 0o777 != 0o700:
         return False
     wanted = {name for name, _, _ in package.files}

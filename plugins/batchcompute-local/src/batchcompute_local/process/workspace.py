@@ -1,4 +1,4 @@
-"""What one instance gets: its folder with the program, its command line, its environment, its log files."""
+"""Prepare an instance: its working folder, command line, environment and log files."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore, UriError
 
 INHERITED = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "TMPDIR")
-"""What programs inherit from the daemon, besides LC_*. Nothing else: no keys, no tokens of whoever started it."""
+"""Variables that programs inherit from the daemon, besides LC_*. No keys, no tokens of the user who started it."""
 
 
 _CWD, _ATTEMPT = "\0c", "\0a"
-"""Stand for the working folder and the attempt in a command line; nothing else in one can look like them."""
+"""Placeholders of the working folder and the attempt in a command line. No user's text can contain a NUL."""
 _THIS_MACHINE = Image(LOCAL_IMAGE)
 _NUMBERED = ("ALI_DIKU_INSTANCE_ID", "BATCH_COMPUTE_DAG_INSTANCE_ID")
 
 
 class PreparationError(Exception):
-    """The instance cannot be run; the message says why. It fails the instance."""
+    """The instance cannot run, and fails; the message says why."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything a runner needs. `argv[0]` is an absolute path."""
+    """A prepared instance, ready for the runner. `argv[0]` is an absolute path."""
 
     argv: list[str]
     cwd: Path
@@ -50,7 +50,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class _Common:
-    """What the instances of a task share, worked out once as long as the package stays the same."""
+    """The common part of a task's instances, computed once for a version of the package."""
 
     task: TaskSpec
     package: Package
@@ -63,21 +63,21 @@ class _Common:
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """The allow-listed part of an environment."""
+    """Return the allowed part of an environment."""
     return {k: v for k, v in environment.items() if k in INHERITED or k.startswith("LC_")}
 
 
 def log_path(layout: Layout, redirect: str, stream: str, job: str, task: str, number: int) -> Path:
-    """The file of an instance's `stream` (stdout, stderr), a redirect path being where its task wants it (protocol 2.9).
+    """Return the file of an instance's `stream` (stdout, stderr). `redirect` is its task's redirect path, or "" (protocol 2.9).
 
-    Raises UriError if that is not a place for objects.
+    Raises UriError if the redirect path is not a usable URI.
     """
     name = f"{stream}.{job}.{task}.{number}"
     return ObjectStore(layout.oss).path(f"{redirect.rstrip('/')}/{name}") if redirect else layout.work(job) / name
 
 
 class Workspaces:
-    """Prepares instances. Thread-safe; makes files, so not for the engine's thread."""
+    """Prepares instances. Thread-safe. Writes files, so not for the engine's thread."""
 
     def __init__(self, layout: Layout, settings: Settings) -> None:
         self._layout = layout
@@ -86,20 +86,20 @@ class Workspaces:
         self._packages = Packages(layout.packages, settings)
         self._base = {"PATH": os.defpath, **inherited(os.environ), "PYTHONUNBUFFERED": "1"}
         self._base.setdefault("USER", getpass.getuser())
-        self._pool = FolderPool(layout.spare)
+        self._pool = FolderPool(layout.pool)
         self._mapper = Mapper(layout)
         self._latest: _Common | None = None
 
     def logs(self, launch: Launch) -> tuple[Path, Path]:
-        """The files of stdout and stderr, their folders made. Raises PreparationError."""
+        """Return the files of stdout and stderr; create their folders. Raises PreparationError."""
         return self._log(launch, "stdout", launch.task.stdout), self._log(launch, "stderr", launch.task.stderr)
 
     def is_quick(self, task: TaskSpec) -> bool:
-        """Whether an instance of `task` is prepared in no time: its package is small and at hand."""
+        """Check if preparing an instance of `task` is cheap: its package is small and in memory."""
         return self._packages.at_hand(task.package_uri) is not None
 
     def prepare(self, launch: Launch) -> Prepared:
-        """Make the folder of an instance. Raises PreparationError."""
+        """Prepare an instance, its working folder included. Raises PreparationError."""
         try:
             common = self._common_to_task(launch)
             cwd = f"{common.base}{launch.number}"
@@ -107,7 +107,7 @@ class Workspaces:
         except (PackageError, ProgramError, MappingError, UriError) as problem:
             raise PreparationError(str(problem)) from None
         except OSError as error:
-            raise PreparationError(f"the working folder cannot be made: {error}") from None
+            raise PreparationError(f"cannot create the working folder: {error}") from None
         number = str(launch.number)
         return Prepared(
             argv=[word.replace(_CWD, cwd).replace(_ATTEMPT, launch.attempt) for word in common.argv],
@@ -123,7 +123,7 @@ class Workspaces:
         )
 
     def _common_to_task(self, launch: Launch) -> _Common:
-        """What the instances of the launch's task share. Raises what `prepare` makes a PreparationError of."""
+        """Return the common part of the task's instances. Raises the errors that `prepare` turns into PreparationError."""
         task, uri, latest = launch.task, launch.task.package_uri, self._latest
         package = self._packages.at_hand(uri) or self._packages.get(self._store.path(uri), uri)
         base = str(self._layout.instance(launch.job, task.name, 0)).removesuffix("0")
@@ -131,20 +131,20 @@ class Workspaces:
             return latest
         environment = self._environment(launch)
         argv = self._command(launch, package.folder, environment)
-        # looked at for the longest of their names
+        # created for the longest of their names
         last = max(task.instance_count - 1, launch.number)
         stdout, stderr = (str(path).removesuffix(str(last)) for path in self.logs(replace(launch, number=last)))
         os.makedirs(os.path.dirname(base), mode=0o700, exist_ok=True)
         numbered = tuple(name for name in _NUMBERED if name not in task.environment)
-        self._latest = made = _Common(task, package, base, argv, environment, numbered, stdout, stderr)
-        return made
+        self._latest = common = _Common(task, package, base, argv, environment, numbered, stdout, stderr)
+        return common
 
     def keep(self, package: Package, folder: str) -> bool:
-        """The instance of `package` in `folder` succeeded: have its folder for another one. False: it is not wanted."""
+        """Put `folder`, whose instance of `package` succeeded, into the folder pool. False if it is not kept."""
         return self._pool.keep(package, folder)
 
     def tidy(self, wanted: Callable[[str], bool]) -> None:
-        """Remove what jobs left that are not `wanted`, and packages of earlier boots."""
+        """Remove files of jobs that are not `wanted`, the folder pool, and packages of earlier boots."""
         self._packages.tidy()
         self._pool.tidy()
         folder = self._layout.work("x").parent
@@ -157,7 +157,7 @@ class Workspaces:
         shutil.rmtree(self._layout.work(job), ignore_errors=True)
 
     def _make_folder(self, package: Package, cwd: str) -> None:
-        """A folder `cwd` with the content of `package`, whatever an earlier attempt left there. Raises OSError."""
+        """Create the folder `cwd` with the content of `package`; replace one of an earlier attempt. Raises OSError."""
         if self._pool.use(package, cwd):
             return
         try:
@@ -174,33 +174,33 @@ class Workspaces:
             path = log_path(self._layout, redirect, stream, launch.job, launch.task.name, launch.number)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (UriError, OSError) as error:
-            raise PreparationError(f"{stream} cannot be written: {error}") from None
+            raise PreparationError(f"cannot write {stream}: {error}") from None
         return path
 
     def _command(self, launch: Launch, package: Path, environment: Mapping[str, str]) -> list[str]:
-        """The command line of a task, with `_CWD` and `_ATTEMPT` in it. Raises ProgramError, MappingError."""
+        """Return the command line of a task, with `_CWD` and `_ATTEMPT` in it. Raises ProgramError, MappingError."""
         task = launch.task
         kind, image = task.program_type, self._settings.images.get(task.image_id) or _THIS_MACHINE
 
         def interpreter(default: str) -> str:
             wanted = image.programs.get(kind)
             if image.command:
-                return wanted or kind  # it is looked for in the image
+                return wanted or kind  # searched in the image
             return self._found(wanted or self._settings.programs.get(kind) or default, kind, environment)
 
-        known = BUILT_IN.get(kind) or _installed(kind)
-        if known is None:
-            raise ProgramError(f"no program type {kind!r} is installed any more")
-        words = [*known.command(Program(task.program_name, package, _CWD, interpreter))]
+        program_type = BUILT_IN.get(kind) or _installed(kind)
+        if program_type is None:
+            raise ProgramError(f"program type {kind!r} is no longer installed")
+        words = [*program_type.command(Program(task.program_name, package, _CWD, interpreter))]
         try:
             words += shlex.split(task.program_arguments)
         except ValueError as error:
-            raise ProgramError(f"ProgramArguments cannot be split into words: {error}") from None
+            raise ProgramError(f"cannot split ProgramArguments into words: {error}") from None
         folders = self._mapper.folders(task)
         if not image.command:
             return [*self._mapper.prepare(folders), *words] if folders else words
         if folders and not image.maps:
-            raise MappingError(f"the command of image {image.id} has no {{mapping}}, so it cannot show an OssMapping")
+            raise MappingError(f"the command of image {image.id} has no {{mapping}}, so an OssMapping is not possible")
         places = {"cwd": _CWD, "oss": str(self._layout.oss), "attempt": _ATTEMPT}
         variables = {*environment, *_NUMBERED, ATTEMPT_VARIABLE} - {*self._base}
         command = image.command_line(words, places, variables, folders)
@@ -214,9 +214,9 @@ class Workspaces:
         return os.path.abspath(found)
 
     def _environment(self, launch: Launch) -> dict[str, str]:
-        """Both generations of variables (protocol 2.8), but for those that differ from instance to instance.
+        """Return the variables of both API versions (protocol 2.8) that are the same for all instances.
 
-        The user's win, but for the mark of the attempt.
+        The user's variables win, but not over the attempt's name.
         """
         task, host = launch.task, "local"
         return {
@@ -235,6 +235,6 @@ class Workspaces:
 
 
 def _installed(kind: str) -> ProgramType | None:
-    from batchcompute_local.extensions import installed  # looking for it takes its time
+    from batchcompute_local.extensions import installed  # finding it takes time
 
     return installed().program_types.get(kind)

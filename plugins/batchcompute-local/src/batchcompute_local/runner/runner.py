@@ -5,7 +5,7 @@ tell the daemon. It is single-threaded and needs the standard library only. On `
 the records of `records.py`: a greeting, then lists of events, each line one list; each line of the daemon is one request.
 A start is reported a moment later, and not at all where the end comes first.
 
-Orders wait here until one of the slots is free, so that a slot is not empty while the daemon is told and writes down
+Orders wait here until one of the slots is free, so that a slot is not empty while the daemon reads and writes down
 what ended: many ends and many orders then share a commit there. An exit record is synced here only if the daemon does
 not say soon that it has it.
 Without a daemon nothing begins: the queue is forgotten with the connection.
@@ -91,7 +91,7 @@ class Runner:
         self._selector.register(self._wake, selectors.EVENT_READ)
 
     def run(self) -> None:
-        """Work until told to end, or until there is neither a daemon nor a program for `linger` seconds."""
+        """Work until a signal, or until there is neither a daemon nor a program for `linger` seconds."""
         while not self._ended:
             for key, mask in self._selector.select(self._wait()):
                 if key.fileobj is self._listener:
