@@ -7,6 +7,8 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/$(VENV)/cache/hypothesis
 export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+# Their tests are checked one suite at a time: each has a conftest.py of the same name.
+SUITES := $(wildcard plugins/*/) examples/third-party
 EDITABLE := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
 
 .PHONY: demo test test-install lint bench stress release release-check clean
@@ -26,6 +28,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for suite in $(SUITES); do (cd $$suite && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml tests) || exit 1; done
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
