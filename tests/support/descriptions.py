@@ -33,3 +33,15 @@ def describe(
         "Dependencies": dependencies or {},
     }
     return json.dumps({"JobName": "test", "Priority": 1, "TaskDag": dag} | more).encode()
+
+
+def describe_find(**task: Any) -> dict[str, Any]:
+    """A description without problems; `task` changes its only task, Find."""
+    find = {
+        "PackageUri": "oss://bucket/worker.tar.gz",
+        "ProgramName": "find.py",
+        "ImageId": "img-1",
+        "Timeout": 60,
+        **task,
+    }
+    return {"JobName": "find-prime", "Priority": 0, "TaskDag": {"TaskDescMap": {"Find": find}, "Dependencies": {}}}
