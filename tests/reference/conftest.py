@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from batchcompute_local.client import control
 
-from batchcompute import Client, pack
+from batchcompute import Client, StateConflictError, pack
 from tests.support.waits import wait_for
 
 FOLDER = Path(__file__).parent
@@ -145,7 +145,8 @@ class World:
             client.close()
         for job in self.client.list_jobs():
             if job.State not in ENDED:
-                self.client.stop_job(job)
+                with contextlib.suppress(StateConflictError):  # it may end meanwhile
+                    self.client.stop_job(job)
 
 
 @pytest.fixture(scope="module")
