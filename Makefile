@@ -2,11 +2,14 @@
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/cache/pycache
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/$(VENV)/cache/hypothesis
 export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+# Their tests are checked one suite at a time: each has a conftest.py of the same name.
+SUITES := $(wildcard plugins/*/) examples/third-party
 EDITABLE := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
 
 .PHONY: demo test test-install lint bench stress release release-check clean
@@ -26,6 +29,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	for suite in $(SUITES); do (cd $$suite && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml tests) || exit 1; done
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

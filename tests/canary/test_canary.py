@@ -7,7 +7,7 @@ import logging
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def description(**more: object) -> dict[str, object]:
     return {"JobName": "canary", "Priority": 1, "TaskDag": {"TaskDescMap": {"T": task}}}
 
 
-def said_by(call, *args) -> str:
+def said_by(call: Callable[..., object], *args: object) -> str:
     """Everything that a failing call shows: its error as text, repr, notes and traceback, and its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -81,7 +81,9 @@ def said_by(call, *args) -> str:
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-def test_calls_that_fail(rude_server: int, caplog: pytest.LogCaptureFixture, capfd, form: str):
+def test_calls_that_fail(
+    rude_server: int, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], form: str
+) -> None:
     caplog.set_level(logging.DEBUG)
     config = Config(
         access_key_id="config-id",
@@ -123,7 +125,7 @@ def test_calls_that_fail(rude_server: int, caplog: pytest.LogCaptureFixture, cap
     assert found_in("\n".join([*said, caplog.text, out, err])) == []
 
 
-def test_a_real_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+def test_a_real_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """The values of a job's environment stay between its description and its program."""
     caplog.set_level(logging.DEBUG)
     folder = tmp_path / "service"
@@ -162,7 +164,7 @@ def command_lines() -> str:
     return "\n".join(lines)
 
 
-def test_the_cassettes():
+def test_the_cassettes() -> None:
     """What recorded sessions hold of keys and signatures are placeholders."""
     import yaml
 

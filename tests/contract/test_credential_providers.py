@@ -101,6 +101,7 @@ class TestLocalAccount(CredentialProviderContract):
             Layout.at(tmp_path / "data").credentials,
             json.dumps({"access_key_id": ID, "access_key_secret": SECRET}),
         )
+        found: CredentialProvider
         (found,) = plugin.register_credential_providers(RegistrationContext(Config()))
         return found
 

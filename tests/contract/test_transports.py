@@ -26,7 +26,8 @@ class _LocalFactory:
     name = "local"
 
     def open(self, settings: TransportConfig) -> Transport:
-        return local.LocalTransport(settings)
+        made: Transport = local.LocalTransport(settings)
+        return made
 
 
 class TestLocal(TransportContract):

@@ -32,7 +32,8 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 def blocks_of(page: str) -> list[dict[str, Any]]:
     """The fenced blocks of a page: language, text, and the line of the fence."""
     found: list[dict[str, Any]] = []
-    fence, inside, block = "", 0, None
+    fence, inside = "", 0
+    block: dict[str, Any] | None = None
     for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), start=1):
         match = _FENCE.match(line)
         if block is None and match:

@@ -6,11 +6,13 @@ The expectations are the table of docs/faults.md; a test holds the two together.
 from __future__ import annotations
 
 import itertools
+import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from batchcompute_local.client import control
@@ -19,6 +21,7 @@ from batchcompute_local.jobs.ranges import LOCAL_RANGES
 from batchcompute import Client, Config, Region, RetryConfig, TransportConfig, errors
 from batchcompute.hooks import hookimpl
 from batchcompute.operations import OPERATIONS
+from tests.support.faults import FaultProxy
 
 OK = "works"
 OPEN = "AmbiguousResultError"
@@ -45,6 +48,8 @@ ALWAYS = {
     "503 with Retry-After": ("ServerError", "ServerError", "ServerError"),
     "garbage": ("ResponseLostError", OPEN, OPEN),
 }
+Table = dict[str, tuple[str, str, str]]
+Connect = Callable[[str, bool], Client]
 STALL_TIMEOUT = 0.15
 ENOUGH = 20.0
 
@@ -132,9 +137,9 @@ class Case:
 
 
 @pytest.fixture
-def through(proxy, data_dir):
+def through(proxy: FaultProxy, data_dir: Path) -> Iterator[Connect]:
     """A client through the proxy, with tokens or without."""
-    clients = []
+    clients: list[Client] = []
 
     def make(fault: str, tokens: bool) -> Client:
         client = Client("faulty", config=config(fault), plugins=[Through(proxy.port, tokens)])
@@ -147,7 +152,7 @@ def through(proxy, data_dir):
         client.close()
 
 
-def expected(table, fault: str, operation: str, tokens: bool) -> str:
+def expected(table: Table, fault: str, operation: str, tokens: bool) -> str:
     row = table[fault]
     if operation in READS:
         return row[0]
@@ -164,7 +169,16 @@ CASES = [
 
 
 @pytest.mark.parametrize(("when", "fault", "operation", "tokens"), CASES)
-def test_fault(when, fault, operation, tokens, proxy, through, data_dir, monkeypatch):
+def test_fault(
+    when: str,
+    fault: str,
+    operation: str,
+    tokens: bool,
+    proxy: FaultProxy,
+    through: Connect,
+    data_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     case = Case(operation, data_dir)
     client = through(fault, tokens)
     if fault == "wrong Date":
@@ -187,14 +201,14 @@ def test_fault(when, fault, operation, tokens, proxy, through, data_dir, monkeyp
     case.check(seen, may_be_done=seen == OPEN)
 
 
-def run_refused(case, client, proxy, monkeypatch, times: int) -> str:
+def run_refused(case: Case, client: Client, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, times: int) -> str:
     """The first connections are refused for real: they go to a port where nobody listens."""
     from urllib3.util import connection
 
     left = itertools.count(1)
     real = connection.create_connection
 
-    def create(address, *args, **kwargs):
+    def create(address: tuple[str, int], *args: Any, **kwargs: Any) -> socket.socket:
         return real((address[0], 1) if next(left) <= times else address, *args, **kwargs)
 
     monkeypatch.setattr(connection, "create_connection", create)
@@ -202,7 +216,7 @@ def run_refused(case, client, proxy, monkeypatch, times: int) -> str:
     return case.run(client)
 
 
-def test_the_page_says_what_is_tested():
+def test_the_page_says_what_is_tested() -> None:
     page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text()
     for table, title in ((ONCE, "Once"), (ALWAYS, "Every time")):
         rows = "\n".join(
@@ -211,7 +225,7 @@ def test_the_page_says_what_is_tested():
         assert rows in page, f"docs/faults.md, {title}, should have:\n{rows}"
 
 
-def test_a_service_that_is_gone_is_started_again(data_dir):
+def test_a_service_that_is_gone_is_started_again(data_dir: Path) -> None:
     with Client("local") as client:
         client.list_jobs()
         control.stop(data_dir)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-import time
 import tomllib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from typing import Any
 import pytest
 from batchcompute_local.client import control
 
-from batchcompute import Client, pack
+from batchcompute import Client, StateConflictError, pack
+from tests.support.waits import wait_for
 
 FOLDER = Path(__file__).parent
 ENDED = ("Finished", "Failed", "Stopped")
@@ -145,15 +145,8 @@ class World:
             client.close()
         for job in self.client.list_jobs():
             if job.State not in ENDED:
-                self.client.stop_job(job)
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait until it holds."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, f"waited {seconds} seconds in vain"
-        time.sleep(0.005)
+                with contextlib.suppress(StateConflictError):  # it may end meanwhile
+                    self.client.stop_job(job)
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 
 from batchcompute import CN_HANGZHOU, CN_QINGDAO, CN_SHENZHEN, Client, ConfigError, CredentialsError
+from tests.support.stub import Stub
 
 
-def endpoint_of(stub: Any, *args: Any, **kwargs: Any) -> tuple[str, str]:
+def endpoint_of(stub: Stub, *args: Any, **kwargs: Any) -> tuple[str, str]:
     """The URL and region of a call."""
     stub.answer({})
     given: dict[str, Any] = {"access_key_id": "testid", "access_key_secret": "testsecret", **kwargs}
     Client(*args, plugins=[stub], **given).list_jobs()
-    request = stub.requests[-1]
-    assert request.headers["x-acs-region-id"] == request.endpoint.region
-    return request.endpoint.url, request.endpoint.region
+    endpoint = stub.endpoints[-1]
+    assert stub.requests[-1].headers["x-acs-region-id"] == endpoint.region
+    return endpoint.url, endpoint.region
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def endpoint_of(stub: Any, *args: Any, **kwargs: Any) -> tuple[str, str]:
         ("localhost:99", "https://localhost:99", "custom"),
     ],
 )
-def test_an_endpoint_is_a_region_a_domain_or_a_url(stub: Any, text: str, url: str, region: str) -> None:
+def test_an_endpoint_is_a_region_a_domain_or_a_url(stub: Stub, text: str, url: str, region: str) -> None:
     assert endpoint_of(stub, text) == (url, region)
     assert endpoint_of(stub, endpoint=text) == (url, region)
     assert endpoint_of(stub, region=text) == (url, region)
@@ -78,13 +79,13 @@ def test_an_endpoint_that_is_none(empty: Any) -> None:
         Client(empty, "id", "secret")
 
 
-def test_endpoint_and_region_are_one_argument(stub: Any) -> None:
+def test_endpoint_and_region_are_one_argument(stub: Stub) -> None:
     with pytest.raises(ConfigError, match="two names of one argument"):
         Client("cn-qingdao", "id", "secret", region="cn-shenzhen")
     assert endpoint_of(stub, "cn-qingdao", region="cn-qingdao")[1] == "cn-qingdao"
 
 
-def test_the_positional_arguments_of_the_reference(stub: Any) -> None:
+def test_the_positional_arguments_of_the_reference(stub: Stub) -> None:
     stub.answer({"CreateTime": 86400 * 10})
     client = Client(CN_QINGDAO, "testid", "testsecret", True, plugins=[stub])
     assert str(client.get_job("job-1").CreateTime).startswith("1970-01-1")
@@ -109,14 +110,14 @@ def test_half_an_access_key_is_refused(given: dict[str, str], missing: str) -> N
         Client("cn-qingdao", **given)  # type: ignore[arg-type]
 
 
-def test_without_credentials_the_first_call_tells(stub: Any) -> None:
+def test_without_credentials_the_first_call_tells(stub: Stub) -> None:
     client = Client("cn-qingdao", plugins=[stub])
     with pytest.raises(CredentialsError, match="cn-qingdao"):
         client.list_jobs()
     assert stub.requests == []
 
 
-def test_blanks_around_a_key_are_a_copying_mistake(stub: Any) -> None:
+def test_blanks_around_a_key_are_a_copying_mistake(stub: Stub) -> None:
     stub.answer({})
     Client("cn-qingdao", " testid\n", " testsecret ", security_token=" tok ", plugins=[stub]).list_jobs()
     headers = stub.requests[0].headers

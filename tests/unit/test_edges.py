@@ -25,6 +25,9 @@ from batchcompute import (
 )
 from batchcompute.hooks import hookimpl
 from batchcompute.locks import ForkSafeLock
+from tests.support.clock import Clock
+from tests.support.descriptions import describe_find
+from tests.support.stub import Stub
 
 
 def test_a_forked_child_finds_the_lock_open() -> None:
@@ -43,20 +46,20 @@ def test_a_forked_child_finds_the_lock_open() -> None:
         assert os.waitpid(child, 0)[1] == 0
 
 
-def test_what_was_never_sent_is_not_ambiguous(stub: Any, clock: Any, describe: Any) -> None:
+def test_what_was_never_sent_is_not_ambiguous(stub: Stub, clock: Clock) -> None:
     class Slow:
         @hookimpl
         def resolve_credentials(self, ctx: Any) -> None:
             clock.sleep(1)
 
     with pytest.raises(RequestTimeoutError) as caught:
-        stub.client(plugins=(Slow(),)).create_job(describe(), timeout=0.5)
+        stub.client(plugins=(Slow(),)).create_job(describe_find(), timeout=0.5)
     assert not isinstance(caught.value, AmbiguousResultError)
     assert not caught.value.sent
     assert stub.requests == []
 
 
-def test_wait_sits_out_an_outage(stub: Any, clock: Any) -> None:
+def test_wait_sits_out_an_outage(stub: Stub, clock: Clock) -> None:
     stub.answer({"ResourceId": "job-1", "State": "Running"})
     for _ in range(60):
         stub.answer(b"", 503)
@@ -64,7 +67,7 @@ def test_wait_sits_out_an_outage(stub: Any, clock: Any) -> None:
     assert stub.client().wait("job-1").State == "Finished"
 
 
-def test_wait_does_not_sit_for_ever(stub: Any, clock: Any) -> None:
+def test_wait_does_not_sit_for_ever(stub: Stub, clock: Clock) -> None:
     stub.answer({"ResourceId": "job-1", "State": "Running"})
     stub.always = lambda request: stub_answer(503)
     with pytest.raises(ServerError):
@@ -81,7 +84,7 @@ def stub_answer(status: int) -> Any:
     return Response(status, {}, b"")
 
 
-def test_the_clock_is_corrected_on_a_later_attempt_too(stub: Any, clock: Any) -> None:
+def test_the_clock_is_corrected_on_a_later_attempt_too(stub: Stub, clock: Clock) -> None:
     import time
 
     stub.answer(b"", 503)
@@ -92,7 +95,7 @@ def test_the_clock_is_corrected_on_a_later_attempt_too(stub: Any, clock: Any) ->
     assert warned[0].filename == __file__
 
 
-def test_null_is_like_absent(stub: Any) -> None:
+def test_null_is_like_absent(stub: Stub) -> None:
     stub.answer({"a": {"TaskName": "a", "InstanceStatusVector": None, "StartTime": None}})
     task = stub.client().list_tasks("job-1")[0]
     assert repr(task) == "Task(TaskName='a')"
@@ -111,8 +114,8 @@ def test_an_empty_key_is_not_somebody_else() -> None:
         Client("cn-qingdao", "", "")
 
 
-def test_dependencies_changed_in_place(stub: Any, describe: Any) -> None:
-    description = JobDescription(describe())
+def test_dependencies_changed_in_place(stub: Stub) -> None:
+    description = JobDescription(describe_find())
     description.TaskDag.Dependencies = {"Find": ["Find"]}
     description.TaskDag.Dependencies["Find"] = []
     description.TaskDag.Dependencies["Find"].append([])  # type: ignore[arg-type]
@@ -137,7 +140,7 @@ def test_a_host_that_no_host_has(url: str) -> None:
         ("clock", 5),
     ],
 )
-def test_a_wrong_answer_of_a_plugin_names_hook_and_plugin(stub: Any, describe: Any, hook: str, answer: Any) -> None:
+def test_a_wrong_answer_of_a_plugin_names_hook_and_plugin(stub: Stub, hook: str, answer: Any) -> None:
     class Wrong:
         name = "wrong-one"
 
@@ -150,7 +153,7 @@ def test_a_wrong_answer_of_a_plugin_names_hook_and_plugin(stub: Any, describe: A
 
     def use() -> None:
         client = stub.client(plugins=(Wrong(),))
-        client.create_job(describe())
+        client.create_job(describe_find())
         client.get_job("job-1")
 
     with pytest.raises(PluginError, match=hook) as caught:
@@ -159,6 +162,6 @@ def test_a_wrong_answer_of_a_plugin_names_hook_and_plugin(stub: Any, describe: A
 
 
 @pytest.mark.parametrize("plugin", [type("Plugin", (), {}), None])
-def test_a_plugin_is_an_object(stub: Any, plugin: Any) -> None:
+def test_a_plugin_is_an_object(stub: Stub, plugin: Any) -> None:
     with pytest.warns(PluginWarning, match="is a class|is None"):
         stub.client(plugins=(plugin,))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import time
 from email.utils import formatdate
-from typing import Any
 
 import pytest
 
@@ -24,6 +23,7 @@ from batchcompute import (
 )
 from batchcompute.errors import client_error
 from batchcompute.wire import Response
+from tests.support.stub import Stub
 
 ONCE = Config(retry=RetryConfig(attempts=1))
 
@@ -45,7 +45,7 @@ ONCE = Config(retry=RetryConfig(attempts=1))
         (304, "NotModified", ClientError),
     ],
 )
-def test_each_answer_becomes_its_error(stub: Any, status: int, code: str, kind: type[ClientError]) -> None:
+def test_each_answer_becomes_its_error(stub: Stub, status: int, code: str, kind: type[ClientError]) -> None:
     stub.answer({"Code": code, "Message": "because"}, status)
     with pytest.raises(ClientError) as caught:
         stub.client(config=ONCE).get_job("job-1")
@@ -72,14 +72,14 @@ def test_each_answer_becomes_its_error(stub: Any, status: int, code: str, kind: 
         (b"[" * 100_000, "HTTP404", "the service gave no reason"),
     ],
 )
-def test_any_error_body_will_do(stub: Any, body: object, code: str, message: str) -> None:
+def test_any_error_body_will_do(stub: Stub, body: object, code: str, message: str) -> None:
     stub.answer(body, 404)
     with pytest.raises(NotFoundError) as caught:
         stub.client().get_job("job-1")
     assert (caught.value.code, caught.value.message) == (code, message)
 
 
-def test_the_request_id_may_be_in_the_body(stub: Any) -> None:
+def test_the_request_id_may_be_in_the_body(stub: Stub) -> None:
     stub.answers.append(Response(404, {}, b'{"Code": "X", "RequestId": "BODY-1"}'))
     stub.answers.append(Response(404, {}, b""))
     client = stub.client()
@@ -91,20 +91,21 @@ def test_the_request_id_may_be_in_the_body(stub: Any) -> None:
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("3", 3.0), ("0", 0.0), ("", None), ("soon", None), ("-1", None)])
-def test_retry_after(stub: Any, header: str, seconds: float | None) -> None:
+def test_retry_after(stub: Stub, header: str, seconds: float | None) -> None:
     stub.answer({}, 429, retry_after=header)
     with pytest.raises(ThrottlingError) as caught:
         stub.client(config=ONCE).get_job("job-1")
     assert caught.value.retry_after == seconds
 
 
-def test_retry_after_as_a_date(stub: Any) -> None:
+def test_retry_after_as_a_date(stub: Stub) -> None:
     stub.answer({}, 503, retry_after=formatdate(time.time() + 100, usegmt=True))
     stub.answer({}, 503, retry_after=formatdate(time.time() - 100, usegmt=True))
-    waits = []
+    waits: list[float] = []
     for _ in range(2):
         with pytest.raises(ServerError) as caught:
             stub.client(config=ONCE).get_job("job-1")
+        assert caught.value.retry_after is not None
         waits.append(caught.value.retry_after)
     assert 95 < waits[0] <= 100
     assert waits[1] == 0
@@ -152,7 +153,7 @@ def test_the_tree() -> None:
 
 
 @pytest.mark.parametrize("code", ["InvalidTimeStamp.Expired", "IllegalTimestamp"])
-def test_a_wrong_clock_is_corrected_once_from_the_services_date(stub: Any, code: str) -> None:
+def test_a_wrong_clock_is_corrected_once_from_the_services_date(stub: Stub, code: str) -> None:
     there = time.time() + 3600
     stub.answer({"Code": code}, 400, date=formatdate(there, usegmt=True))
     stub.answer({})
@@ -169,7 +170,7 @@ def test_a_wrong_clock_is_corrected_once_from_the_services_date(stub: Any, code:
     assert all(abs(at - there) < 10 for at in sent[1:])
 
 
-def test_a_service_that_keeps_refusing_the_time_is_believed(stub: Any) -> None:
+def test_a_service_that_keeps_refusing_the_time_is_believed(stub: Stub) -> None:
     for _ in range(2):
         stub.answer({"Code": "InvalidTimeStamp.Expired"}, 400, date=formatdate(time.time() + 3600, usegmt=True))
     with pytest.warns(ClockSkewWarning), pytest.raises(ClientError, match="Expired"):
@@ -178,7 +179,7 @@ def test_a_service_that_keeps_refusing_the_time_is_believed(stub: Any) -> None:
 
 
 @pytest.mark.parametrize("date", ["", "yesterday"])
-def test_without_a_date_the_refusal_stands(stub: Any, date: str) -> None:
+def test_without_a_date_the_refusal_stands(stub: Stub, date: str) -> None:
     stub.answer({"Code": "InvalidTimeStamp.Expired"}, 400, date=date)
     with pytest.raises(ClientError, match="Expired"):
         stub.client().list_jobs()

@@ -13,6 +13,8 @@ from batchcompute import Client, CreateResponse, Job, JobDescription, ListRespon
 from batchcompute.operations import OPERATIONS, Call
 from batchcompute.values.properties import Origin
 from batchcompute.values.responses import JobDescriptionResponse, JobResponse
+from tests.support.descriptions import describe_find
+from tests.support.stub import Stub
 
 CALLS: dict[str, tuple[Callable[[Client], Any], str, str, bytes]] = {
     "list_jobs": (lambda client: client.list_jobs(), "GET", "/jobs", b""),
@@ -45,16 +47,16 @@ def test_all_ten_are_here() -> None:
 
 
 @operations
-def test_method_target_and_body(stub: Any, call: Any, method: str, target: str, body: bytes) -> None:
+def test_method_target_and_body(stub: Stub, call: Any, method: str, target: str, body: bytes) -> None:
     stub.answer({})
     call(stub.client())
     (request,) = stub.requests
     assert (request.method, request.target, request.body) == (method, target, body)
-    assert request.endpoint.url == "https://batchcompute.cn-qingdao.aliyuncs.com:443"
+    assert stub.endpoints[0].url == "https://batchcompute.cn-qingdao.aliyuncs.com:443"
 
 
 @operations
-def test_headers(stub: Any, call: Any, method: str, target: str, body: bytes) -> None:
+def test_headers(stub: Stub, call: Any, method: str, target: str, body: bytes) -> None:
     stub.answer({})
     call(stub.client(security_token="tok"))
     headers = dict(stub.requests[0].headers)
@@ -75,16 +77,16 @@ def test_headers(stub: Any, call: Any, method: str, target: str, body: bytes) ->
     }
 
 
-def test_without_a_token_none_is_sent(stub: Any) -> None:
+def test_without_a_token_none_is_sent(stub: Stub) -> None:
     stub.answer({})
     stub.client().list_jobs()
     assert "x-acs-security-token" not in stub.requests[0].headers
 
 
 @pytest.mark.parametrize("form", [dict, json.dumps, JobDescription])
-def test_create_job(stub: Any, describe: Any, form: Callable[[dict[str, Any]], Any]) -> None:
+def test_create_job(stub: Stub, form: Callable[[dict[str, Any]], Any]) -> None:
     stub.answer({"ResourceId": "job-7"}, 201)
-    description = describe(InstanceCount="4", ProgramArguments="查找")
+    description = describe_find(InstanceCount="4", ProgramArguments="查找")
     created = stub.client().create_job(form(description))
     (request,) = stub.requests
     assert (request.method, request.target) == ("POST", "/jobs")
@@ -111,7 +113,7 @@ def test_create_job(stub: Any, describe: Any, form: Callable[[dict[str, Any]], A
     ids=["str", "CreateResponse", "Job", "GetResponse", "from a list"],
 )
 @pytest.mark.parametrize("name", ON_JOBS)
-def test_a_job_is_named_in_many_ways(stub: Any, name: str, job: Any) -> None:
+def test_a_job_is_named_in_many_ways(stub: Stub, name: str, job: Any) -> None:
     stub.answer({})
     more = [200] if name == "update_job_priority" else []
     getattr(stub.client(), name)(job, *more)
@@ -119,7 +121,7 @@ def test_a_job_is_named_in_many_ways(stub: Any, name: str, job: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ON_JOBS)
-def test_an_empty_or_wrong_job_is_refused(stub: Any, name: str) -> None:
+def test_an_empty_or_wrong_job_is_refused(stub: Stub, name: str) -> None:
     client = stub.client()
     more = [200] if name == "update_job_priority" else []
     for empty in ("", "  ", Job(), CreateResponse.wrap({}, Origin())):
@@ -143,14 +145,14 @@ def test_an_empty_or_wrong_job_is_refused(stub: Any, name: str) -> None:
         ("a\r\nHost: x", "/jobs/a%0D%0AHost%3A%20x"),
     ],
 )
-def test_a_strange_job_id_cannot_change_the_path(stub: Any, job: str, target: str) -> None:
+def test_a_strange_job_id_cannot_change_the_path(stub: Stub, job: str, target: str) -> None:
     stub.answer({})
     stub.client().get_job(job)
     assert stub.requests[0].target == target
 
 
 @pytest.mark.parametrize("job", [".", ".."])
-def test_a_job_id_that_servers_take_for_a_folder_is_refused(stub: Any, job: str) -> None:
+def test_a_job_id_that_servers_take_for_a_folder_is_refused(stub: Stub, job: str) -> None:
     """DELETE /jobs/.. is DELETE / to whatever resolves dots on the way."""
     with pytest.raises(ValueError, match="job id"):
         stub.client().delete_job(job)
@@ -158,23 +160,28 @@ def test_a_job_id_that_servers_take_for_a_folder_is_refused(stub: Any, job: str)
 
 
 @operations
-def test_every_call_takes_a_timeout(stub: Any, call: Any, method: str, target: str, body: bytes) -> None:
+def test_every_call_takes_a_timeout(stub: Stub, call: Any, method: str, target: str, body: bytes) -> None:
     stub.answer({})
     call(stub.client(timeout=7.0))
-    assert 6 < stub.requests[0].timeout <= 7
+    (timeout,) = (request.timeout for request in stub.requests)
+    assert timeout is not None
+    assert 6 < timeout <= 7
 
 
-def test_the_calls_timeout_wins(stub: Any) -> None:
+def test_the_calls_timeout_wins(stub: Stub) -> None:
     stub.answer({})
     stub.answer({})
     client = stub.client(timeout=7.0)
     client.list_jobs(timeout=100)
-    assert 99 < stub.requests[0].timeout <= 100
+    timeout = stub.requests[0].timeout
+    assert timeout is not None
+    assert 99 < timeout <= 100
     stub.client().list_jobs()
     assert stub.requests[1].timeout is None
     for bad in (0, -1, float("nan")):
         with pytest.raises(ValueError, match="more than 0"):
             client.list_jobs(timeout=bad)
+    wrong: Any
     for wrong in ("5", True, [1]):
         with pytest.raises(TypeError, match="must be seconds"):
             client.list_jobs(timeout=wrong)

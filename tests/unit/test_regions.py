@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 
@@ -11,6 +10,7 @@ from batchcompute import CN_QINGDAO, Range, Ranges, Region
 from batchcompute.client import Client
 from batchcompute.hooks import RegistrationContext, hookimpl
 from batchcompute.regions import CLOUD_REGIONS, find_region
+from tests.support.stub import Stub
 
 LAB = Region(
     "lab",
@@ -49,7 +49,7 @@ def test_a_region_with_a_scheme_of_its_own_is_not_meant_by_a_url() -> None:
     assert (found.name, found.transport, found.endpoint.url) == ("custom", "urllib3", "http://cave:80")
 
 
-def test_calls_to_a_private_region_by_url_use_its_parts(stub: Any) -> None:
+def test_calls_to_a_private_region_by_url_use_its_parts(stub: Stub) -> None:
     class Lab:
         @hookimpl
         def register_regions(self, ctx: RegistrationContext) -> Iterable[Region]:

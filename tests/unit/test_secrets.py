@@ -18,6 +18,9 @@ from batchcompute import (
     ResponseLostError,
     ValidationError,
 )
+from tests.support.clock import Clock
+from tests.support.descriptions import describe_find
+from tests.support.stub import Stub
 
 SECRET, TOKEN, VALUE = "canary-secret", "canary-token", "canary-value"
 
@@ -28,7 +31,7 @@ def assert_clean(*texts: str) -> None:
 
 
 @pytest.fixture
-def client(stub: Any) -> Client:
+def client(stub: Stub) -> Client:
     return Client("cn-qingdao", "testid", SECRET, security_token=TOKEN, plugins=[stub])
 
 
@@ -59,13 +62,13 @@ def test_errors_of_the_constructor(given: dict[str, Any]) -> None:
     assert_clean(str(caught.value), repr(caught.value))
 
 
-def test_logs_at_debug(stub: Any, client: Client, describe: Any, caplog: pytest.LogCaptureFixture, clock: Any) -> None:
-    stub.answers = [ConnectError("refused")]
+def test_logs_at_debug(stub: Stub, client: Client, caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    stub.prepare([ConnectError("refused")])
     stub.answer({"ResourceId": "job-1"}, 201)
-    stub.answer(describe(EnvironmentVariables={"PASSWORD": VALUE}))
+    stub.answer(describe_find(EnvironmentVariables={"PASSWORD": VALUE}))
     stub.answer({"Code": "Forbidden", "Message": "no"}, 403)
     with caplog.at_level(logging.DEBUG):
-        client.create_job(describe(EnvironmentVariables={"PASSWORD": VALUE}))
+        client.create_job(describe_find(EnvironmentVariables={"PASSWORD": VALUE}))
         client.get_job_description("job-1")
         with pytest.raises(BatchComputeError):
             client.get_job("job-1")
@@ -79,7 +82,7 @@ def test_logs_at_debug(stub: Any, client: Client, describe: Any, caplog: pytest.
         assert not any(authorization in event for event in events)
 
 
-def test_nothing_is_printed(stub: Any, client: Client, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_printed(stub: Stub, client: Client, capfd: pytest.CaptureFixture[str]) -> None:
     stub.answer({}, 404)
     with pytest.raises(BatchComputeError):
         client.get_job("job-1")
@@ -87,29 +90,29 @@ def test_nothing_is_printed(stub: Any, client: Client, capfd: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("answer", [ResponseLostError("lost"), ConnectError("refused"), 500, 403, b"not JSON"])
-def test_errors_and_their_tracebacks(stub: Any, client: Client, describe: Any, clock: Any, answer: Any) -> None:
+def test_errors_and_their_tracebacks(stub: Stub, client: Client, clock: Clock, answer: Any) -> None:
     if isinstance(answer, Exception):
-        stub.answers = [answer] * 5
+        stub.prepare([answer] * 5)
     else:
         stub.answer(answer if isinstance(answer, bytes) else {}, 200 if isinstance(answer, bytes) else answer)
         stub.answer({})
     with pytest.raises(BatchComputeError) as caught:
-        client.create_job(describe(EnvironmentVariables={"PASSWORD": VALUE}))
+        client.create_job(describe_find(EnvironmentVariables={"PASSWORD": VALUE}))
     shown = "".join(traceback.format_exception(caught.value))
     assert_clean(shown, repr(caught.value), str(caught.value))
     assert_clean(pickle.dumps(caught.value).decode("latin-1"))
 
 
-def test_validation_shows_what_is_wrong_and_nothing_else(client: Client, describe: Any) -> None:
+def test_validation_shows_what_is_wrong_and_nothing_else(client: Client) -> None:
     with pytest.raises(ValidationError) as caught:
-        client.create_job(describe(EnvironmentVariables={"PASSWORD": VALUE}, Timeout=0))
+        client.create_job(describe_find(EnvironmentVariables={"PASSWORD": VALUE}, Timeout=0))
     assert_clean(str(caught.value), repr(caught.value))
 
 
-def test_a_request_shows_no_secrets(stub: Any, client: Client, describe: Any) -> None:
+def test_a_request_shows_no_secrets(stub: Stub, client: Client) -> None:
     """Frames of a traceback and debuggers show reprs: what plugins receive keeps its secrets too."""
     stub.answer({"ResourceId": "job-1"})
-    client.create_job(describe(EnvironmentVariables={"PASSWORD": VALUE}))
+    client.create_job(describe_find(EnvironmentVariables={"PASSWORD": VALUE}))
     request = stub.requests[0]
     assert "x-acs-security-token" in request.headers
     assert_clean(repr(request))

@@ -21,14 +21,16 @@ from batchcompute import (
 from batchcompute.hooks import LogContext, hookimpl
 from batchcompute.values.responses import JobResponse
 from batchcompute.wire import Response
+from tests.support.clock import Clock
+from tests.support.stub import Stub
 
 
-def states(stub: Any, *names: Any, **more: Any) -> None:
+def states(stub: Stub, *names: Any, **more: Any) -> None:
     for name in names:
         stub.answer({"ResourceId": "job-1", "State": name, **more})
 
 
-def test_it_returns_the_last_state(stub: Any, clock: Any) -> None:
+def test_it_returns_the_last_state(stub: Stub, clock: Clock) -> None:
     states(stub, "Waiting", "Running", "Terminated")
     job = stub.client().wait("job-1")
     assert isinstance(job, JobResponse)
@@ -38,13 +40,13 @@ def test_it_returns_the_last_state(stub: Any, clock: Any) -> None:
 
 
 @pytest.mark.parametrize("state", ["Finished", "Failed", "Stopped"])
-def test_a_job_that_has_ended_needs_no_nap(stub: Any, clock: Any, state: str) -> None:
+def test_a_job_that_has_ended_needs_no_nap(stub: Stub, clock: Clock, state: str) -> None:
     states(stub, state)
     assert stub.client().wait(Job({"JobId": "job-1"})).State == state
     assert clock.naps == []
 
 
-def test_on_change_is_called_on_changes_only(stub: Any, clock: Any) -> None:
+def test_on_change_is_called_on_changes_only(stub: Stub, clock: Clock) -> None:
     states(stub, "Waiting", "Waiting", "Waiting")
     states(stub, "Running", NumRunningInstance=1)
     states(stub, "Running", NumRunningInstance=1)
@@ -55,7 +57,7 @@ def test_on_change_is_called_on_changes_only(stub: Any, clock: Any) -> None:
     assert seen == [("Waiting", 0), ("Running", 1), ("Running", 2), ("Finished", 0)]
 
 
-def test_intervals_grow_up_to_a_limit(stub: Any, clock: Any) -> None:
+def test_intervals_grow_up_to_a_limit(stub: Stub, clock: Clock) -> None:
     states(stub, *["Running"] * 40, "Finished")
     stub.client().wait("job-1")
     naps = clock.naps
@@ -65,30 +67,30 @@ def test_intervals_grow_up_to_a_limit(stub: Any, clock: Any) -> None:
     assert naps[-1] == naps[-2]
 
 
-def test_a_change_brings_the_interval_down(stub: Any, clock: Any) -> None:
+def test_a_change_brings_the_interval_down(stub: Stub, clock: Clock) -> None:
     states(stub, *["Waiting"] * 40, "Running", "Running", "Finished")
     stub.client().wait("job-1")
     assert clock.naps[39] > 4
     assert clock.naps[40] <= 1.0
 
 
-def preferred(stub: Any) -> list[str | None]:
+def preferred(stub: Stub) -> list[str | None]:
     return [request.headers.get("prefer") for request in stub.requests]
 
 
-def test_a_service_is_asked_to_answer_at_the_end(stub: Any, clock: Any) -> None:
+def test_a_service_is_asked_to_answer_at_the_end(stub: Stub, clock: Clock) -> None:
     def kept_back(request: Any) -> Response:
         clock.now += 5
         return Response(200, {"x-acs-request-id": "REQ-1"}, b'{"ResourceId": "job-1", "State": "Running"}')
 
-    stub.answers = [kept_back, kept_back]
+    stub.prepare([kept_back, kept_back])
     states(stub, "Finished")
     assert stub.client().wait("job-1").State == "Finished"
     assert preferred(stub) == ["wait=5"] * 3
     assert clock.naps == []  # it was all spent at the service
 
 
-def test_who_looks_at_changes_gets_them_as_they_come(stub: Any, clock: Any) -> None:
+def test_who_looks_at_changes_gets_them_as_they_come(stub: Stub, clock: Clock) -> None:
     states(stub, *["Running"] * 40, "Finished")
     stub.client().wait("job-1", on_change=lambda job: None)
     assert preferred(stub)[:5] == [None] * 5
@@ -107,14 +109,16 @@ def test_who_looks_at_changes_gets_them_as_they_come(stub: Any, clock: Any) -> N
     ],
 )
 def test_an_answer_is_never_kept_back_too_long(
-    stub: Any, clock: Any, patience: Any, timeout: float | None, asked: str | None
+    stub: Stub, clock: Clock, patience: Any, timeout: float | None, asked: str | None
 ) -> None:
     states(stub, "Finished")
     stub.client(**patience).wait("job-1", timeout=timeout)
     assert preferred(stub) == [asked]
 
 
-def test_what_does_not_bear_with_a_late_answer_is_not_asked_for_one_again(stub: Any, clock: Any, once: Any) -> None:
+def test_what_does_not_bear_with_a_late_answer_is_not_asked_for_one_again(
+    stub: Stub, clock: Clock, once: Config
+) -> None:
     def gateway(request: Any) -> Response:
         if "prefer" in request.headers:
             clock.now += 3
@@ -126,7 +130,7 @@ def test_what_does_not_bear_with_a_late_answer_is_not_asked_for_one_again(stub: 
     assert preferred(stub) == ["wait=5", None]
 
 
-def test_a_shorter_wait_than_asked_for_counts(stub: Any, clock: Any) -> None:
+def test_a_shorter_wait_than_asked_for_counts(stub: Stub, clock: Clock) -> None:
     started = clock.now
 
     def impatient(request: Any) -> Response:
@@ -139,7 +143,7 @@ def test_a_shorter_wait_than_asked_for_counts(stub: Any, clock: Any) -> None:
     assert max(clock.naps) <= 3
 
 
-def test_get_job_can_be_kept_back(stub: Any) -> None:
+def test_get_job_can_be_kept_back(stub: Stub) -> None:
     states(stub, *["Running"] * 3)
     stub.client().get_job("job-1", wait=20)
     stub.client().get_job("job-1")
@@ -148,12 +152,12 @@ def test_get_job_can_be_kept_back(stub: Any) -> None:
 
 
 @pytest.mark.parametrize("bad", [-1, 1.5, True, "3"])
-def test_get_job_wants_whole_seconds(stub: Any, bad: Any) -> None:
+def test_get_job_wants_whole_seconds(stub: Stub, bad: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="wait must be a whole number of seconds, not "):
         stub.client().get_job("job-1", wait=bad)
 
 
-def test_it_gives_up_in_time(stub: Any, clock: Any) -> None:
+def test_it_gives_up_in_time(stub: Stub, clock: Clock) -> None:
     states(stub, *["Running"] * 1000)
     started = clock.now
     with pytest.raises(WaitTimeoutError, match=r"job-1 is still Running after 30 seconds; it goes on") as caught:
@@ -164,18 +168,18 @@ def test_it_gives_up_in_time(stub: Any, clock: Any) -> None:
     assert isinstance(caught.value, WaitError)
 
 
-def test_the_last_look_is_at_the_end(stub: Any, clock: Any) -> None:
+def test_the_last_look_is_at_the_end(stub: Stub, clock: Clock) -> None:
     """A job that ends within the last interval is not reported as late."""
     stub.always = lambda request: reply_at(clock)
     from batchcompute.wire import Response
 
-    def reply_at(clock: Any) -> Response:
+    def reply_at(clock: Clock) -> Response:
         return Response(200, {}, b'{"State": "Finished"}' if clock.now >= 1030 else b'{"State": "Running"}')
 
     assert stub.client().wait("job-1", timeout=30).State == "Finished"
 
 
-def test_a_slow_answer_does_not_outlast_the_timeout(stub: Any, clock: Any) -> None:
+def test_a_slow_answer_does_not_outlast_the_timeout(stub: Stub, clock: Clock) -> None:
     """Each look may take what is left of the time, no more."""
     states(stub, "Running", "Finished")
     stub.client().wait("job-1", timeout=30)
@@ -183,7 +187,7 @@ def test_a_slow_answer_does_not_outlast_the_timeout(stub: Any, clock: Any) -> No
 
 
 @pytest.mark.parametrize("bad", [0, -1, "5", True])
-def test_the_timeout_is_checked(stub: Any, bad: Any) -> None:
+def test_the_timeout_is_checked(stub: Stub, bad: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="timeout must be"):
         stub.client().wait("job-1", timeout=bad)
     with pytest.raises(ValueError, match="job id is empty"):
@@ -191,7 +195,7 @@ def test_the_timeout_is_checked(stub: Any, bad: Any) -> None:
     assert stub.requests == []
 
 
-def test_errors_of_the_service_come_through(stub: Any, clock: Any) -> None:
+def test_errors_of_the_service_come_through(stub: Stub, clock: Clock) -> None:
     states(stub, "Running")
     stub.answer({"Code": "ResourceNotFound"}, 404)
     with pytest.raises(NotFoundError):
@@ -229,14 +233,14 @@ LOGS = "oss://bucket/logs/"
 DESCRIPTION = {"TaskDag": {"TaskDescMap": {name: {"StderrRedirectPath": LOGS} for name in TASKS}}}
 
 
-def failed(stub: Any) -> None:
+def failed(stub: Stub) -> None:
     """The answers that wait asks for to explain a failure."""
     states(stub, "Failed")
     stub.answer(TASKS)
     stub.answer(DESCRIPTION)
 
 
-def test_check_tells_which_instance_failed_and_how_its_stderr_ends(stub: Any, clock: Any) -> None:
+def test_check_tells_which_instance_failed_and_how_its_stderr_ends(stub: Stub, clock: Clock) -> None:
     lines = [f"line {number}" for number in range(100)]
     logs = Logs("\n".join([*lines, "ValueError: 壞了"]).encode())
     states(stub, "Running")
@@ -257,7 +261,7 @@ def test_check_tells_which_instance_failed_and_how_its_stderr_ends(stub: Any, cl
 
 
 @pytest.mark.parametrize("text", [None, b""])
-def test_check_without_a_log(stub: Any, text: bytes | None) -> None:
+def test_check_without_a_log(stub: Stub, text: bytes | None) -> None:
     failed(stub)
     with pytest.raises(JobFailedError) as caught:
         stub.client(plugins=(Logs(text),)).wait("job-1", check=True)
@@ -265,14 +269,14 @@ def test_check_without_a_log(stub: Any, text: bytes | None) -> None:
     assert caught.value.log == ""
 
 
-def test_a_log_with_one_endless_line_of_no_text_is_cut(stub: Any) -> None:
+def test_a_log_with_one_endless_line_of_no_text_is_cut(stub: Stub) -> None:
     failed(stub)
     with pytest.raises(JobFailedError) as caught:
         stub.client(plugins=(Logs(b"\xff" * 1_000_000),)).wait("job-1", check=True)
     assert 1000 < len(caught.value.log) < 10_000
 
 
-def test_check_of_a_failed_job_whose_instances_say_nothing(stub: Any) -> None:
+def test_check_of_a_failed_job_whose_instances_say_nothing(stub: Stub) -> None:
     states(stub, "Failed")
     stub.answer({})
     with pytest.raises(JobFailedError) as caught:
@@ -281,7 +285,7 @@ def test_check_of_a_failed_job_whose_instances_say_nothing(stub: Any) -> None:
 
 
 @pytest.mark.parametrize("broken", ["tasks", "description", "log"])
-def test_what_only_explains_the_failure_cannot_hide_it(stub: Any, once: Any, broken: str) -> None:
+def test_what_only_explains_the_failure_cannot_hide_it(stub: Stub, once: Config, broken: str) -> None:
     class NoLog:
         @hookimpl
         def fetch_log(self, ctx: LogContext) -> BinaryIO:
@@ -297,7 +301,7 @@ def test_what_only_explains_the_failure_cannot_hide_it(stub: Any, once: Any, bro
         stub.client(plugins=(NoLog(),), config=once).wait("job-1", check=True)
 
 
-def test_check_of_a_stopped_and_of_a_finished_job(stub: Any) -> None:
+def test_check_of_a_stopped_and_of_a_finished_job(stub: Stub) -> None:
     states(stub, "Stopped", "Finished", "Stopped")
     with pytest.raises(JobStoppedError, match="job-1 was stopped") as caught:
         stub.client().wait("job-1", check=True)
@@ -306,7 +310,7 @@ def test_check_of_a_stopped_and_of_a_finished_job(stub: Any) -> None:
     assert stub.client().wait("job-1").State == "Stopped"
 
 
-def test_read_log(stub: Any) -> None:
+def test_read_log(stub: Stub) -> None:
     logs = Logs(b"out")
     client = stub.client(plugins=(logs,))
     for _ in range(3):

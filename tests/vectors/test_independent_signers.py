@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from batchcompute_local.errors import ServiceError
-from batchcompute_local.http.auth import Account, Authenticator
+from batchcompute_local.http.accounts import Account
+from batchcompute_local.http.auth import Authenticator
 
 from batchcompute.builtins.signing import signature, string_to_sign
 
@@ -37,7 +38,7 @@ def headers_of(vector: dict[str, Any], key: str, signed: str) -> list[tuple[str,
 
 
 @pytest.mark.parametrize("vector", CORE[2], ids=lambda vector: f"{vector['method']} {vector['target']}")
-def test_we_sign_as_the_core_sdk_does(vector):
+def test_we_sign_as_the_core_sdk_does(vector: dict[str, Any]) -> None:
     headers = {name.lower(): value for name, value in vector["headers"].items()}
     assert signature(CORE[1], string_to_sign(vector["method"], vector["target"], headers)) == vector["signature"]
 
@@ -47,14 +48,14 @@ def test_we_sign_as_the_core_sdk_does(vector):
     [(key, vector) for key, _, vectors in (CORE, JAVASCRIPT) for vector in vectors],
     ids=lambda item: item if isinstance(item, str) else f"{item['method']} {item['target']}",
 )
-def test_the_service_accepts_both_dialects(key, vector):
+def test_the_service_accepts_both_dialects(key: str, vector: dict[str, Any]) -> None:
     check = Authenticator(OneKey(), clock=lambda: THEN + 60).check
     account = check(vector["method"], vector["target"], headers_of(vector, key, vector["signature"]))
     assert account.access_key_id == key
 
 
 @pytest.mark.parametrize("vector", CORE[2] + JAVASCRIPT[2], ids=lambda vector: f"{vector['method']} {vector['target']}")
-def test_the_service_refuses_another_method_or_target(vector):
+def test_the_service_refuses_another_method_or_target(vector: dict[str, Any]) -> None:
     signed = headers_of(vector, CORE[0], vector["signature"])
     for method, target in (("TRACE", vector["target"]), (vector["method"], vector["target"] + "x")):
         with pytest.raises(ServiceError, match="SignatureDoesNotMatch"):

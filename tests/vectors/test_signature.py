@@ -127,7 +127,7 @@ def test_the_text_that_is_signed() -> None:
 class _Nonce(bytes):
     """Random bytes whose hexadecimal form is the nonce of the vectors."""
 
-    def hex(self, *_: object) -> str:  # type: ignore[override]
+    def hex(self, *_: object) -> str:
         return NONCE
 
 

@@ -13,22 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_alibabacloud import library, plugin
+from batchcompute_alibabacloud import library
 from batchcompute_alibabacloud.plugin import AlibabaCloud
 from batchcompute_alibabacloud.settings import Settings
 from batchcompute_alibabacloud.sources import Sources
 
 from batchcompute import Client, Config, ConfigError, Credentials, CredentialsConfig, CredentialsError
+from batchcompute.testing import StubTransport
 from batchcompute.testing.contracts import CredentialProviderContract
+from tests.support.desk import CANARY, Desk
 
-CANARY = "zq9-canary"
 SECRET = f"{CANARY}#secret"
 NAMED = CredentialsConfig(provider="alibabacloud")
 
 
 def provider(**settings: Any) -> AlibabaCloud:
-    key = {"access_key_id": "id", "access_key_secret": SECRET, "security_token": f"{CANARY}-token"}
-    return AlibabaCloud(Settings(**settings), Config(**key))
+    config = Config(access_key_id="id", access_key_secret=SECRET, security_token=f"{CANARY}-token")
+    return AlibabaCloud(Settings(**settings), config)
 
 
 def why(provider: AlibabaCloud) -> str:
@@ -43,7 +44,7 @@ def why(provider: AlibabaCloud) -> str:
 
 class TestContract(CredentialProviderContract):
     @pytest.fixture
-    def provider(self, desk: Any) -> AlibabaCloud:
+    def provider(self, desk: Desk) -> AlibabaCloud:
         return provider(type="credentials_uri", credentials_uri=desk.uri)
 
     @pytest.fixture
@@ -56,7 +57,7 @@ def test_static_settings() -> None:
     assert provider(type="sts").get().security_token == f"{CANARY}-token"
 
 
-def test_credentials_uri(desk: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_credentials_uri(desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("ALIBABA_CLOUD_CREDENTIALS_URI", desk.uri)
     with caplog.at_level(logging.DEBUG):
         credentials = provider().get()
@@ -67,7 +68,7 @@ def test_credentials_uri(desk: Any, monkeypatch: pytest.MonkeyPatch, caplog: pyt
     assert CANARY not in caplog.text + repr(credentials)
 
 
-def test_the_uri_is_read_when_it_is_asked_for(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_uri_is_read_when_it_is_asked_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     first = provider()
     assert "ALIBABA_CLOUD_CREDENTIALS_URI is not set" in why(first)
     monkeypatch.setenv("ALIBABA_CLOUD_CREDENTIALS_URI", desk.uri)
@@ -77,7 +78,7 @@ def test_the_uri_is_read_when_it_is_asked_for(desk: Any, monkeypatch: pytest.Mon
     assert first.get().access_key_id == "key-2"
 
 
-def test_a_client_renews_what_is_about_to_expire(desk: Any) -> None:
+def test_a_client_renews_what_is_about_to_expire(desk: Desk) -> None:
     desk.life = 300
     near = provider(type="credentials_uri", credentials_uri=desk.uri)
     assert [near.get().access_key_id for _ in range(2)] == ["key-1", "key-2"]  # within the library's 15 minutes
@@ -92,7 +93,7 @@ def test_a_client_renews_what_is_about_to_expire(desk: Any) -> None:
     ],
 )
 def test_answers_that_cannot_be_used(
-    desk: Any,
+    desk: Desk,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -108,7 +109,7 @@ def test_answers_that_cannot_be_used(
     assert CANARY not in caplog.text + printed.out + printed.err
 
 
-def test_nobody_there(desk: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_nobody_there(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     uri = desk.uri
     desk.server_close()
     with caplog.at_level(logging.DEBUG):
@@ -117,7 +118,7 @@ def test_nobody_there(desk: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert CANARY not in caplog.text
 
 
-def test_ecs_role(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ecs_role(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The library asks one fixed host; what it makes of the answers is tested with the requests led to the desk."""
     monkeypatch.delenv("ALIBABA_CLOUD_ECS_METADATA_DISABLED")
     core = __import__("Tea.core").core.TeaCore
@@ -137,7 +138,7 @@ def test_ecs_role(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not [thread for thread in threading.enumerate() if "APScheduler" in thread.name]
 
 
-def test_cli_profiles(desk: Any) -> None:
+def test_cli_profiles(desk: Desk) -> None:
     path = Path.home() / ".aliyun" / "config.json"
     path.parent.mkdir()
 
@@ -187,32 +188,14 @@ def test_other_users_of_the_library_still_hear_it(caplog: pytest.LogCaptureFixtu
     assert "for others" in caplog.text
 
 
-def test_a_call_through_the_client(desk: Any) -> None:
+def test_a_call_through_the_client(desk: Desk) -> None:
     sections = {"alibabacloud": {"type": "credentials_uri", "credentials_uri": desk.uri}}
-    seen: dict[str, str] = {}
-
-    class Transport:
-        name = "urllib3"
-
-        @plugin.hookimpl
-        def register_transports(self, ctx: Any) -> list[Any]:
-            return [self]
-
-        def open(self, settings: Any) -> Any:
-            return self
-
-        def send(self, request: Any) -> Any:
-            from batchcompute.wire import Response
-
-            seen.update(request.headers)
-            return Response(200, {}, b'{"Items": []}')
-
-        def close(self) -> None:
-            pass
-
+    stub = StubTransport()
+    stub.answer({"Items": []})
     config = Config(sections=sections, credentials=NAMED)
-    with Client("cn-qingdao", config=config, plugins=[Transport()]) as client:
+    with Client("cn-qingdao", config=config, plugins=[stub]) as client:
         client.list_jobs()
+    seen = stub.requests[0].headers
     assert seen["x-acs-access-key-id"] == "key-1"
     assert seen["x-acs-security-token"] == f"{CANARY}-token"
 
@@ -233,7 +216,7 @@ def test_nothing_of_the_library_is_imported_before_it_is_needed() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60, env=dict(os.environ))
 
 
-def test_sources_stay_with_the_first_that_answered(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_stay_with_the_first_that_answered(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALIBABA_CLOUD_CREDENTIALS_URI", desk.uri)
     sources = Sources(Settings(), Config())
     sources.get()

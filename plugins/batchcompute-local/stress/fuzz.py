@@ -9,8 +9,6 @@ figures are printed; the exit code is 1 if anything was not as it should be.
 from __future__ import annotations
 
 import argparse
-import http.client
-import json
 import os
 import random
 import shutil
@@ -20,16 +18,17 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from email.utils import formatdate
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[3]))  # for tests.support
+
 from batchcompute_local.client import control
-from batchcompute_local.http.auth import sign, strings_to_sign
 from garbage import METHODS, PATHS, description, garbage
+
+from tests.support.signed import SignedClient, connect_to
 
 SECONDS = 20.0
 """The longest that an answer may take."""
@@ -61,6 +60,10 @@ class Service:
         sock.settimeout(SECONDS)
         return sock
 
+    def client(self) -> SignedClient:
+        """Sends signed requests over the Unix socket."""
+        return SignedClient(lambda: connect_to(self.root, SECONDS), lambda: (self.key, self.secret))
+
     def memory(self) -> int:
         """Bytes of the daemon that are resident and its own."""
         for line in Path("/proc", str(self.process.pid), "status").read_text().splitlines():
@@ -76,36 +79,6 @@ class Service:
         self.process.stdout.close()
         shutil.rmtree(self.root)
         return code
-
-
-class Signed:
-    """A keep-alive connection whose requests are signed."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._connection: http.client.HTTPConnection | None = None
-
-    def call(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
-        sent = {
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-            "Date": formatdate(usegmt=True),
-            "x-acs-version": "2015-06-30",
-            "x-acs-signature-nonce": uuid.uuid4().hex,
-        }
-        text = next(strings_to_sign(method, target, {name.lower(): value for name, value in sent.items()}))
-        sent["Authorization"] = f"acs {self._service.key}:{sign(self._service.secret, text)}"
-        if self._connection is None:
-            self._connection = http.client.HTTPConnection("localhost")
-            self._connection.sock = self._service.connect(over_tcp=False)
-        self._connection.request(method, target, body, sent)
-        answer = self._connection.getresponse()
-        data = answer.read()
-        assert data.isascii()
-        assert answer.headers["request-id"] == answer.headers["x-acs-request-id"]
-        if answer.will_close:
-            self._connection = None
-        return answer.status, data
 
 
 def probe(dice: random.Random, service: Service, counts: Counter[str]) -> None:
@@ -128,14 +101,14 @@ def probe(dice: random.Random, service: Service, counts: Counter[str]) -> None:
         assert part[:1] in (b"1", b"4") or (part[:3] == b"200" and not over_tcp), received[:500]
 
 
-def submit(dice: random.Random, client: Signed, counts: Counter[str]) -> None:
+def submit(dice: random.Random, client: SignedClient, counts: Counter[str]) -> None:
     """Send a signed description; look at what was accepted, and end it."""
     status, data = client.call("POST", "/jobs", description(dice))
     counts[str(status)] += 1
     assert status < 500, data
     if status != 201:
         return
-    job = f"/jobs/{json.loads(data)['ResourceId']}"
+    job = f"/jobs/{data['ResourceId']}"
     for method, target in (
         ("GET", job),
         ("GET", f"{job}/description"),
@@ -152,7 +125,7 @@ def submit(dice: random.Random, client: Signed, counts: Counter[str]) -> None:
     assert status in (200, 409), data
 
 
-def ask(dice: random.Random, client: Signed, counts: Counter[str]) -> None:
+def ask(dice: random.Random, client: SignedClient, counts: Counter[str]) -> None:
     """Send a signed request for any target with any method."""
     target = dice.choice([path for path in PATHS if path.isascii() and path not in ("", "*")])
     body = dice.choice([b"", b"200", b"9" * 5000, b"{}", dice.randbytes(200), b"x" * 100_000, b"x" * 1_000_001])
@@ -166,7 +139,7 @@ def slow(service: Service) -> None:
     idle = [service.connect(over_tcp=n % 2 == 0) for n in range(100)]
     for number, sock in enumerate(idle):
         sock.sendall(b"" if number % 3 else b"POST /jobs HTTP/1.1\r\nHo")
-    assert Signed(service).call("GET", "/images")[0] == 200
+    assert service.client().call("GET", "/images")[0] == 200
     begun = time.monotonic()
     for sock in idle:
         with suppress(ConnectionError):
@@ -187,7 +160,7 @@ def main() -> int:
     service = Service()
     code = -1
     try:
-        client = Signed(service)
+        client = service.client()
         rounds: list[tuple[str, int, Callable[[Counter[str]], None]]] = [
             ("connections with garbage", options.garbage, lambda counts: probe(dice, service, counts)),
             ("signed requests", options.garbage, lambda counts: ask(dice, client, counts)),

@@ -10,25 +10,27 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
 
 import pytest
 from batchcompute_local.client import control
 from batchcompute_local.http.accounts import Account, Book, ensure_credentials
-from batchcompute_local.http.auth import sign, strings_to_sign
 from batchcompute_local.http.connections import Limits
 from batchcompute_local.paths import Layout
+
+from tests.support.descriptions import describe
+from tests.support.service import Cloud
+from tests.support.signed import SignedClient, sign_headers
+from tests.support.waits import wait_for
 
 
 class Port:
     """A service with a port, which can be killed and started again."""
 
-    def __init__(self, cloud: Any) -> None:
+    def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.layout = Layout(cloud.root)
         self.account = ensure_credentials(self.layout.credentials)
@@ -44,32 +46,27 @@ class Port:
         self.process.kill()
         self.process.communicate()
 
-    def signed(self, method: str, target: str, account: Account | None = None, **more: str) -> dict[str, str]:
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.number, timeout=20)
+
+    def signed(
+        self, method: str, target: str, account: Account | None = None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
         """The headers of a request."""
         one = account or self.account
-        headers = {
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-            "Date": formatdate(usegmt=True),
-            "x-acs-version": "2015-06-30",
-            "x-acs-region-id": "local",
-            "x-acs-signature-nonce": uuid.uuid4().hex,
-        } | more
-        text = next(strings_to_sign(method, target, {name.lower(): value for name, value in headers.items()}))
-        return headers | {"Authorization": f"acs {one.access_key_id}:{sign(one.access_key_secret, text)}"}
+        more = {"x-acs-region-id": "local"} | dict(headers or {})
+        return sign_headers(one.access_key_id, one.access_key_secret, method, target, more)
 
-    def send(self, method: str, target: str, headers: dict[str, str], body: bytes = b"") -> tuple[int, str]:
+    def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> tuple[int, str]:
         """Status and Code of the answer."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.number, timeout=20)) as connection:
-            connection.request(method, target, body, headers)
-            answer = connection.getresponse()
-            data = answer.read()
-            found = json.loads(data) if data else {}
-            return answer.status, str(found.get("Code", ""))
+        client = SignedClient(self.connect, lambda: ("", ""))
+        with closing(client):
+            status, found = client.send(method, target, headers, body)
+        return status, str((found or {}).get("Code", ""))
 
 
 @pytest.fixture
-def port(cloud: Any) -> Iterator[Port]:
+def port(cloud: Cloud) -> Iterator[Port]:
     Layout(cloud.root).create()
     made = Port(cloud)
     yield made
@@ -86,7 +83,7 @@ def test_a_repeated_request(port: Port) -> None:
 
 
 def test_a_request_without_a_nonce_repeated_after_a_restart(port: Port) -> None:
-    headers = port.signed("GET", "/jobs", **{"x-acs-signature-nonce": ""})
+    headers = port.signed("GET", "/jobs", headers={"x-acs-signature-nonce": ""})
     assert port.send("GET", "/jobs", headers) == (200, "")
     port.kill()
     port.start()
@@ -113,17 +110,17 @@ def test_an_altered_request(port: Port) -> None:
 def test_an_altered_body(port: Port) -> None:
     digest = hashlib.md5(b"200", usedforsecurity=False).hexdigest()
     for name in ("Content-MD5", "contentMd5"):
-        headers = port.signed("PUT", "/jobs/job-1/Priority", **{name: digest})
+        headers = port.signed("PUT", "/jobs/job-1/Priority", headers={name: digest})
         assert port.send("PUT", "/jobs/job-1/Priority", headers, b"900") == (400, "InvalidContentMD5")
     # Content-MD5 is signed, so it cannot be made to fit
-    headers = port.signed("PUT", "/jobs/job-1/Priority", **{"Content-MD5": digest})
+    headers = port.signed("PUT", "/jobs/job-1/Priority", headers={"Content-MD5": digest})
     headers["Content-MD5"] = hashlib.md5(b"900", usedforsecurity=False).hexdigest()
     assert port.send("PUT", "/jobs/job-1/Priority", headers, b"900") == (400, "SignatureDoesNotMatch")
 
 
 def test_an_old_date(port: Port) -> None:
     for seconds in (-901, 901):
-        headers = port.signed("GET", "/jobs", Date=formatdate(time.time() + seconds, usegmt=True))
+        headers = port.signed("GET", "/jobs", headers={"Date": formatdate(time.time() + seconds, usegmt=True)})
         assert port.send("GET", "/jobs", headers) == (400, "InvalidTimeStamp.Expired")
 
 
@@ -139,10 +136,10 @@ def test_a_foreign_key_and_a_disabled_account(port: Port) -> None:
     assert port.send("GET", "/jobs", port.signed("GET", "/jobs", ann)) == (400, "InvalidAccessKeyId.Inactive")
 
 
-def test_the_job_of_another_owner(port: Port, describe: Any) -> None:
+def test_the_job_of_another_owner(port: Port) -> None:
     ann = Book(port.layout).add("ann")
     body = describe({"A": {}})
-    port.cloud._connection = http.client.HTTPConnection("127.0.0.1", port.number)
+    port.cloud.client.connect = port.connect
     job = f"/jobs/{port.cloud.create({'A': {}})}"
     assert port.send("POST", "/jobs", port.signed("POST", "/jobs", ann), body) == (201, "")
     for method, target in (
@@ -153,11 +150,11 @@ def test_the_job_of_another_owner(port: Port, describe: Any) -> None:
         assert answer == (404, "ResourceNotFound"), (method, target)
     # a token of one account says nothing to another
     token = {"x-acs-idempotent-token": "same"}
-    assert port.send("POST", "/jobs", port.signed("POST", "/jobs", **token), body) == (201, "")
-    assert port.send("POST", "/jobs", port.signed("POST", "/jobs", ann, **token), body + b" ") == (201, "")
+    assert port.send("POST", "/jobs", port.signed("POST", "/jobs", headers=token), body) == (201, "")
+    assert port.send("POST", "/jobs", port.signed("POST", "/jobs", ann, token), body + b" ") == (201, "")
 
 
-def test_a_long_value_is_not_sent_back(port: Port, describe: Any) -> None:
+def test_a_long_value_is_not_sent_back(port: Port) -> None:
     body = describe({"x" * 900_000: {}})
     with closing(http.client.HTTPConnection("127.0.0.1", port.number, timeout=20)) as connection:
         connection.request("POST", "/jobs", body, port.signed("POST", "/jobs"))
@@ -186,7 +183,7 @@ def test_header_injection(port: Port) -> None:
         assert b"was sent more than once" in b"".join(iter(lambda: sock.recv(65536), b""))
 
 
-def test_log_injection(port: Port, describe: Any) -> None:
+def test_log_injection(port: Port) -> None:
     body = describe({"A": {"ImageId": "img-x\n2026-01-01 ERROR forged\x1b[31m"}})
     port.send("POST", "/jobs", port.signed("POST", "/jobs"), body)
     log = port.layout.log.read_text()
@@ -194,7 +191,7 @@ def test_log_injection(port: Port, describe: Any) -> None:
     assert not any(line.startswith("2026-01-01 ERROR") for line in log.splitlines())
 
 
-def test_slow_clients_are_let_go_and_others_served(cloud: Any) -> None:
+def test_slow_clients_are_let_go_and_others_served(cloud: Cloud) -> None:
     cloud.settings("request_seconds = 0.5\nmax_connections = 20\n")
     port = Port(cloud)
     try:
@@ -225,7 +222,7 @@ def test_slow_clients_are_let_go_and_others_served(cloud: Any) -> None:
         port.kill()
 
 
-def test_too_many_clients(cloud: Any, wait_for: Any) -> None:
+def test_too_many_clients(cloud: Cloud) -> None:
     cloud.settings("max_connections = 5\n")
     port = Port(cloud)
     try:
@@ -249,14 +246,14 @@ def _is_answered(port: Port) -> bool:
         return False
 
 
-def test_a_client_that_does_not_listen(cloud: Any, wait_for: Any) -> None:
+def test_a_client_that_does_not_listen(cloud: Cloud) -> None:
     cloud.settings("request_seconds = 0.5\n")
     port = Port(cloud)
     try:
+        cloud.client.connect = port.connect
         for number in range(40):
-            port.cloud._connection = port.cloud._connection or http.client.HTTPConnection("127.0.0.1", port.number)
             port.cloud.create({"A": {"PackageUri": "oss://b/none"}}, Description="x" * 40_000, JobName=f"n{number}")
-        port.cloud.hang_up()
+        port.cloud.client.close()
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.connect(("127.0.0.1", port.number))

@@ -14,6 +14,9 @@ from batchcompute_local import __version__
 from batchcompute_local.client import control
 from batchcompute_local.errors import DaemonError
 
+from tests.support.service import Cloud
+from tests.support.waits import wait_for
+
 WAITER = """
 import os, sys, time
 here = os.environ["BATCHCOMPUTE_OSS_ROOT"] + "/tests/"
@@ -25,16 +28,16 @@ print("done", flush=True)
 """
 
 
-def _started(cloud: Any) -> list[str]:
+def _started(cloud: Cloud) -> list[str]:
     return sorted(path.name for path in (cloud.root / "oss" / "tests").glob("started.*"))
 
 
-def _instance(cloud: Any, job_id: str) -> dict[str, Any]:
+def _instance(cloud: Cloud, job_id: str) -> dict[str, Any]:
     one: dict[str, Any] = cloud.call("GET", f"/jobs/{job_id}/tasks")[1]["A"]["InstanceStatusVector"][0]
     return one
 
 
-def test_a_job_runs_from_signed_request_to_log(cloud: Any) -> None:
+def test_a_job_runs_from_signed_request_to_log(cloud: Cloud) -> None:
     cloud.up()
     cloud.program("import os, sys\nprint(os.environ['ALI_DIKU_INSTANCE_ID'], sys.argv[1:])\nsys.stderr.write('e')")
     job_id = cloud.create(
@@ -54,7 +57,7 @@ def test_a_job_runs_from_signed_request_to_log(cloud: Any) -> None:
     assert cloud.oss.exists(f"oss://tests/out/stdout.{job_id}.Find.2")
 
 
-def test_two_clients_at_once_get_one_daemon(cloud: Any) -> None:
+def test_two_clients_at_once_get_one_daemon(cloud: Cloud) -> None:
     code = (
         "import sys; from pathlib import Path; from batchcompute_local import control;"
         "control.ensure_running(Path(sys.argv[1])); print(control.status(Path(sys.argv[1]))['pid'])"
@@ -69,7 +72,7 @@ def test_two_clients_at_once_get_one_daemon(cloud: Any) -> None:
         assert (cloud.root / name).stat().st_mode & 0o077 == 0, name
 
 
-def test_it_ends_when_idle_and_leaves_no_process(cloud: Any, wait_for: Any) -> None:
+def test_it_ends_when_idle_and_leaves_no_process(cloud: Cloud) -> None:
     cloud.settings("idle_seconds = 0.3\n")
     pid = cloud.up()
     wait_for(lambda: not Path("/proc", str(pid)).exists(), "the idle end")
@@ -81,7 +84,7 @@ def test_it_ends_when_idle_and_leaves_no_process(cloud: Any, wait_for: Any) -> N
     assert cloud.up() != pid
 
 
-def test_a_path_longer_than_an_address(tmp_path: Path, cloud: Any) -> None:
+def test_a_path_longer_than_an_address(tmp_path: Path, cloud: Cloud) -> None:
     cloud.root = tmp_path / ("long" * 30)
     cloud.oss.root = cloud.root / "oss"
     cloud.up()
@@ -90,7 +93,7 @@ def test_a_path_longer_than_an_address(tmp_path: Path, cloud: Any) -> None:
 
 
 @pytest.mark.parametrize("hard", [True, False])
-def test_running_jobs_outlive_the_daemon(cloud: Any, wait_for: Any, hard: bool) -> None:
+def test_running_jobs_outlive_the_daemon(cloud: Cloud, hard: bool) -> None:
     pid = cloud.up()
     cloud.program(WAITER)
     job_id = cloud.create({"A": {}})
@@ -108,7 +111,7 @@ def test_running_jobs_outlive_the_daemon(cloud: Any, wait_for: Any, hard: bool) 
     assert cloud.log(job_id, "A") == "begun\ndone\n"
 
 
-def test_a_running_program_is_adopted_and_can_be_stopped(cloud: Any, wait_for: Any) -> None:
+def test_a_running_program_is_adopted_and_can_be_stopped(cloud: Cloud) -> None:
     pid = cloud.up()
     cloud.program(WAITER)
     job_id = cloud.create({"A": {}})
@@ -125,7 +128,7 @@ def test_a_running_program_is_adopted_and_can_be_stopped(cloud: Any, wait_for: A
 
 
 @pytest.mark.parametrize("both", [True, False])
-def test_a_killed_runner_costs_an_attempt(cloud: Any, wait_for: Any, both: bool) -> None:
+def test_a_killed_runner_costs_an_attempt(cloud: Cloud, both: bool) -> None:
     pid = cloud.up()
     cloud.program(WAITER)
     job_id = cloud.create({"A": {}})
@@ -142,7 +145,7 @@ def test_a_killed_runner_costs_an_attempt(cloud: Any, wait_for: Any, both: bool)
     assert _started(cloud) == [f"started.{job_id}.0.0.1", f"started.{job_id}.0.0.2"]
 
 
-def test_a_restart_waits_for_the_old_processes(cloud: Any, wait_for: Any) -> None:
+def test_a_restart_waits_for_the_old_processes(cloud: Cloud) -> None:
     cloud.settings("grace_seconds = 0.5\n")
     cloud.up()
     cloud.program("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WAITER)
@@ -157,7 +160,7 @@ def test_a_restart_waits_for_the_old_processes(cloud: Any, wait_for: Any) -> Non
     assert cloud.ended(job_id)["State"] == "Terminated"
 
 
-def test_an_idle_daemon_of_another_version_is_replaced(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_daemon_of_another_version_is_replaced(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     pid = cloud.up()
     monkeypatch.setattr(control, "__version__", __version__ + ".dev1")
     control.ensure_running(cloud.root)
@@ -166,7 +169,7 @@ def test_an_idle_daemon_of_another_version_is_replaced(cloud: Any, monkeypatch: 
     assert found["pid"] != pid
 
 
-def test_a_daemon_that_cannot_start_says_why(cloud: Any) -> None:
+def test_a_daemon_that_cannot_start_says_why(cloud: Cloud) -> None:
     cloud.settings("slotz = 3\n")
     with pytest.raises(DaemonError, match=r"slotz.*did you mean 'slots'"):
         cloud.up()
@@ -176,7 +179,7 @@ def test_a_daemon_that_cannot_start_says_why(cloud: Any) -> None:
         cloud.up()
 
 
-def test_failures_are_explained_in_stderr(cloud: Any) -> None:
+def test_failures_are_explained_in_stderr(cloud: Cloud) -> None:
     cloud.up()
     cloud.program("raise SystemExit(3)")
     cloud.oss.put("oss://tests/bad.tar.gz", b"no archive")
@@ -194,7 +197,7 @@ def test_failures_are_explained_in_stderr(cloud: Any) -> None:
         assert reason in cloud.log(job_id, "A", stream="stderr")
 
 
-def test_the_environment_holds_no_foreign_secrets(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_holds_no_foreign_secrets(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "hush")
     cloud.up()
     cloud.program("import os\nfor k in sorted(os.environ): print(k, os.environ[k], sep='=')")

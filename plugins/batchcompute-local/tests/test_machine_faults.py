@@ -20,6 +20,9 @@ from batchcompute_local.client import control
 from batchcompute_local.exhaustion import is_exhausted
 from batchcompute_local.procs import start_time
 
+from tests.support.service import Cloud
+from tests.support.waits import wait_for
+
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 WAITER = """
 import os, sys, time
@@ -40,7 +43,7 @@ def _mount(*words: str) -> bool:
 
 
 @pytest.fixture
-def small_disk(cloud: Any) -> Iterator[Any]:
+def small_disk(cloud: Cloud) -> Iterator[Any]:
     """The data folder is a file system of 8 MB."""
     cloud.root.mkdir(mode=0o700)
     if os.getuid() != 0 or not _mount("-t", "tmpfs", "-o", "size=8m,mode=0700", "tmpfs", str(cloud.root)):
@@ -60,12 +63,12 @@ def _fill(root: Path) -> Path:
     return ballast
 
 
-def _count(cloud: Any, job_id: str) -> dict[str, int]:
+def _count(cloud: Cloud, job_id: str) -> dict[str, int]:
     job = cloud.job(job_id)
     return {name: job[f"Num{name}Instance"] for name in ("Finished", "Failed", "Waiting")}
 
 
-def test_a_full_disk_loses_nothing(small_disk: Any, wait_for: Any) -> None:
+def test_a_full_disk_loses_nothing(small_disk: Cloud) -> None:
     cloud = small_disk
     cloud.settings("slots = 2\n")
     cloud.up()
@@ -112,7 +115,7 @@ def _boot_as(root: Path, boot_id: Path) -> None:
     subprocess.run(["unshare", "--mount", "sh", "-c", script, str(boot_id), *daemon], check=True)
 
 
-def test_a_reboot(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
+def test_a_reboot(cloud: Cloud, tmp_path: Path) -> None:
     boot_id = tmp_path / "boot_id"
     boot_id.write_text("11111111-2222-3333-4444-555555555555\n")
     probe = f'mount --bind "$0" {BOOT_ID} && cat {BOOT_ID}'
@@ -124,7 +127,9 @@ def test_a_reboot(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
     job_id = cloud.create({"A": {"ProgramArguments": "5"}, "B": {"ProgramArguments": "5"}}, {"A": ["B"]})
     tests = cloud.root / "oss/tests"
     wait_for(lambda: (tests / "lines").exists() and (tests / "lines").read_text() == "1\n", "the program")
-    for each in (cloud.runner_pid(), pid, *(each for each, _ in procs.attempts(job_id))):
+    runner = cloud.runner_pid()
+    assert runner is not None
+    for each in (runner, pid, *(each for each, _ in procs.attempts(job_id))):
         os.kill(each, signal.SIGKILL)
     wait_for(lambda: control.status(cloud.root) is None and not list(procs.attempts(job_id)), "the end of everything")
     # after the boot somebody else has the pid, and even the start time, of the program
@@ -136,7 +141,7 @@ def test_a_reboot(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
     packages = {path.name for path in (cloud.root / "packages").iterdir()}
     _boot_as(cloud.root, boot_id)
     wait_for(lambda: control.status(cloud.root), "the daemon")
-    cloud.hang_up()
+    cloud.client.close()
     (tests / "go").touch()
     assert cloud.ended(job_id)["State"] == "Terminated"
     assert (tests / "lines").read_text() == "1\n2\n1\n"  # A again, B for the first time
@@ -146,7 +151,7 @@ def test_a_reboot(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
     assert not packages & {path.name for path in (cloud.root / "packages").iterdir()}
 
 
-def test_folders_that_somebody_deleted(cloud: Any, wait_for: Any) -> None:
+def test_folders_that_somebody_deleted(cloud: Cloud) -> None:
     cloud.settings("slots = 1\n")
     cloud.up()
     cloud.program(WAITER)
@@ -164,7 +169,7 @@ def test_folders_that_somebody_deleted(cloud: Any, wait_for: Any) -> None:
     assert cloud.log(job_id, "A", 1) == "xxxxx"
 
 
-def test_an_interpreter_that_is_not_there_fails_the_job_and_can_be_mended(cloud: Any, tmp_path: Path) -> None:
+def test_an_interpreter_that_is_not_there_fails_the_job_and_can_be_mended(cloud: Cloud, tmp_path: Path) -> None:
     php = tmp_path / "php"
     cloud.settings(f'[programs]\nphp = "{php}"\n')
     cloud.up()

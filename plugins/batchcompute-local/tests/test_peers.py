@@ -21,6 +21,10 @@ import pytest
 from batchcompute_local.client import control
 from batchcompute_local.http.auth import sign
 
+from tests.support.descriptions import describe
+from tests.support.service import Cloud
+from tests.support.waits import wait_for
+
 Head = list[tuple[str, str]]
 BROWSER = "Mozilla/5.0 (Windows NT 6.1)"
 
@@ -118,7 +122,7 @@ def java(key: str, secret: str, method: str, target: str, body: bytes) -> Head:
 class Peer:
     """One kind of client; every call a connection of its own."""
 
-    def __init__(self, cloud: Any, shape: Callable[..., Head]) -> None:
+    def __init__(self, cloud: Cloud, shape: Callable[..., Head]) -> None:
         self._cloud = cloud
         self._shape = shape
 
@@ -150,9 +154,7 @@ def _length(data: bytes) -> int:
 
 
 @pytest.mark.parametrize("shape", [python_0_1a5, python_0_1a13, javascript, java])
-def test_a_client_from_the_first_request_to_the_last(
-    cloud: Any, describe: Any, wait_for: Any, shape: Callable[..., Head]
-) -> None:
+def test_a_client_from_the_first_request_to_the_last(cloud: Cloud, shape: Callable[..., Head]) -> None:
     cloud.up()
     cloud.program("print('done')")
     peer = Peer(cloud, shape)
@@ -184,7 +186,7 @@ def test_a_client_from_the_first_request_to_the_last(
 
 
 @pytest.mark.parametrize("shape", [python_0_1a5, python_0_1a13, javascript, java])
-def test_stop_priority_start_in_one_second(cloud: Any, describe: Any, shape: Callable[..., Head]) -> None:
+def test_stop_priority_start_in_one_second(cloud: Cloud, shape: Callable[..., Head]) -> None:
     cloud.up()
     cloud.program("import time; time.sleep(60)")
     peer = Peer(cloud, shape)

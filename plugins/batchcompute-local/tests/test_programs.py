@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from batchcompute_local.programs import ProgramType
 from batchcompute_local.settings import Settings, read_settings
 from batchcompute_local.specs import ExecutorContext, ExecutorType, hookimpl
 from batchcompute_local.storage import ObjectStore
+
+from tests.support.descriptions import describe, pack_files
 
 SHOW = "import os, sys; print(sys.argv[1:])"
 
@@ -70,11 +73,11 @@ def _install(monkeypatch: pytest.MonkeyPatch, *modules: object) -> extensions.Ex
 class Desk:
     """Working folders and the programs in them, without a service."""
 
-    def __init__(self, root: Path, pack: Any) -> None:
+    def __init__(self, root: Path) -> None:
         self.layout = Layout.at(root)
         self.layout.create()
         self.store = ObjectStore(self.layout.oss)
-        self.pack = pack
+        self.pack: Callable[[Mapping[str, str]], bytes] = pack_files
 
     def prepared(self, settings: Settings, files: dict[str, str], **task: Any) -> Any:
         self.store.put("oss://b/p", self.pack(files))
@@ -94,8 +97,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, pack: Any) -> Desk:
-    return Desk(tmp_path / "data", pack)
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path / "data")
 
 
 def _tool(path: Path, text: str) -> str:
@@ -107,7 +110,7 @@ def _tool(path: Path, text: str) -> str:
 # -- program types
 
 
-def test_a_program_type_by_hook(desk: Desk, monkeypatch: pytest.MonkeyPatch, describe: Any, caplog: Any) -> None:
+def test_a_program_type_by_hook(desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     found = _install(monkeypatch, Shell(), Misspelt(), ImportError("no such thing"))
     assert set(found.program_types) == {"sh", "python", "php", "java"}
     assert "register_program_type" in caplog.text
@@ -133,7 +136,7 @@ def test_an_executor_by_hook(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.skipif(not shutil.which("javac") or not shutil.which("jar"), reason="no JDK on this machine")
-def test_java_runs_classes_and_jars(desk: Desk, tmp_path: Path, pack: Any) -> None:
+def test_java_runs_classes_and_jars(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "Main.java").write_text(
         'public class Main { public static void main(String[] a) { System.out.println(String.join("|", a)); } }'
     )

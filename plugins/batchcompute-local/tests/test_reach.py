@@ -7,41 +7,44 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 from batchcompute_local.errors import ServiceError
+
+from tests.support.descriptions import describe
+from tests.support.engine import World
+from tests.support.service import Cloud
 
 
 @pytest.mark.parametrize("field", ["PackageUri", "StdoutRedirectPath", "StderrRedirectPath"])
 @pytest.mark.parametrize(
     "uri", ["oss://b/../../etc/passwd", "oss://../x/y", "oss://b/a/./c", "file:///etc/passwd", "oss://b//k"]
 )
-def test_keys_that_lead_out(world: Any, describe: Any, field: str, uri: str) -> None:
+def test_keys_that_lead_out(world: World, field: str, uri: str) -> None:
     with pytest.raises(ServiceError, match="InvalidParameter"):
         world.create(describe({"A": {field: uri}}))
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "..", ".", "a\0", "a\n", "_prepare", "x" * 65, "\N{SNOWMAN}"])
-def test_names_that_lead_out(world: Any, describe: Any, name: str) -> None:
+def test_names_that_lead_out(world: World, name: str) -> None:
     with pytest.raises(ServiceError, match="InvalidParameter"):
         world.create(describe({name: {}}))
 
 
 @pytest.mark.parametrize("field", ["JobName", "JobTag", "Description", "ImageId", "ProgramName", "ProgramType"])
-def test_long_names(world: Any, describe: Any, field: str) -> None:
+def test_long_names(world: World, field: str) -> None:
     value = "img-" + "x" * 100_000
     body = (
         describe({"A": {field: value}})
         if field in ("ImageId", "ProgramName", "ProgramType")
-        else describe({"A": {}}, **{field: value})
+        else describe({"A": {}}, None, **{field: value})
     )
     with pytest.raises(ServiceError, match="InvalidParameter"):
         world.create(body)
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can be somebody else")
-def test_another_uid_at_the_socket(cloud: Any) -> None:
+def test_another_uid_at_the_socket(cloud: Cloud) -> None:
     folder = Path(tempfile.mkdtemp())
     cloud.root = folder / "data"
     try:

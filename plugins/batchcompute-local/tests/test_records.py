@@ -111,7 +111,8 @@ def test_every_field_must_be_there_but_those_that_came_later(record: Any, read: 
 @pytest.mark.parametrize(("record", "read"), WHOLE)
 def test_a_value_of_another_type_is_refused_by_name(record: Any, read: Any) -> None:
     for each in fields(record):
-        for odd in ({"odd": 1}, [[]], [None, 1], -1j):
+        values: tuple[Any, ...] = ({"odd": 1}, [[]], [None, 1], -1j)
+        for odd in values:
             with pytest.raises(ValueError, match=rf"{each.name}|a record must be an object"):
                 read(_wire(record) | {each.name: odd})
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 import pytest
 from batchcompute_local.errors import DaemonError
 
 from batchcompute import Client, JobFailedError, ValidationError
+from tests.support.service import Cloud
+from tests.support.waits import wait_for
 
 
-def test_the_sdk_tells_all_problems_before_sending(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sdk_tells_all_problems_before_sending(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(cloud.root))
     cloud.settings("max_instances = 5\n")
     task = {
@@ -29,7 +30,7 @@ def test_the_sdk_tells_all_problems_before_sending(cloud: Any, monkeypatch: pyte
     assert not (cloud.root / "daemon.lock").exists()
 
 
-def test_images_are_listed(cloud: Any) -> None:
+def test_images_are_listed(cloud: Cloud) -> None:
     cloud.settings(f'[images."img-old"]\npython = "{sys.executable}"\ndescription = "Python of 2015"\n')
     cloud.up()
     _, images = cloud.call("GET", "/images")
@@ -37,7 +38,7 @@ def test_images_are_listed(cloud: Any) -> None:
     assert images["img-old"]["Description"] == "Python of 2015"
 
 
-def test_what_was_stopped_says_so(cloud: Any, wait_for: Any) -> None:
+def test_what_was_stopped_says_so(cloud: Cloud) -> None:
     cloud.up()
     cloud.program("import time; print('begun', flush=True); time.sleep(60)")
     job_id = cloud.create({"A": {}})
@@ -49,7 +50,7 @@ def test_what_was_stopped_says_so(cloud: Any, wait_for: Any) -> None:
     assert "attempt 1 on" in line
 
 
-def test_a_failure_says_why_in_the_last_line(cloud: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_says_why_in_the_last_line(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(cloud.root))
     cloud.up()
     cloud.program("import os, sys, time; sys.stderr.write('no newline'); sys.stderr.flush(); exec(sys.argv[1])")
@@ -73,7 +74,7 @@ def test_a_failure_says_why_in_the_last_line(cloud: Any, monkeypatch: pytest.Mon
     assert cloud.log(fine, "A", stream="stderr") == "no newline"
 
 
-def test_an_executor_that_is_not_installed_keeps_the_daemon_from_starting(cloud: Any) -> None:
+def test_an_executor_that_is_not_installed_keeps_the_daemon_from_starting(cloud: Cloud) -> None:
     cloud.settings('executor = "proces"\n')
     with pytest.raises(DaemonError, match="executor 'proces' is not installed; did you mean 'process'"):
         cloud.up()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,9 @@ from batchcompute_local.executors.base import Exited, Lost, Recovered, Returned,
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from reference_model import ALLOWED, F, Model, R, S, W, X, expected_view, new_model, tasks_of
+
+from tests.support.descriptions import describe
+from tests.support.engine import FakeExecutor, World
 
 STEPS = count()
 
@@ -37,8 +41,7 @@ ends = st.sampled_from([{"code": 0}] * 4 + [{"code": 3}, {"signal": 9}, {"code":
 class Machine(RuleBasedStateMachine):
     """The service over a real store and an executor in our hands."""
 
-    make_world: ClassVar[Callable[[], Any]]
-    describe: ClassVar[Callable[..., bytes]]
+    make_world: ClassVar[Callable[[], World]]
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +59,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(owner=st.sampled_from([1, 1, 1, 2]), priority=st.integers(0, 3), graph=graphs)
     def create(self, owner: int, priority: int, graph: Any) -> None:
-        body = type(self).describe(*tasks_of(*graph), Priority=priority)
+        body = describe(*tasks_of(*graph), Priority=priority)
         self.jobs[self.world.create(body, owner)] = new_model(owner, priority, *graph)
 
     @rule(pick=picks, action=st.sampled_from(sorted(ALLOWED)), other=st.integers(0, 9), value=st.integers(0, 3))
@@ -121,7 +124,8 @@ class Machine(RuleBasedStateMachine):
     def over(self, attempt: str, good: bool | None) -> None:
         """The attempt's last process is gone; how it ended is not known if `good` is None."""
         del self.live[attempt]
-        job_id, n, k, number = (int(x) if x.isdigit() else x for x in attempt.split("."))
+        job_id, *numbers = attempt.split(".")
+        n, k, number = (int(word) for word in numbers)
         job = self.jobs.get(job_id)
         if job is not None and job.states[n][k] == R and job.attempts[n][k] == number:
             if good is None:
@@ -149,7 +153,7 @@ class Machine(RuleBasedStateMachine):
                 events.append(Exited(attempt, code=int(fate == "bad"), started=100.0, ended=102.0))
                 self.over(attempt, fate == "good")
         live = frozenset(self.live)
-        self.world.crash(type(self.world.executor)(Recovered(live, tuple(events))))
+        self.world.crash(FakeExecutor(Recovered(live, tuple(events))))
         self.world.clock = lambda: float(next(self.time))
 
     @precondition(lambda self: self.live)
@@ -157,19 +161,18 @@ class Machine(RuleBasedStateMachine):
     def full_disk(self, pick: int, how: dict[str, Any]) -> None:
         """A turn that cannot be committed did not happen; a report in it is taken up later."""
         store = self.world.engine.store
-        whole = store.commit
 
         def full(changes: Any) -> None:
             store.flush(changes)
             raise sqlite3.OperationalError("database or disk is full")
 
-        store.commit = full
-        launched = len(self.world.executor.launched)
-        self.exit(list(self.live)[pick % len(self.live)], how)
-        with pytest.raises(ServiceError, match="InternalError"):
-            self.world.create(type(self).describe({"t0": {}}))
-        assert len(self.world.executor.launched) == launched
-        store.commit = whole
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(store, "commit", full)
+            launched = len(self.world.executor.launched)
+            self.exit(list(self.live)[pick % len(self.live)], how)
+            with pytest.raises(ServiceError, match="InternalError"):
+                self.world.create(describe({"t0": {}}))
+            assert len(self.world.executor.launched) == launched
         self.world.engine.turn()
 
     # -- what must hold after every step
@@ -179,10 +182,10 @@ class Machine(RuleBasedStateMachine):
         next(STEPS)
         self.check_starts()
         for owner in (1, 2):
-            listed = self.world.do(lambda turn, owner=owner: self.world.service.list_jobs(turn, owner))
+            listed = self.world.do(partial(self.world.service.list_jobs, owner=owner))
             assert set(listed) == {job_id for job_id, job in self.jobs.items() if job.owner == owner}
             for job_id, view in listed.items():
-                tasks = self.world.do(lambda turn, o=owner, j=job_id: self.world.service.list_tasks(turn, o, j))
+                tasks = self.world.do(partial(self.world.service.list_tasks, owner=owner, job_id=job_id))
                 self.compare(self.jobs[job_id], view, tasks)
 
     def compare(self, job: Model, view: dict[str, Any], tasks: dict[str, Any]) -> None:
@@ -221,18 +224,15 @@ class Machine(RuleBasedStateMachine):
         ]
 
 
-def test_no_divergence(
-    world: Any, describe: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_divergence(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = count()
 
-    def make_world() -> Any:
+    def make_world() -> World:
         folder = tmp_path / str(next(numbers))
         folder.mkdir()
-        return type(world)(folder, slots=2)
+        return World(folder, slots=2)
 
     monkeypatch.setattr(Machine, "make_world", staticmethod(make_world), raising=False)
-    monkeypatch.setattr(Machine, "describe", staticmethod(describe), raising=False)
     monkeypatch.setattr("batchcompute_local.jobs.engine._log.exception", lambda *_: None)
     examples = int(os.environ.get("STATEFUL_EXAMPLES", "60"))
     before = next(STEPS)

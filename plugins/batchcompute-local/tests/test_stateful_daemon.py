@@ -12,6 +12,10 @@ import pytest
 from batchcompute_local.client import control
 from reference_model import ALLOWED, F, Model, R, S, X, expected_view, new_model, tasks_of
 
+from tests.support.descriptions import describe
+from tests.support.service import Cloud
+from tests.support.waits import wait_for
+
 STEPS = int(os.environ.get("STATEFUL_DAEMON_STEPS", "150"))
 PROGRAM = """
 import os, sys, time
@@ -33,8 +37,8 @@ GRAPHS: list[tuple[list[int], set[tuple[int, int]]]] = [
 class Walk:
     """Steps taken at random; after each the service comes to stand where the model does."""
 
-    def __init__(self, cloud: Any, describe: Any, wait_for: Any, rng: random.Random) -> None:
-        self.cloud, self.describe, self.wait_for, self.random = cloud, describe, wait_for, rng
+    def __init__(self, cloud: Cloud, rng: random.Random) -> None:
+        self.cloud, self.random = cloud, rng
         self.jobs: dict[str, Model] = {}
 
     def step(self) -> str:
@@ -45,7 +49,7 @@ class Walk:
 
     def create(self) -> str:
         graph, priority = self.random.choice(GRAPHS), self.random.randrange(1000)
-        status, answer = self.cloud.call("POST", "/jobs", self.describe(*tasks_of(*graph), Priority=priority))
+        status, answer = self.cloud.call("POST", "/jobs", describe(*tasks_of(*graph), Priority=priority))
         assert status == 201, answer
         self.jobs[answer["ResourceId"]] = new_model(1, priority, *graph)
         return "create"
@@ -106,7 +110,7 @@ class Walk:
             while due := list(job.may_start()):
                 for n, k in due:
                     job.started(n, k)
-        self.wait_for(lambda: self.view() == self.wanted(), "the service to stand where the model does")
+        wait_for(lambda: self.view() == self.wanted(), "the service to stand where the model does")
 
     def view(self) -> dict[str, Any]:
         _, jobs = self.cloud.call("GET", "/jobs")
@@ -128,14 +132,12 @@ class Walk:
 _WORDS = [name for name in expected_view(new_model(1, 1, [1], set())) if name not in ("TotalTime", "OwnerId")]
 
 
-def test_no_divergence_from_a_real_daemon(
-    cloud: Any, describe: Any, wait_for: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_divergence_from_a_real_daemon(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.settings("slots = 200\ngrace_seconds = 0.5\n")
     cloud.up()
     cloud.program(PROGRAM)
     seed = int.from_bytes(os.urandom(4))
-    walk = Walk(cloud, describe, wait_for, random.Random(seed))
+    walk = Walk(cloud, random.Random(seed))
     taken: list[str] = []
     try:
         for _ in range(STEPS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from batchcompute import (
 )
 from batchcompute.values.jsonizable import Record
 from batchcompute.values.responses import JobResponse
+from tests.support.descriptions import describe_find
+from tests.support.stub import Stub
 
 META = {"RequestId": "REQ-1", "StatusCode": 200, "Date": "Tue, 30 Jun 2015 08:00:00 GMT"}
 JOB = {
@@ -47,7 +50,7 @@ TASKS = {
 }
 
 
-def test_get_job(stub: Any) -> None:
+def test_get_job(stub: Stub) -> None:
     stub.answer(JOB)
     job = stub.client().get_job("job-1")
     assert isinstance(job, GetResponse)
@@ -62,7 +65,7 @@ def test_get_job(stub: Any) -> None:
 
 
 @pytest.mark.parametrize("header", ["x-acs-request-id", "request-id"])
-def test_either_header_names_the_request(stub: Any, header: str) -> None:
+def test_either_header_names_the_request(stub: Stub, header: str) -> None:
     from batchcompute.wire import Response
 
     stub.answers.append(Response(200, {header: "REQ-9"}, b"{}"))
@@ -72,7 +75,7 @@ def test_either_header_names_the_request(stub: Any, header: str) -> None:
     assert (nameless.RequestId, nameless.Date) == ("", "")
 
 
-def test_get_job_description(stub: Any, describe: Any) -> None:
+def test_get_job_description(stub: Stub) -> None:
     """With what the service fills in (protocol 1.7): unknown to the reference, left out without a word."""
     filled = {
         "BlockDeviceMapping": {},
@@ -83,7 +86,7 @@ def test_get_job_description(stub: Any, describe: Any) -> None:
         "OssMappingLocale": "GBK",
         "OssMappingLock": True,
     }
-    stub.answer(describe(**filled, ResourceDescription={"Cpu": 1600, "Memory": 4000}))
+    stub.answer(describe_find(**filled, ResourceDescription={"Cpu": 1600, "Memory": 4000}))
     desc = stub.client().get_job_description("job-1")
     assert isinstance(desc, GetResponse)
     assert isinstance(desc, JobDescription)
@@ -96,7 +99,7 @@ def test_get_job_description(stub: Any, describe: Any) -> None:
     assert b'"again"' in stub.requests[1].body
 
 
-def test_list_tasks_is_sorted_by_start_and_name(stub: Any) -> None:
+def test_list_tasks_is_sorted_by_start_and_name(stub: Stub) -> None:
     stub.answer(TASKS)
     tasks = stub.client().list_tasks("job-1")
     assert isinstance(tasks, ListResponse)
@@ -109,7 +112,7 @@ def test_list_tasks_is_sorted_by_start_and_name(stub: Any) -> None:
     assert tasks[0].InstanceList == []
 
 
-def test_list_jobs_and_images_are_sorted_by_id(stub: Any) -> None:
+def test_list_jobs_and_images_are_sorted_by_id(stub: Stub) -> None:
     stub.answer({"job-b": {"Name": "1", "ResourceId": "job-b"}, "job-a": {"Name": "2"}, "job-C": {"State": 4}})
     jobs = stub.client().list_jobs()
     assert [job.JobId for job in jobs] == ["job-C", "job-a", "job-b"]
@@ -123,7 +126,7 @@ def test_list_jobs_and_images_are_sorted_by_id(stub: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"anything", b"<html>"])
-def test_actions_answer_request_id_and_status_whatever_the_body(stub: Any, body: bytes) -> None:
+def test_actions_answer_request_id_and_status_whatever_the_body(stub: Stub, body: bytes) -> None:
     stub.answer(body, 202)
     stopped = stub.client().stop_job("job-1")
     assert (stopped.RequestId, stopped.StatusCode) == ("REQ-1", 202)
@@ -131,7 +134,7 @@ def test_actions_answer_request_id_and_status_whatever_the_body(stub: Any, body:
 
 
 @pytest.mark.usefixtures("china_time")
-def test_human_readable_times(stub: Any) -> None:
+def test_human_readable_times(stub: Stub) -> None:
     client = stub.client(True)
     stub.answer({"job-1": JOB, "job-2": JOB | {"State": 1, "EndTime": 0}})
     one, two = client.list_jobs()
@@ -152,17 +155,17 @@ def test_human_readable_times(stub: Any) -> None:
 
 
 @pytest.mark.usefixtures("china_time")
-def test_lists_are_sorted_before_times_become_text(stub: Any) -> None:
+def test_lists_are_sorted_before_times_become_text(stub: Stub) -> None:
     stub.answer({"A": {"StartTime": 10_000_000_000}, "B": {"StartTime": 9}, "C": {"StartTime": 0}})
     assert [task.TaskName for task in stub.client(True).list_tasks("job-1")] == ["C", "B", "A"]
 
 
-def test_a_time_that_no_calendar_has_stays_a_number(stub: Any) -> None:
+def test_a_time_that_no_calendar_has_stays_a_number(stub: Stub) -> None:
     stub.answer({"CreateTime": 10**30})
     assert stub.client(True).get_job("job-1").CreateTime == 10**30
 
 
-def test_the_clock_is_not_asked_for_plain_times(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clock_is_not_asked_for_plain_times(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "strftime", lambda *_: pytest.fail("formatted a time that nobody asked for"))
     stub.answer(JOB)
     assert stub.client().get_job("job-1").CreateTime == 1433579943
@@ -170,7 +173,7 @@ def test_the_clock_is_not_asked_for_plain_times(stub: Any, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"5", b"\xff\xfe{", b"<html>", b"[" * 100_000])
 @pytest.mark.parametrize("name", ["list_jobs", "get_job", "get_job_description", "list_tasks", "list_images"])
-def test_an_answer_that_is_no_json_object(stub: Any, name: str, body: bytes) -> None:
+def test_an_answer_that_is_no_json_object(stub: Stub, name: str, body: bytes) -> None:
     stub.answer(body)
     with pytest.raises(DecodeError, match=r"the service answered .*\[RequestId REQ-1\]$") as caught:
         getattr(stub.client(), name)(*([] if name in ("list_jobs", "list_images") else ["job-1"]))
@@ -179,17 +182,17 @@ def test_an_answer_that_is_no_json_object(stub: Any, name: str, body: bytes) -> 
 
 
 @pytest.mark.parametrize("body", [{}, {"ResourceId": ""}, {"ResourceId": None}, {"ResourceId": 5}, []])
-def test_a_new_job_without_an_id_may_have_been_made(stub: Any, describe: Any, body: Any) -> None:
+def test_a_new_job_without_an_id_may_have_been_made(stub: Stub, body: Any) -> None:
     stub.answer(body, 201)
     stub.answer({})
     with pytest.raises(AmbiguousResultError, match="create_job may or may not have been done") as caught:
-        stub.client().create_job(describe())
+        stub.client().create_job(describe_find())
     assert isinstance(caught.value.__cause__, DecodeError)
     assert caught.value.__cause__.request_id == "REQ-1"
     assert [request.method for request in stub.requests] == ["POST", "GET"]
 
 
-def test_a_bad_property_is_reported_when_it_is_read(stub: Any) -> None:
+def test_a_bad_property_is_reported_when_it_is_read(stub: Stub) -> None:
     stub.answer({"Name": "good", "Priority": "high", "State": [1]})
     job = stub.client().get_job("job-1")
     assert job.JobName == "good"
@@ -199,18 +202,19 @@ def test_a_bad_property_is_reported_when_it_is_read(stub: Any) -> None:
         assert caught.value.request_id == "REQ-1"
 
 
-def test_a_bad_description_is_reported_with_its_place(stub: Any, describe: Any) -> None:
-    stub.answer(describe(InstanceCount=[1]))
+def test_a_bad_description_is_reported_with_its_place(stub: Stub) -> None:
+    stub.answer(describe_find(InstanceCount=[1]))
     with pytest.raises(DecodeError, match=r"TaskDag\.TaskDescMap\.Find\.InstanceCount: expected an int.*REQ-1"):
         stub.client().get_job_description("job-1")
 
 
-def test_a_bad_element_is_reported_when_it_is_read(stub: Any) -> None:
+def test_a_bad_element_is_reported_when_it_is_read(stub: Stub) -> None:
     stub.answer({"job-1": {"State": 1}, "job-2": 5, "job-3": {"State": 99}})
     jobs = stub.client().list_jobs()
     assert len(jobs) == 3
     assert jobs[0].State == "Waiting"
     assert jobs[2].JobId == "job-3"
+    read: Callable[[], object]
     for read in (lambda: jobs[1], lambda: list(jobs), lambda: jobs[2].State, lambda: pickle.dumps(jobs)):
         with pytest.raises(DecodeError) as caught:
             read()
@@ -223,7 +227,7 @@ def test_a_bad_element_is_reported_when_it_is_read(stub: Any) -> None:
             read()
 
 
-def test_elements_are_made_when_they_are_read(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_elements_are_made_when_they_are_read(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of 100,000 costs a parse, not 100,000 objects up front."""
     made: list[type] = []
     wrap = Record.wrap.__func__  # type: ignore[attr-defined]
@@ -246,7 +250,7 @@ def test_elements_are_made_when_they_are_read(stub: Any, monkeypatch: pytest.Mon
     assert len(made) == 10 + 10_000
 
 
-def test_a_plugin_can_show_times(stub: Any) -> None:
+def test_a_plugin_can_show_times(stub: Stub) -> None:
     from batchcompute.hooks import TimestampContext, hookimpl
 
     class Short:
@@ -261,7 +265,7 @@ def test_a_plugin_can_show_times(stub: Any) -> None:
     assert jobs[0]._origin is jobs[1]._origin
 
 
-def test_a_plugin_can_decode(stub: Any) -> None:
+def test_a_plugin_can_decode(stub: Stub) -> None:
     from batchcompute.hooks import ResponseContext, hookimpl
 
     class Raw:

@@ -18,6 +18,7 @@ import pytest
 from batchcompute import Client, ClientError, Config, ConfigError, ConnectError, RetryConfig, TransportConfig
 from batchcompute.builtins.proxies import proxy_of
 from batchcompute.wire import Endpoint
+from tests.support.server import Server
 
 ONCE = RetryConfig(attempts=1)
 CANARY = "zq9-canary"
@@ -27,7 +28,7 @@ def client(url: str, **transport: Any) -> Client:
     return Client(url, "testid", "testsecret", config=Config(retry=ONCE, transport=TransportConfig(**transport)))
 
 
-def test_http_goes_to_the_proxy_with_the_whole_url(server: Any) -> None:
+def test_http_goes_to_the_proxy_with_the_whole_url(server: Server) -> None:
     server.reply = lambda handler: handler.say(b'{"ResourceId": "job-1"}')
     proxy = f"http://user%40corp:{CANARY}@127.0.0.1:{server.server_port}"
     with client("http://batch.example:8080", http_proxy=proxy) as one:
@@ -42,7 +43,7 @@ def test_http_goes_to_the_proxy_with_the_whole_url(server: Any) -> None:
     assert server.connections == 1
 
 
-def test_an_error_of_the_proxy_is_an_answer(server: Any) -> None:
+def test_an_error_of_the_proxy_is_an_answer(server: Server) -> None:
     server.reply = lambda handler: handler.say(b"who are you", 407)
     with (
         client("http://batch.example", http_proxy=f"http://127.0.0.1:{server.server_port}") as one,
@@ -51,7 +52,7 @@ def test_an_error_of_the_proxy_is_an_answer(server: Any) -> None:
         one.list_jobs()
 
 
-def test_no_proxy_is_direct(server: Any) -> None:
+def test_no_proxy_is_direct(server: Server) -> None:
     url = f"http://127.0.0.1:{server.server_port}"
     with client(url, http_proxy="http://proxy.invalid", no_proxy=("127.0.0.0/8",)) as one:
         one.list_jobs()

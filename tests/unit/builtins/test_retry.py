@@ -25,6 +25,9 @@ from batchcompute import (
     TransportError,
 )
 from batchcompute.hooks import CallContext, hookimpl
+from tests.support.clock import Clock
+from tests.support.descriptions import describe_find
+from tests.support.stub import Stub
 
 READS: dict[str, Callable[[Client], Any]] = {
     "list_jobs": lambda client: client.list_jobs(),
@@ -43,23 +46,23 @@ reads = pytest.mark.parametrize("call", READS.values(), ids=READS)
 changes = pytest.mark.parametrize("call", CHANGES.values(), ids=CHANGES)
 
 
-def statuses(stub: Any, *codes: int, **headers: str) -> None:
+def statuses(stub: Stub, *codes: int, **headers: str) -> None:
     for code in codes:
-        stub.answer({"ResourceId": "job-1"} if code < 300 else {}, code, **headers)
+        stub.answer({"ResourceId": "job-1"} if code < 300 else {}, code, headers)
 
 
 @changes
-def test_what_was_never_sent_is_repeated_for_every_call(stub: Any, clock: Any, describe: Any, call: Any) -> None:
-    stub.answers = [ConnectError("refused"), ConnectError("refused")]
+def test_what_was_never_sent_is_repeated_for_every_call(stub: Stub, clock: Clock, call: Any) -> None:
+    stub.prepare([ConnectError("refused"), ConnectError("refused")])
     statuses(stub, 200)
-    assert call(stub.client(), describe()).StatusCode == 200
+    assert call(stub.client(), describe_find()).StatusCode == 200
     assert len(stub.requests) == 3
     assert len(clock.naps) == 2
 
 
 @reads
 @pytest.mark.parametrize("error", [ConnectError("x"), ResponseLostError("x"), RequestTimeoutError("x"), 500, 502, 503])
-def test_reads_are_repeated_after_anything_that_may_pass(stub: Any, clock: Any, call: Any, error: Any) -> None:
+def test_reads_are_repeated_after_anything_that_may_pass(stub: Stub, clock: Clock, call: Any, error: Any) -> None:
     if isinstance(error, int):
         statuses(stub, error)
     else:
@@ -71,21 +74,21 @@ def test_reads_are_repeated_after_anything_that_may_pass(stub: Any, clock: Any, 
 
 @changes
 @pytest.mark.parametrize("error", [ResponseLostError("lost"), RequestTimeoutError("slow"), 502, 504])
-def test_a_lost_answer_is_not_repeated_for_changes(stub: Any, clock: Any, describe: Any, call: Any, error: Any) -> None:
+def test_a_lost_answer_is_not_repeated_for_changes(stub: Stub, clock: Clock, call: Any, error: Any) -> None:
     if isinstance(error, int):
         statuses(stub, error)
     else:
         stub.answers.append(error)
     statuses(stub, 200)  # the look at what became of it
     with pytest.raises(AmbiguousResultError, match="may or may not have been done") as caught:
-        call(stub.client(), describe())
+        call(stub.client(), describe_find())
     assert [request.method for request in stub.requests].count("GET") == 1
     assert len(stub.requests) == 2
     assert isinstance(caught.value.__cause__, TransportError if not isinstance(error, int) else ServerError)
     assert clock.naps == []
 
 
-def test_the_look_finds_the_new_job_of_that_name(stub: Any, describe: Any) -> None:
+def test_the_look_finds_the_new_job_of_that_name(stub: Stub) -> None:
     import time
 
     now = int(time.time())
@@ -98,7 +101,7 @@ def test_the_look_finds_the_new_job_of_that_name(stub: Any, describe: Any) -> No
         }
     )
     with pytest.raises(AmbiguousResultError, match="afterwards job-1 is Waiting") as caught:
-        stub.client(True).create_job(describe())
+        stub.client(True).create_job(describe_find())
     assert caught.value.operation == "create_job"
     assert [job.JobId for job in caught.value.observed or ()] == ["job-1"]
     assert caught.value.idempotency_token is None
@@ -112,7 +115,7 @@ def test_the_look_finds_the_new_job_of_that_name(stub: Any, describe: Any) -> No
         (ConnectError("gone"), None, "nothing could be observed"),
     ],
 )
-def test_a_look_that_finds_nothing(stub: Any, answer: Any, observed: Any, text: str) -> None:
+def test_a_look_that_finds_nothing(stub: Stub, answer: Any, observed: Any, text: str) -> None:
     stub.answers.append(ResponseLostError("lost"))
     if isinstance(answer, int):
         statuses(stub, answer)
@@ -126,25 +129,23 @@ def test_a_look_that_finds_nothing(stub: Any, answer: Any, observed: Any, text: 
 
 @changes
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_failure_inside_the_service_is_not_repeated_for_changes(
-    stub: Any, describe: Any, call: Any, status: int
-) -> None:
+def test_a_failure_inside_the_service_is_not_repeated_for_changes(stub: Stub, call: Any, status: int) -> None:
     statuses(stub, status)
     with pytest.raises(ServerError):
-        call(stub.client(), describe())
+        call(stub.client(), describe_find())
     assert len(stub.requests) == 1
 
 
 @changes
-def test_throttling_is_repeated_for_every_call(stub: Any, clock: Any, describe: Any, call: Any) -> None:
+def test_throttling_is_repeated_for_every_call(stub: Stub, clock: Clock, call: Any) -> None:
     statuses(stub, 429)
     statuses(stub, 200)
-    call(stub.client(), describe())
+    call(stub.client(), describe_find())
     assert len(stub.requests) == 2
 
 
 @pytest.mark.parametrize(("status", "kind"), [(400, ClientError), (403, ClientError), (404, NotFoundError)])
-def test_refusals_are_final(stub: Any, status: int, kind: type[Exception]) -> None:
+def test_refusals_are_final(stub: Stub, status: int, kind: type[Exception]) -> None:
     for call in READS.values():
         stub.requests.clear()
         statuses(stub, status)
@@ -153,14 +154,14 @@ def test_refusals_are_final(stub: Any, status: int, kind: type[Exception]) -> No
         assert len(stub.requests) == 1
 
 
-def test_a_conflict_is_final(stub: Any) -> None:
+def test_a_conflict_is_final(stub: Stub) -> None:
     statuses(stub, 409)
     with pytest.raises(StateConflictError):
         stub.client().stop_job("job-1")
     assert len(stub.requests) == 1
 
 
-def test_a_program_error_is_not_repeated(stub: Any) -> None:
+def test_a_program_error_is_not_repeated(stub: Stub) -> None:
     stub.answers.append(ZeroDivisionError("a bug in a transport"))
     with pytest.raises(ZeroDivisionError):
         stub.client().get_job("job-1")
@@ -168,8 +169,8 @@ def test_a_program_error_is_not_repeated(stub: Any) -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 4])
-def test_attempts_are_limited(stub: Any, clock: Any, attempts: int) -> None:
-    stub.answers = [ConnectError(f"refused {number}") for number in range(10)]
+def test_attempts_are_limited(stub: Stub, clock: Clock, attempts: int) -> None:
+    stub.prepare([ConnectError(f"refused {number}") for number in range(10)])
     with pytest.raises(ConnectError, match=f"refused {attempts - 1}") as caught:
         stub.client(config=Config(retry=RetryConfig(attempts=attempts))).get_job("job-1")
     assert len(stub.requests) == attempts
@@ -178,23 +179,23 @@ def test_attempts_are_limited(stub: Any, clock: Any, attempts: int) -> None:
     assert notes == ([f"get_job gave up after {attempts} attempts"] if attempts > 1 else [])
 
 
-def test_waits_double_up_to_the_longest(stub: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waits_double_up_to_the_longest(stub: Stub, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "uniform", lambda low, high: high if low == 0 else pytest.fail("no full jitter"))
-    stub.answers = [ConnectError("refused")] * 9
+    stub.prepare([ConnectError("refused")] * 9)
     config = Config(retry=RetryConfig(attempts=7, base_wait=0.5, max_wait=4.0, deadline=1000))
     with pytest.raises(ConnectError):
         stub.client(config=config).get_job("job-1")
     assert clock.naps == [0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
 
 
-def test_retry_after_is_honoured(stub: Any, clock: Any) -> None:
+def test_retry_after_is_honoured(stub: Stub, clock: Clock) -> None:
     statuses(stub, 429, 503, retry_after="7")
     statuses(stub, 200)
     stub.client().get_job("job-1")
     assert clock.naps == [7.0, 7.0]
 
 
-def test_no_attempt_is_begun_after_the_deadline(stub: Any, clock: Any) -> None:
+def test_no_attempt_is_begun_after_the_deadline(stub: Stub, clock: Clock) -> None:
     statuses(stub, 429, 429, 200, retry_after="7")
     with pytest.raises(ThrottlingError):
         stub.client(config=Config(retry=RetryConfig(deadline=10))).get_job("job-1")
@@ -202,7 +203,7 @@ def test_no_attempt_is_begun_after_the_deadline(stub: Any, clock: Any) -> None:
     assert clock.naps == [7.0]
 
 
-def test_the_calls_timeout_limits_all_attempts(stub: Any, clock: Any) -> None:
+def test_the_calls_timeout_limits_all_attempts(stub: Stub, clock: Clock) -> None:
     statuses(stub, 429, 429, 429, retry_after="4")
     with pytest.raises(ThrottlingError):
         stub.client().get_job("job-1", timeout=10)
@@ -210,11 +211,11 @@ def test_the_calls_timeout_limits_all_attempts(stub: Any, clock: Any) -> None:
     assert [request.timeout for request in stub.requests] == [10, 6, 2]
 
 
-def test_every_attempt_is_signed_anew(stub: Any, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_attempt_is_signed_anew(stub: Stub, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
     monkeypatch.setattr(time, "time", lambda: 1435651200 + clock.now)
-    stub.answers = [ConnectError("refused")] * 3
+    stub.prepare([ConnectError("refused")] * 3)
     statuses(stub, 200)
     stub.client(config=Config(retry=RetryConfig(base_wait=5, max_wait=20))).get_job("job-1")
     for name in ("x-acs-signature-nonce", "authorization"):
@@ -224,7 +225,7 @@ def test_every_attempt_is_signed_anew(stub: Any, clock: Any, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("policy", ["none", "own"])
-def test_the_policy_is_a_hook(stub: Any, clock: Any, policy: str) -> None:
+def test_the_policy_is_a_hook(stub: Stub, clock: Clock, policy: str) -> None:
     asked: list[str] = []
 
     class Policy:
@@ -242,7 +243,7 @@ def test_the_policy_is_a_hook(stub: Any, clock: Any, policy: str) -> None:
 
             return run
 
-    stub.answers = [NotFoundError(404, "X", "m")] * 3
+    stub.prepare([NotFoundError(404, "X", "m")] * 3)
     statuses(stub, 200)
     client = stub.client(plugins=(Policy(),))
     if policy == "own":
@@ -255,7 +256,7 @@ def test_the_policy_is_a_hook(stub: Any, clock: Any, policy: str) -> None:
     assert asked == ["get_job"]
 
 
-def test_without_a_policy_nothing_is_repeated(stub: Any) -> None:
+def test_without_a_policy_nothing_is_repeated(stub: Stub) -> None:
     from batchcompute import PluginConfig
 
     stub.answers.append(ConnectError("refused"))

@@ -16,6 +16,8 @@ from batchcompute import ClientError, Config, PluginConfig, RetryConfig, Tracing
 from batchcompute.builtins import tracing
 from batchcompute.hooks import hookimpl
 from batchcompute.wire import Endpoint
+from tests.support.descriptions import describe_find
+from tests.support.stub import Stub
 
 CANARY = "zq9-canary"
 
@@ -56,7 +58,7 @@ def lines(records: list[logging.LogRecord]) -> list[dict[str, Any]]:
     return events("\n".join(record.getMessage() for record in records))
 
 
-def test_an_attempt_and_a_call(stub: Any, handled: list[logging.LogRecord]) -> None:
+def test_an_attempt_and_a_call(stub: Stub, handled: list[logging.LogRecord]) -> None:
     stub.answer({"Code": "InternalError", "Message": CANARY}, 503)
     stub.answer({"ResourceId": "job-1"})
     stub.client(config=traced("debug")).get_job("job-1")
@@ -80,7 +82,7 @@ def test_an_attempt_and_a_call(stub: Any, handled: list[logging.LogRecord]) -> N
     ]
 
 
-def test_decisions_name_the_plugin(stub: Any, handled: list[logging.LogRecord]) -> None:
+def test_decisions_name_the_plugin(stub: Stub, handled: list[logging.LogRecord]) -> None:
     class Detour:
         name = "detour"
 
@@ -107,7 +109,7 @@ def test_decisions_name_the_plugin(stub: Any, handled: list[logging.LogRecord]) 
     [("off", ["warning"]), ("warning", ["warning"]), ("info", ["info", "warning"]), ("debug", ["info", "warning"])],
 )
 def test_levels_and_off_is_that_of_the_logger(
-    level: str, expected: list[str], stub: Any, handled: list[logging.LogRecord]
+    level: str, expected: list[str], stub: Stub, handled: list[logging.LogRecord]
 ) -> None:
     client = stub.client(config=traced(level))
     stub.answer(b"{}")
@@ -119,7 +121,7 @@ def test_levels_and_off_is_that_of_the_logger(
     assert [record.levelname.lower() for record in handled if "attempts" in record.getMessage()] == expected
 
 
-def test_console_is_one_line_of_pairs(stub: Any, handled: list[logging.LogRecord]) -> None:
+def test_console_is_one_line_of_pairs(stub: Stub, handled: list[logging.LogRecord]) -> None:
     stub.answer(b"{}")
     stub.client(config=traced("info", "console")).list_jobs()
     line = handled[0].getMessage()
@@ -128,7 +130,7 @@ def test_console_is_one_line_of_pairs(stub: Any, handled: list[logging.LogRecord
     assert "\n" not in line
 
 
-def test_two_clients_keep_their_own_ways(stub: Any, handled: list[logging.LogRecord]) -> None:
+def test_two_clients_keep_their_own_ways(stub: Stub, handled: list[logging.LogRecord]) -> None:
     before = list(logging.getLogger("batchcompute").handlers)
     loud, quiet, off = (stub.client(config=traced(*args)) for args in (("debug",), ("info", "console"), ("off",)))
     for client in (loud, quiet, off, loud):
@@ -140,7 +142,7 @@ def test_two_clients_keep_their_own_ways(stub: Any, handled: list[logging.LogRec
 
 
 def test_off_leaves_it_to_the_program(
-    stub: Any, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    stub: Stub, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = stub.client(config=traced("off"))
     stub.answer(b"{}")
@@ -153,7 +155,7 @@ def test_off_leaves_it_to_the_program(
     assert capsys.readouterr() == ("", "")
 
 
-def test_logging_disable_has_the_last_word(stub: Any, handled: list[logging.LogRecord]) -> None:
+def test_logging_disable_has_the_last_word(stub: Stub, handled: list[logging.LogRecord]) -> None:
     logging.disable(logging.INFO)
     try:
         stub.answer(b"{}")
@@ -163,7 +165,7 @@ def test_logging_disable_has_the_last_word(stub: Any, handled: list[logging.LogR
     assert handled == []
 
 
-def test_contextvars_of_the_program_are_merged(stub: Any, handled: list[logging.LogRecord]) -> None:
+def test_contextvars_of_the_program_are_merged(stub: Stub, handled: list[logging.LogRecord]) -> None:
     stub.answer(b"{}")
     with structlog.contextvars.bound_contextvars(trace_id="t-1", operation="theirs", thing=object()):
         stub.client(config=traced("info")).list_jobs()
@@ -171,22 +173,22 @@ def test_contextvars_of_the_program_are_merged(stub: Any, handled: list[logging.
     assert (event["trace_id"], event["operation"]) == ("t-1", "list_jobs")
 
 
-def test_blocked_is_silent(stub: Any, handled: list[logging.LogRecord]) -> None:
+def test_blocked_is_silent(stub: Stub, handled: list[logging.LogRecord]) -> None:
     stub.answer(b"{}")
     stub.client(config=traced("debug", plugins=PluginConfig(frozenset({"tracing"})))).list_jobs()
     assert handled == []
 
 
 @pytest.mark.parametrize("style", ["console", "json"])
-def test_no_event_holds_a_secret(style: str, stub: Any, handled: list[logging.LogRecord], describe: Any) -> None:
+def test_no_event_holds_a_secret(style: str, stub: Stub, handled: list[logging.LogRecord]) -> None:
     config = traced("debug", style, access_key_secret=CANARY)
     client = stub.client(security_token=CANARY, config=config)
     stub.answer({"ResourceId": "job-1"}, 201)
-    client.create_job(describe(EnvironmentVariables={"P": CANARY}, ProgramArguments=CANARY))
+    client.create_job(describe_find(EnvironmentVariables={"P": CANARY}, ProgramArguments=CANARY))
     stub.answer({"Code": "Bad", "Message": CANARY}, 400, x_other=CANARY)
     with pytest.raises(ClientError):
         client.list_jobs()
-    stub.answers = [ConnectionError(CANARY)]
+    stub.prepare([ConnectionError(CANARY)])
     with pytest.raises(ConnectionError):
         client.list_jobs()
     logged = "\n".join(record.getMessage() for record in handled)

@@ -8,17 +8,21 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from batchcompute import Client, ClientError, ConnectError, RequestTimeoutError, ResponseLostError, ServerError
+from batchcompute import Client, ClientError, Config, ConnectError, RequestTimeoutError, ResponseLostError, ServerError
+from tests.support.descriptions import describe_find
+from tests.support.server import Handler, Server
+from tests.support.stub import Stub
 
 
-def test_a_call_arrives_as_it_was_meant(server: Any, describe: Any) -> None:
+def test_a_call_arrives_as_it_was_meant(server: Server) -> None:
     server.reply = lambda handler: handler.say(json.dumps({"ResourceId": "job-1"}).encode(), 201)
-    created = server.client(security_token="tok").create_job(describe())
+    created = server.client(security_token="tok").create_job(describe_find())
     assert (created.JobId, created.StatusCode, created.RequestId) == ("job-1", 201, "REQ-1")
     assert created.Date.endswith(" GMT")
     ((method, target, headers, body),) = server.seen
@@ -33,7 +37,7 @@ def test_a_call_arrives_as_it_was_meant(server: Any, describe: Any) -> None:
 
 
 @pytest.mark.parametrize("target", ["a%2Fb", "ä", "a b", "x?y#z"])
-def test_targets_arrive_as_they_were_signed(server: Any, target: str) -> None:
+def test_targets_arrive_as_they_were_signed(server: Server, target: str) -> None:
     from batchcompute.builtins.signing import signature, string_to_sign
 
     server.client().stop_job(target)
@@ -43,7 +47,7 @@ def test_targets_arrive_as_they_were_signed(server: Any, target: str) -> None:
     assert path.endswith("?Action=Stop")
 
 
-def test_connections_are_kept(server: Any) -> None:
+def test_connections_are_kept(server: Server) -> None:
     client = server.client()
     for _ in range(5):
         client.list_jobs()
@@ -53,7 +57,7 @@ def test_connections_are_kept(server: Any) -> None:
     assert server.connections == 2
 
 
-def test_a_redirect_is_not_followed(server: Any) -> None:
+def test_a_redirect_is_not_followed(server: Server) -> None:
     server.reply = lambda handler: handler.say(b"", 302, location="/elsewhere")
     with pytest.raises(ClientError) as caught:
         server.client(security_token="tok").get_job("job-1")
@@ -62,7 +66,7 @@ def test_a_redirect_is_not_followed(server: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>"])
-def test_an_empty_or_html_error_of_a_gateway(server: Any, once: Any, body: bytes) -> None:
+def test_an_empty_or_html_error_of_a_gateway(server: Server, once: Config, body: bytes) -> None:
     server.reply = lambda handler: handler.say(body, 502)
     with pytest.raises(ServerError, match="HTTP502: the service gave no reason"):
         server.client(config=once).list_jobs()
@@ -74,7 +78,7 @@ def closed_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def test_nobody_listens(once: Any) -> None:
+def test_nobody_listens(once: Config) -> None:
     port = closed_port()
     with (
         Client(f"http://127.0.0.1:{port}", "id", "secret", config=once) as client,
@@ -83,7 +87,7 @@ def test_nobody_listens(once: Any) -> None:
         client.list_jobs()
 
 
-def test_a_name_that_does_not_resolve(once: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_does_not_resolve(once: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
@@ -95,7 +99,7 @@ def test_a_name_that_does_not_resolve(once: Any, monkeypatch: pytest.MonkeyPatch
         client.list_jobs()
 
 
-def test_a_server_that_speaks_no_tls(server: Any, once: Any) -> None:
+def test_a_server_that_speaks_no_tls(server: Server, once: Config) -> None:
     with (
         Client(f"https://127.0.0.1:{server.server_port}", "id", "secret", config=once) as client,
         pytest.raises((ConnectError, ResponseLostError)),
@@ -104,25 +108,25 @@ def test_a_server_that_speaks_no_tls(server: Any, once: Any) -> None:
     assert server.seen == []
 
 
-def hang_up(handler: Any) -> None:
+def hang_up(handler: Handler) -> None:
     handler.close_connection = True
     handler.connection.shutdown(socket.SHUT_RDWR)
 
 
-def half_an_answer(handler: Any) -> None:
+def half_an_answer(handler: Handler) -> None:
     handler.wfile.write(b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{"half')
     handler.wfile.flush()
     hang_up(handler)
 
 
-def nonsense(handler: Any) -> None:
+def nonsense(handler: Handler) -> None:
     handler.wfile.write(b"220 ftp ready\r\n\r\n")
     handler.wfile.flush()
     hang_up(handler)
 
 
 @pytest.mark.parametrize("reply", [hang_up, half_an_answer, nonsense])
-def test_a_broken_answer_is_lost_not_unsent(server: Any, once: Any, reply: Any) -> None:
+def test_a_broken_answer_is_lost_not_unsent(server: Server, once: Config, reply: Callable[[Handler], None]) -> None:
     server.reply = reply
     with pytest.raises(ResponseLostError, match="broke before the answer was complete") as caught:
         server.client(config=once).list_jobs()
@@ -130,7 +134,7 @@ def test_a_broken_answer_is_lost_not_unsent(server: Any, once: Any, reply: Any) 
     assert len(server.seen) == 1
 
 
-def test_a_server_that_is_silent(server: Any, once: Any) -> None:
+def test_a_server_that_is_silent(server: Server, once: Config) -> None:
     release = threading.Event()
     server.reply = lambda handler: release.wait(10)
     started = time.monotonic()
@@ -141,7 +145,7 @@ def test_a_server_that_is_silent(server: Any, once: Any) -> None:
 
 
 @pytest.mark.parametrize("where", ["status line", "headers", "body"])
-def test_a_server_that_dribbles_does_not_outlast_the_timeout(server: Any, once: Any, where: str) -> None:
+def test_a_server_that_dribbles_does_not_outlast_the_timeout(server: Server, once: Config, where: str) -> None:
     """The timeout is for the call in all, not for each byte."""
     release = threading.Event()
     begin = {
@@ -150,7 +154,7 @@ def test_a_server_that_dribbles_does_not_outlast_the_timeout(server: Any, once: 
         "body": b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n",
     }
 
-    def dribble(handler: Any) -> None:
+    def dribble(handler: Handler) -> None:
         handler.wfile.write(begin[where])
         for _ in range(30):
             handler.wfile.write(b"1")
@@ -166,10 +170,10 @@ def test_a_server_that_dribbles_does_not_outlast_the_timeout(server: Any, once: 
     release.set()
 
 
-def test_an_answer_in_parts_is_in_time(server: Any) -> None:
+def test_an_answer_in_parts_is_in_time(server: Server) -> None:
     """And the connection waits as long as ever for the next one."""
 
-    def slowly(handler: Any) -> None:
+    def slowly(handler: Handler) -> None:
         for part in (
             b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\nx-acs-",
             b"request-id: R\r\n\r\n",
@@ -187,10 +191,10 @@ def test_an_answer_in_parts_is_in_time(server: Any) -> None:
         assert server.connections == 1
 
 
-def test_threads_share_a_client(server: Any) -> None:
+def test_threads_share_a_client(server: Server) -> None:
     """200 calls of 8 threads: each gets its own answer, none gets lost."""
 
-    def echo(handler: Any) -> None:
+    def echo(handler: Handler) -> None:
         handler.say(json.dumps({"ResourceId": handler.path.rpartition("/")[2]}).encode())
 
     server.reply = echo
@@ -211,7 +215,7 @@ def _in_child(client: Client, queue: Any) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_client_survives_a_fork(server: Any) -> None:
+def test_a_client_survives_a_fork(server: Server) -> None:
     """Parent and child go on at the same time; neither reads the other's answers."""
     server.reply = lambda handler: handler.say(json.dumps({"ResourceId": handler.path.rpartition("/")[2]}).encode())
     client = server.client()
@@ -232,7 +236,7 @@ def test_a_client_survives_a_fork(server: Any) -> None:
     assert server.connections == 2  # the child made its own
 
 
-def test_a_context_manager_closes(stub: Any) -> None:
+def test_a_context_manager_closes(stub: Stub) -> None:
     stub.answer({})
     stub.answer({})
     with stub.client() as client:
@@ -247,10 +251,10 @@ def test_a_context_manager_closes(stub: Any) -> None:
 
 
 @pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
-def test_an_answer_cut_within_its_headers_is_lost(server: Any, once: Any, start: bytes) -> None:
+def test_an_answer_cut_within_its_headers_is_lost(server: Server, once: Config, start: bytes) -> None:
     """http.client takes it for a complete one without headers, and stop_job would report success."""
 
-    def cut(handler: Any) -> None:
+    def cut(handler: Handler) -> None:
         handler.wfile.write(start)
         handler.close_connection = True
 

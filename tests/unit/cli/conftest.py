@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
-import os
-import pty
-import re
-import select
-import struct
-import subprocess
 import sys
-import termios
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +15,7 @@ from batchcompute_local.client import control
 from batchcompute import Client, pack
 from batchcompute.cli import cli
 from batchcompute.cli.failures import guarded
-
-_SECONDS = 60.0
-_TAKE_TERMINAL = """
-import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-"""
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-B0-2]|\x1b[=>]")
+from tests.support.command_line import Done, Open, Run, Terminal
 
 
 @pytest.fixture(autouse=True)
@@ -93,68 +76,8 @@ def hold(describe: Callable[..., dict[str, Any]], tmp_path: Path) -> Path:
     return path
 
 
-class Terminal:
-    """`batchcompute` at a terminal. `text` is all that it has shown, without colours and movements."""
-
-    def __init__(self, *arguments: str, columns: int = 100, rows: int = 30, **environment: str) -> None:
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _TAKE_TERMINAL, "-c", "from batchcompute.cli import main; main()", *arguments],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            env={**inherited, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **environment},
-        )
-        os.close(slave)
-        self.raw = b""
-
-    @property
-    def text(self) -> str:
-        return _ESCAPES.sub("", self.raw.decode("utf-8", "replace")).replace("\r", "")
-
-    def type(self, keys: str) -> None:
-        os.write(self._master, keys.encode())
-
-    def expect(self, pattern: str) -> re.Match[str]:
-        """Wait until the pattern was shown."""
-        deadline = time.monotonic() + _SECONDS
-        while True:
-            found = re.search(pattern, self.text)
-            if found:
-                return found
-            assert time.monotonic() < deadline, f"{pattern!r} was not shown:\n{self.text[-1500:]}"
-            assert self._read(), f"it ended without {pattern!r}:\n{self.text[-1500:]}"
-
-    def ends(self) -> int:
-        """Wait for its end; the exit code."""
-        deadline = time.monotonic() + _SECONDS
-        while self._read():
-            assert time.monotonic() < deadline, f"it does not end:\n{self.text[-1500:]}"
-        return self.process.wait(_SECONDS)
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(_SECONDS)
-        os.close(self._master)
-
-    def _read(self) -> bool:
-        """Take in what has come, waiting a little for it; whether there may be more."""
-        if not select.select([self._master], [], [], 1.0)[0]:
-            return True
-        try:
-            data = os.read(self._master, 65536)
-        except OSError:  # Linux's way to say that the other side is closed
-            return False
-        self.raw += data
-        return bool(data)
-
-
 @pytest.fixture
-def terminal(data_dir: Path) -> Iterator[Callable[..., Terminal]]:
+def terminal(data_dir: Path) -> Iterator[Open]:
     """Opens terminals: terminal("job", "list", columns=80)."""
     opened: list[Terminal] = []
 
@@ -167,21 +90,8 @@ def terminal(data_dir: Path) -> Iterator[Callable[..., Terminal]]:
         one.close()
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command left: its exit code and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
 @pytest.fixture
-def bc(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+def bc(capsys: pytest.CaptureFixture[str]) -> Run:
     """bc("job", "list") runs `batchcompute job list`."""
 
     def run(*arguments: str | Path) -> Done:

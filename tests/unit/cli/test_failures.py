@@ -6,9 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -16,6 +14,7 @@ import pytest
 from batchcompute import errors
 from batchcompute.cli import failures
 from batchcompute.values.responses import Job
+from tests.support.command_line import Run
 
 ENTRY = "from batchcompute.cli import main; main()"
 JOB = Job({"JobId": "job-1"})
@@ -55,7 +54,7 @@ def test_an_interrupted_question_is_an_interruption() -> None:
     assert failures.code_of(abort) == failures.INTERRUPTED
 
 
-def test_a_sentence_with_its_cure(bc: Callable[..., Any]) -> None:
+def test_a_sentence_with_its_cure(bc: Run) -> None:
     done = bc("-e", "http://127.0.0.1:9", "image", "list")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("Error: ")
@@ -64,7 +63,7 @@ def test_a_sentence_with_its_cure(bc: Callable[..., Any]) -> None:
     assert "did you mean 'local'" in done.err
 
 
-def test_an_unreachable_service(bc: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_service(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHCOMPUTE_ACCESS_KEY_ID", "some-id")
     monkeypatch.setenv("BATCHCOMPUTE_ACCESS_KEY_SECRET", "zq9-canary-secret")
     monkeypatch.setenv("BATCHCOMPUTE_RETRY_ATTEMPTS", "1")
@@ -79,7 +78,7 @@ def test_an_unreachable_service(bc: Callable[..., Any], monkeypatch: pytest.Monk
     assert "zq9-canary" not in done.err
 
 
-def test_what_the_service_refuses_has_its_request_id(bc: Callable[..., Any], data_dir: Path) -> None:
+def test_what_the_service_refuses_has_its_request_id(bc: Run, data_dir: Path) -> None:
     done = bc("job", "stop", "job-" + "0" * 32)
     assert done.code == failures.SERVICE
     assert "RequestId" in done.err
@@ -90,7 +89,7 @@ def test_what_the_service_refuses_has_its_request_id(bc: Callable[..., Any], dat
     assert printed["kind"] == "NotFoundError"
 
 
-def test_a_bug_is_reported_without_its_traceback(bc: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_reported_without_its_traceback(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by nought")
 
@@ -99,7 +98,7 @@ def test_a_bug_is_reported_without_its_traceback(bc: Callable[..., Any], monkeyp
     assert "Traceback" in bc("-v", "config", "init", "--force").err
 
 
-def test_ctrl_c(bc: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -108,7 +107,7 @@ def test_ctrl_c(bc: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None
     assert (done.code, done.err.strip()) == (130, "Interrupted.")
 
 
-def test_a_word_that_is_no_command(bc: Callable[..., Any]) -> None:
+def test_a_word_that_is_no_command(bc: Run) -> None:
     done = bc("jobb")
     assert done.code == 2
     assert "there is no command 'jobb'; did you mean 'job'?" in done.err
@@ -130,7 +129,7 @@ def process(*arguments: str, **environment: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("config", "show"), ("oss", "cat", "oss://mine/big")])
-def test_a_broken_pipe_is_silent(data_dir: Path, tmp_path: Path, bc: Callable[..., Any], arguments: tuple[str]) -> None:
+def test_a_broken_pipe_is_silent(data_dir: Path, tmp_path: Path, bc: Run, arguments: tuple[str]) -> None:
     big = tmp_path / "big"
     big.write_bytes(b"x" * 3_000_000)
     if arguments[0] == "oss":

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,8 +13,7 @@ from batchcompute.cli.init import template
 from batchcompute.config import SECTIONS, Config
 from batchcompute.configuration import load
 from batchcompute.schema import keys_of
-
-Run = Callable[..., Any]
+from tests.support.command_line import Run
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from batchcompute import Client
 from batchcompute.cli.failures import Refused
 from batchcompute.cli.finding import find_jobs
 from batchcompute.values.responses import Job
-
-Run = Callable[..., Any]
+from tests.support.command_line import Run
 
 
 class Fake:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -123,7 +124,7 @@ def test_an_instance_that_runs_again_is_read_anew(
         list_tasks=tasks,
         read_log=read,
     )
-    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     looks = iter([*looks, (2, b"again\nto the end\n")])  # a last look when it has ended
     module.Logs(client, "job-1", follow=True).show()  # type: ignore[arg-type]
     assert capsysbinary.readouterr().out.splitlines() == [

@@ -5,13 +5,11 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from batchcompute import Client
-
-Run = Callable[..., Any]
+from tests.support.command_line import Run
 
 
 def test_there_and_back(bc: Run, client: Client, tmp_path: Path) -> None:

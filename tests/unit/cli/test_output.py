@@ -16,7 +16,7 @@ COLUMNS: dict[str, output.Column] = {"name": "NAME", "count": "COUNT", "state": 
 class Screen(io.StringIO):
     """A terminal that keeps what it is shown."""
 
-    encoding = "utf-8"  # type: ignore[assignment]
+    encoding = "utf-8"
 
     def isatty(self) -> bool:
         return True

@@ -39,8 +39,8 @@ def run(*args: str) -> Result:
 def test_config_show(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     user.write_text(USER)
     monkeypatch.setenv("BATCHCOMPUTE_RETRY_ATTEMPTS", "2")
-    shown = dict(tuple(line.split("  # ")) for line in run("config", "show").output.splitlines())
-    shown = {line.strip(): source for line, source in shown.items()}
+    lines = [line.partition("  # ") for line in run("config", "show").output.splitlines()]
+    shown = {setting.strip(): source for setting, _, source in lines}
     assert shown['endpoint = "cn-qingdao"'] == f"{user}, line 2"
     assert shown['access_key_secret = "***"'] == f"{user}, line 4"
     assert shown['transport.https_proxy = "http://***@proxy.example"'] == f"{user}, line 5"

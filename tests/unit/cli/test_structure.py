@@ -6,9 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -16,6 +14,7 @@ import pytest
 from batchcompute.cli import cli, remembered
 from batchcompute.cli.session import Command
 from batchcompute.cli.table import COMMANDS
+from tests.support.command_line import Run
 
 
 def every() -> list[tuple[str, ...]]:
@@ -54,7 +53,7 @@ def test_helps_tell_the_json(words: tuple[str, ...]) -> None:
     assert "JSON:" in (command(words).help or "")
 
 
-def test_help_shows_commands_and_examples(bc: Callable[..., Any]) -> None:
+def test_help_shows_commands_and_examples(bc: Run) -> None:
     shown = bc("--help").out
     for name, entry in COMMANDS.items():
         assert f"\n  {name} " in shown
@@ -66,7 +65,7 @@ def test_help_shows_commands_and_examples(bc: Callable[..., Any]) -> None:
     assert bc("--version").out.startswith("batchcompute")
 
 
-def test_global_options_stand_anywhere(bc: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_global_options_stand_anywhere(bc: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     lines = (
         ("--format", "json", "config", "show"),
@@ -77,13 +76,13 @@ def test_global_options_stand_anywhere(bc: Callable[..., Any], monkeypatch: pyte
     assert json.loads(bc(*lines[0]).out)
 
 
-def test_commands_of_plugins_take_the_format_too(bc: Callable[..., Any], data_dir: Path) -> None:
+def test_commands_of_plugins_take_the_format_too(bc: Run, data_dir: Path) -> None:
     lines = ("--format", "json", "local", "status"), ("local", "status", "--format", "json")
     assert [bc(*line).json["running"] for line in lines] == [False, False]
     assert bc("local", "status").out.startswith("No service runs")
 
 
-def test_profile(bc: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profile(bc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "home/.config/batchcompute/config.toml"
     path.parent.mkdir(parents=True)
@@ -97,7 +96,7 @@ def test_profile(bc: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_endpoint_is_the_one_given_else_configured_else_local(
-    bc: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    bc: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen: list[str] = []
 
@@ -123,7 +122,7 @@ def test_the_endpoint_is_the_one_given_else_configured_else_local(
     assert seen == ["local", "cn-shenzhen", "cn-qingdao"]
 
 
-def test_verbose_shows_the_calls(bc: Callable[..., Any], data_dir: Path) -> None:
+def test_verbose_shows_the_calls(bc: Run, data_dir: Path) -> None:
     assert "list_images" in bc("-v", "image", "list").err
     assert bc("image", "list").err == "", "and only those of that command"
 

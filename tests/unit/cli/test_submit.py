@@ -15,8 +15,8 @@ from batchcompute import Client, JobDescription
 from batchcompute.cli.failures import Refused
 from batchcompute.cli.reading import change, read_description
 from batchcompute.cli.run import Program, describe, read_command
+from tests.support.command_line import Run
 
-Run = Callable[..., Any]
 JSON = '{"JobName": "作业", "Priority": 5, "TaskDag": {"TaskDescMap": {"A": {"ProgramName": "a.py"}}}}'
 YAML = """
 # a comment

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from batchcompute import Client
+from tests.support.command_line import Open
 
 CTRL_C = "\x03"
 END_OF_INPUT = "\x04"
 
 
-def test_submit_detach_come_back_follow(client: Client, hold: Path, terminal: Callable[..., Any]) -> None:
+def test_submit_detach_come_back_follow(client: Client, hold: Path, terminal: Open) -> None:
     first = terminal("job", "submit", str(hold), "--wait")
     job_id = first.expect(r"job-[0-9A-F]{32}")[0]
     first.expect(r"Hold +▒▒ +Running +0 of 2 finished, 2 running")
@@ -36,7 +37,7 @@ def test_submit_detach_come_back_follow(client: Client, hold: Path, terminal: Ca
     assert logs.text.count("no newline at the end\n") == 2
 
 
-def test_the_second_ctrl_c_stops_the_job(client: Client, hold: Path, terminal: Callable[..., Any]) -> None:
+def test_the_second_ctrl_c_stops_the_job(client: Client, hold: Path, terminal: Open) -> None:
     job = client.create_job(hold.read_text())
     shown = terminal("job", "wait", job.JobId)
     shown.expect("2 running")
@@ -50,7 +51,7 @@ def test_the_second_ctrl_c_stops_the_job(client: Client, hold: Path, terminal: C
     assert client.get_job(job).State == "Stopped"
 
 
-def test_second_thoughts_leave_the_job_alone(client: Client, hold: Path, terminal: Callable[..., Any]) -> None:
+def test_second_thoughts_leave_the_job_alone(client: Client, hold: Path, terminal: Open) -> None:
     job = client.create_job(hold.read_text())
     for answer in ("n\n", "\n", END_OF_INPUT):
         shown = terminal("job", "wait", job.JobId)
@@ -67,7 +68,7 @@ def test_second_thoughts_leave_the_job_alone(client: Client, hold: Path, termina
 
 
 def test_a_failing_instance_is_explained(
-    client: Client, describe: Callable[..., dict[str, Any]], terminal: Callable[..., Any]
+    client: Client, describe: Callable[..., dict[str, Any]], terminal: Open
 ) -> None:
     broken = "import sys; sys.exit('\\x1b[2Jno input \\N{SNOWMAN}')"
     job = client.create_job(describe({"First": ["Second"]}, Second="pass", First=broken))
@@ -79,7 +80,7 @@ def test_a_failing_instance_is_explained(
     assert "Second  ··" in last, "tasks stand in the order in which they run"
 
 
-def test_narrow_ascii_and_without_colours(client: Client, hold: Path, terminal: Callable[..., Any]) -> None:
+def test_narrow_ascii_and_without_colours(client: Client, hold: Path, terminal: Open) -> None:
     job = client.create_job(hold.read_text())
     plain = terminal(
         "job", "wait", job.JobId, columns=38, NO_COLOR="1", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"
@@ -108,7 +109,7 @@ def test_without_a_terminal_lines_are_printed(client: Client, hold: Path) -> Non
     assert "\x1b" not in rest
 
 
-def test_a_dumb_terminal_gets_lines(client: Client, hold: Path, terminal: Callable[..., Any]) -> None:
+def test_a_dumb_terminal_gets_lines(client: Client, hold: Path, terminal: Open) -> None:
     client.objects.put("oss://mine/gate", b"open")
     job = client.create_job(hold.read_text())
     shown = terminal("job", "wait", job.JobId, TERM="dumb")

@@ -14,14 +14,16 @@ from batchcompute import Client, Config, ConfigError, ConfigWarning, RetryConfig
 from batchcompute.config import SECTIONS
 from batchcompute.configuration import environment, files, load
 from batchcompute.schema import keys_of
+from tests.support.place import Place
+from tests.support.stub import Stub
 
 
-def test_nothing_around_means_defaults(place: Any) -> None:
+def test_nothing_around_means_defaults(place: Place) -> None:
     assert load().config == dataclasses.replace(Config(), ambient=True)
     assert {source for _, source in place.shown().values()} == {"default"}
 
 
-def test_every_setting_is_shown(place: Any) -> None:
+def test_every_setting_is_shown(place: Place) -> None:
     expected = [*keys_of(Config), *(f"{name}.{key}" for name, kind in SECTIONS.items() for key in keys_of(kind))]
     assert list(place.shown()) == expected
     assert "retry.attempts" in expected
@@ -37,7 +39,7 @@ def test_the_users_file_is_where_platformdirs_says(xdg: str | None, monkeypatch:
     assert files.user_file() == os.path.join(folder, "config.toml")
 
 
-def test_each_layer_wins_over_the_one_before(place: Any) -> None:
+def test_each_layer_wins_over_the_one_before(place: Place) -> None:
     place.user(
         """
 timeout = 1
@@ -76,14 +78,14 @@ max_wait = 2
         '\n"retry" . "attempts" = 7',
     ],
 )
-def test_toml_may_be_written_in_any_way(text: str, place: Any) -> None:
+def test_toml_may_be_written_in_any_way(text: str, place: Place) -> None:
     place.user(text)
     value, source = place.shown()["retry.attempts"]
     assert value == 7
     assert source == f"{place.user_path}, line 2"
 
 
-def test_a_client_needs_no_argument_when_an_endpoint_is_configured(place: Any, stub: Any) -> None:
+def test_a_client_needs_no_argument_when_an_endpoint_is_configured(place: Place, stub: Stub) -> None:
     place.user('endpoint = "cn-shenzhen"\ntimeout = 5\n')
     stub.answer(b"{}")
     with Client(plugins=[stub]) as client:
@@ -92,7 +94,7 @@ def test_a_client_needs_no_argument_when_an_endpoint_is_configured(place: Any, s
         assert repr(client) == "Client('cn-qingdao')"
 
 
-def test_the_configured_timeout_is_that_of_calls(place: Any, stub: Any) -> None:
+def test_the_configured_timeout_is_that_of_calls(place: Place, stub: Stub) -> None:
     place.set(BATCHCOMPUTE_TIMEOUT="5", BATCHCOMPUTE_ENDPOINT="cn-qingdao")
     stub.answer(b"{}")
     stub.answer(b"{}")
@@ -101,16 +103,18 @@ def test_the_configured_timeout_is_that_of_calls(place: Any, stub: Any) -> None:
     with Client(access_key_id="id", access_key_secret="secret", plugins=[stub], timeout=500) as client:
         client.list_jobs()
     first, second = (request.timeout for request in stub.requests)
+    assert first is not None
+    assert second is not None
     assert 4 < first <= 5 < 400 < second <= 500
 
 
 @pytest.mark.parametrize("arguments", [{}, {"config": Config()}])
-def test_without_an_endpoint_a_client_says_where_to_put_it(place: Any, arguments: dict[str, Any]) -> None:
+def test_without_an_endpoint_a_client_says_where_to_put_it(place: Place, arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"endpoint is missing: .*cn-qingdao.*BATCHCOMPUTE_ENDPOINT"):
         Client(**arguments)
 
 
-def test_a_config_made_by_hand_reads_nothing(place: Any, stub: Any) -> None:
+def test_a_config_made_by_hand_reads_nothing(place: Place, stub: Stub) -> None:
     place.user("this is not TOML")
     place.project("neither is this")
     place.set(BATCHCOMPUTE_NONSENSE="1", BATCHCOMPUTE_ENDPOINT="nowhere", HTTP_PROXY="http://proxy.example")
@@ -121,12 +125,12 @@ def test_a_config_made_by_hand_reads_nothing(place: Any, stub: Any) -> None:
     assert not config.ambient
 
 
-def test_a_config_of_the_wrong_type_is_refused(place: Any) -> None:
+def test_a_config_of_the_wrong_type_is_refused(place: Place) -> None:
     with pytest.raises(TypeError, match="config must be a Config, not dict"):
         Client("cn-qingdao", config={"endpoint": "local"})  # type: ignore[arg-type]
 
 
-def test_every_key_has_a_variable(place: Any) -> None:
+def test_every_key_has_a_variable(place: Place) -> None:
     texts = {int: "3", float: "2.5", bool: "yes", tuple: "a, b", frozenset: "a,,b ", str: "text"}
     values = {int: 3, float: 2.5, bool: True, tuple: ("a", "b"), frozenset: frozenset("ab"), str: "text"}
     special = {"tracing.level": "debug", "tracing.format": "json", "transport.http_proxy": "http://p"}
@@ -142,12 +146,12 @@ def test_every_key_has_a_variable(place: Any) -> None:
     assert expected["access_key_id"] == ("text", "BATCHCOMPUTE_ACCESS_KEY_ID")
 
 
-def test_an_empty_variable_is_not_set(place: Any) -> None:
+def test_an_empty_variable_is_not_set(place: Place) -> None:
     place.set(BATCHCOMPUTE_TIMEOUT="", BATCHCOMPUTE_PLUGINS="", HTTPS_PROXY="")
     assert {source for _, source in place.shown().values()} == {"default"}
 
 
-def test_an_access_key_is_never_mixed(place: Any) -> None:
+def test_an_access_key_is_never_mixed(place: Place) -> None:
     place.user(
         """
 access_key_id = "temporary"
@@ -165,7 +169,7 @@ access_key_id = "fixed"
     assert (config.access_key_id, config.access_key_secret, config.security_token) == ("fixed", "s2", None)
 
 
-def test_profiles_are_chosen_by_the_last_who_says(place: Any) -> None:
+def test_profiles_are_chosen_by_the_last_who_says(place: Place) -> None:
     place.user('profile = "a"\n[profiles]\na.timeout = 1\nb.timeout = 2\nc.timeout = 3\ndefault.timeout = 9\n')
     assert load().config.timeout == 1
     place.project('profile = "b"')
@@ -176,12 +180,12 @@ def test_profiles_are_chosen_by_the_last_who_says(place: Any) -> None:
     assert load().config.timeout == 9
 
 
-def test_the_profile_default_needs_not_exist(place: Any) -> None:
+def test_the_profile_default_needs_not_exist(place: Place) -> None:
     place.set(BATCHCOMPUTE_PROFILE="default")
     assert load().config.profile == "default"
 
 
-def test_secrets_are_in_no_repr(place: Any) -> None:
+def test_secrets_are_in_no_repr(place: Place) -> None:
     place.user('access_key_id = "id"\naccess_key_secret = "zq9"\n[transport]\nhttp_proxy = "http://u:zq9@p"')
     ambient = load()
     assert ambient.config.access_key_secret == "zq9"
@@ -194,14 +198,14 @@ def test_secrets_are_in_no_repr(place: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604])
-def test_secrets_that_others_can_read_are_warned_of(mode: int, place: Any) -> None:
+def test_secrets_that_others_can_read_are_warned_of(mode: int, place: Place) -> None:
     place.user('timeout = 1\n[profiles.default]\naccess_key_secret = "zq9"\n', mode)
     with pytest.warns(ConfigWarning, match="config.toml holds secrets and others can read it: chmod 600") as warned:
         load().hooks()
     assert "zq9" not in str(warned[0].message)
 
 
-def test_what_is_no_secret_may_be_read(place: Any) -> None:
+def test_what_is_no_secret_may_be_read(place: Place) -> None:
     place.user("timeout = 1\n", 0o644)
     place.set(BATCHCOMPUTE_ACCESS_KEY_SECRET="zq9")
     load().hooks()
@@ -210,7 +214,7 @@ def test_what_is_no_secret_may_be_read(place: Any) -> None:
 class TestProxies:
     """The variables that other programs read."""
 
-    def test_they_are_read(self, place: Any) -> None:
+    def test_they_are_read(self, place: Place) -> None:
         place.set(HTTP_PROXY="proxy.example:3128", https_proxy="http://s.example", NO_PROXY="a.example, .b.example")
         transport = load().config.transport
         assert transport.http_proxy == "http://proxy.example:3128"
@@ -218,7 +222,7 @@ class TestProxies:
         assert transport.no_proxy == ("a.example", ".b.example")
         assert place.shown()["transport.http_proxy"][1] == "HTTP_PROXY"
 
-    def test_lower_case_wins_and_our_own_settings_win_over_them(self, place: Any) -> None:
+    def test_lower_case_wins_and_our_own_settings_win_over_them(self, place: Place) -> None:
         place.set(HTTP_PROXY="http://upper", http_proxy="http://lower")
         assert load().config.transport.http_proxy == "http://lower"
         place.user('[transport]\nhttp_proxy = "http://file"\n')
@@ -226,13 +230,13 @@ class TestProxies:
         place.set(BATCHCOMPUTE_TRANSPORT_HTTP_PROXY="http://variable")
         assert load().config.transport.http_proxy == "http://variable"
 
-    def test_a_cgi_program_does_not_believe_http_proxy(self, place: Any) -> None:
+    def test_a_cgi_program_does_not_believe_http_proxy(self, place: Place) -> None:
         place.set(REQUEST_METHOD="GET", HTTP_PROXY="http://evil.example", HTTPS_PROXY="http://s.example")
         assert load().config.transport.http_proxy is None
         assert load().config.transport.https_proxy == "http://s.example"
         place.set(http_proxy="http://lower")
         assert load().config.transport.http_proxy == "http://lower"
 
-    def test_one_that_we_cannot_use_disturbs_only_those_who_need_it(self, place: Any, stub: Any) -> None:
+    def test_one_that_we_cannot_use_disturbs_only_those_who_need_it(self, place: Place, stub: Stub) -> None:
         place.set(HTTPS_PROXY="socks5://proxy.example:1080")
         Client("http://batch.example", "id", "secret", plugins=[stub]).close()

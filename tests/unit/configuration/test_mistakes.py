@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,6 +24,7 @@ from batchcompute import (
 )
 from batchcompute.configuration import load
 from batchcompute.schema import keys_of
+from tests.support.place import Place
 
 CANARY = "zq9-canary"
 
@@ -87,7 +88,7 @@ FILES = {
 
 
 @pytest.mark.parametrize(("text", "line", "message"), FILES.values(), ids=FILES)
-def test_a_mistake_in_a_file(text: str, line: int, message: str, place: Any) -> None:
+def test_a_mistake_in_a_file(text: str, line: int, message: str, place: Place) -> None:
     place.user(text)
     with pytest.raises(ConfigError) as caught:
         load().hooks()
@@ -107,7 +108,7 @@ VARIABLES = {
 
 
 @pytest.mark.parametrize("name", VARIABLES)
-def test_a_mistake_in_a_variable(name: str, place: Any) -> None:
+def test_a_mistake_in_a_variable(name: str, place: Place) -> None:
     text, message = VARIABLES[name]
     place.set(**{name: text})
     with pytest.raises(ConfigError) as caught:
@@ -125,7 +126,7 @@ def test_a_mistake_in_a_variable(name: str, place: Any) -> None:
         f'access_key_secret = "{CANARY}',
     ],
 )
-def test_secrets_stay_out_of_errors(text: str, place: Any) -> None:
+def test_secrets_stay_out_of_errors(text: str, place: Place) -> None:
     place.user(text)
     with pytest.raises(ConfigError) as caught:
         load()
@@ -136,27 +137,27 @@ def test_secrets_stay_out_of_errors(text: str, place: Any) -> None:
 class TestFiles:
     """Files that cannot be read."""
 
-    def test_not_toml(self, place: Any) -> None:
+    def test_not_toml(self, place: Place) -> None:
         place.user("endpoint = local")
         with pytest.raises(ConfigError, match=r"config\.toml is not TOML: .*line 1"):
             load()
 
-    def test_not_utf8(self, place: Any) -> None:
+    def test_not_utf8(self, place: Place) -> None:
         place.user("")
         place.user_path.write_bytes(b"endpoint = '\xff'")
         with pytest.raises(ConfigError, match=r"config\.toml is not UTF-8: byte 12"):
             load()
 
-    def test_a_folder(self, place: Any) -> None:
+    def test_a_folder(self, place: Place) -> None:
         place.user_path.mkdir(parents=True)
         with pytest.raises(ConfigError, match=r"config\.toml cannot be read: Is a directory"):
             load()
 
-    def test_a_file_where_the_folder_would_be(self, place: Any) -> None:
+    def test_a_file_where_the_folder_would_be(self, place: Place) -> None:
         Path(os.environ["HOME"], ".config").touch()
         assert load().config.endpoint is None
 
-    def test_a_working_directory_that_is_gone(self, place: Any) -> None:
+    def test_a_working_directory_that_is_gone(self, place: Place) -> None:
         place.cwd.rmdir()
         assert load().config.endpoint is None
 
@@ -164,7 +165,7 @@ class TestFiles:
 class TestVariablesThatAreNone:
     """Variables that only look like settings."""
 
-    def test_one_warning_for_each_in_a_process(self, place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_warning_for_each_in_a_process(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(configuration, "_warned", set())
         place.set(BATCHCOMPUTE_RETRY_ATEMPTS="3")
         with pytest.warns(ConfigWarning) as warned:
@@ -174,14 +175,14 @@ class TestVariablesThatAreNone:
             "did you mean 'BATCHCOMPUTE_RETRY_ATTEMPTS'?"
         ]
 
-    def test_the_value_is_not_shown(self, place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_value_is_not_shown(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(configuration, "_warned", set())
         place.set(BATCHCOMPUTE_ACCES_KEY_SECRET=CANARY)
         with pytest.warns(ConfigWarning) as warned:
             load().hooks()
         assert "zq9" not in str(warned[0].message)
 
-    def test_what_the_service_uses_is_reserved(self, place: Any) -> None:
+    def test_what_the_service_uses_is_reserved(self, place: Place) -> None:
         place.set(BATCHCOMPUTE_DATA_DIR="/x", BATCHCOMPUTE_OSS_ROOT="/x", BATCHCOMPUTE_ATTEMPT="1")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -194,7 +195,7 @@ class TestVariablesThatAreNone:
         assert given <= configuration.environment.RESERVED
 
 
-BY_HAND = {
+BY_HAND: dict[str, Callable[[], object]] = {
     "RetryConfig.attempts must be a whole number from 1 to 1000, not 0": lambda: RetryConfig(attempts=0),
     "RetryConfig.deadline must be a number, at least 0, not nan": lambda: RetryConfig(deadline=math.nan),
     "TransportConfig.connect_timeout must be a number": lambda: TransportConfig(connect_timeout=0),

@@ -21,6 +21,8 @@ from batchcompute import (
 )
 from batchcompute.configuration import hooks_for, load
 from batchcompute.hooks import RegistrationContext, Section, hookimpl
+from tests.support.place import Place
+from tests.support.stub import Stub
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def corp(*plugins: object) -> Any:
     return load().hooks(plugins or [Plugin()]).config.sections["corp"]
 
 
-def test_register_settings_gives_a_plugin_its_section(place: Any) -> None:
+def test_register_settings_gives_a_plugin_its_section(place: Place) -> None:
     assert corp() == Corp()
     place.user('[corp]\ntenant = "a"\nlimit = 1\n[profiles.default.corp]\nlimit = 2\n')
     place.set(BATCHCOMPUTE_CORP_ZONES="x,y")
@@ -59,7 +61,7 @@ def test_register_settings_gives_a_plugin_its_section(place: Any) -> None:
     assert corp().limit == 4
 
 
-def test_the_hooks_see_the_section(place: Any, stub: Any) -> None:
+def test_the_hooks_see_the_section(place: Place, stub: Stub) -> None:
     class Headers(Plugin):
         @hookimpl
         def request_headers(self, ctx: Any) -> dict[str, str]:
@@ -71,7 +73,7 @@ def test_the_hooks_see_the_section(place: Any, stub: Any) -> None:
     assert stub.requests[0].headers["x-tenant"] == "a"
 
 
-def test_a_section_has_sources_and_secrets_too(place: Any) -> None:
+def test_a_section_has_sources_and_secrets_too(place: Place) -> None:
     place.user('[corp]\npassword = "zq9"\n')
     ambient = load()
     ambient.hooks([Plugin()])
@@ -93,14 +95,14 @@ def test_a_section_has_sources_and_secrets_too(place: Any) -> None:
         ('[corp]\ntenant = "forbidden"', "[corp]: tenant is forbidden"),
     ],
 )
-def test_mistakes_in_a_section(text: str, message: str, place: Any) -> None:
+def test_mistakes_in_a_section(text: str, message: str, place: Place) -> None:
     place.user(text)
     with pytest.raises(ConfigError) as caught:
         corp()
     assert message in str(caught.value)
 
 
-def test_a_section_made_by_hand(place: Any) -> None:
+def test_a_section_made_by_hand(place: Place) -> None:
     def sections(given: Any) -> Any:
         return hooks_for(Config(sections=given), [Plugin()]).config.sections["corp"]
 
@@ -135,12 +137,12 @@ def test_a_section_made_by_hand(place: Any) -> None:
         ),
     ],
 )
-def test_a_declaration_that_cannot_be_used(sections: list[Any], message: str, place: Any) -> None:
+def test_a_declaration_that_cannot_be_used(sections: list[Any], message: str, place: Place) -> None:
     with pytest.raises(PluginError, match=message):
         corp(Plugin(*sections))
 
 
-def test_a_plugin_may_declare_nothing(place: Any) -> None:
+def test_a_plugin_may_declare_nothing(place: Place) -> None:
     class Silent:
         @hookimpl
         def register_settings(self, ctx: RegistrationContext) -> None:
@@ -149,7 +151,7 @@ def test_a_plugin_may_declare_nothing(place: Any) -> None:
     assert load().hooks([Silent()]).config.sections == {}
 
 
-def test_a_section_of_a_plugin_that_is_blocked_only_warns(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_section_of_a_plugin_that_is_blocked_only_warns(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configuration, "_warned", set())
     place.user('[corp]\ntenant = "a"\n')
     place.set(BATCHCOMPUTE_PLUGINS="-corp")
@@ -163,7 +165,7 @@ def test_a_section_of_a_plugin_that_is_blocked_only_warns(place: Any, monkeypatc
 class TestWhichPlugins:
     """plugins.block and BATCHCOMPUTE_PLUGINS."""
 
-    def test_the_variable_adds_and_takes_back(self, place: Any) -> None:
+    def test_the_variable_adds_and_takes_back(self, place: Place) -> None:
         place.user('[plugins]\nblock = ["a", "b"]\n')
         place.set(BATCHCOMPUTE_PLUGINS=" -c ,b, ")
         assert load().config.plugins.block == {"a", "c"}
@@ -172,19 +174,19 @@ class TestWhichPlugins:
         assert load().config.plugins.block == {"x", "c"}
 
     @pytest.mark.parametrize("variable", ["BATCHCOMPUTE_PLUGINS", "BATCHCOMPUTE_PLUGINS_BLOCK"])
-    def test_a_blocked_plugin_is_skipped(self, variable: str, place: Any) -> None:
+    def test_a_blocked_plugin_is_skipped(self, variable: str, place: Place) -> None:
         place.set(**{variable: "-corp" if variable.endswith("PLUGINS") else "corp"})
         hooks = load().hooks([Plugin()])
         assert hooks.skipped == {"corp": "blocked by configuration"}
         assert "corp" not in dict(hooks.plugins())
 
-    def test_a_name_that_is_almost_a_plugins_warns(self, place: Any) -> None:
+    def test_a_name_that_is_almost_a_plugins_warns(self, place: Place) -> None:
         place.set(BATCHCOMPUTE_PLUGINS="-tracng,-something-of-another-machine")
         with pytest.warns(PluginWarning, match="plugins.block names 'tracng', .* did you mean 'tracing'") as warned:
             load().hooks()
         assert len(warned) == 1
 
-    def test_strict_makes_a_broken_plugin_an_error(self, place: Any) -> None:
+    def test_strict_makes_a_broken_plugin_an_error(self, place: Place) -> None:
         place.set(BATCHCOMPUTE_PLUGINS_STRICT="on")
         with pytest.raises(PluginError, match="has no hooks"):
             load().hooks([object()])
@@ -195,14 +197,15 @@ class Carrier:
 
     name = "carrier"
 
-    def __init__(self, stub: Any) -> None:
+    def __init__(self, stub: Stub | None) -> None:
         self.stub = stub
 
     @hookimpl
     def register_transports(self, ctx: RegistrationContext) -> list[Any]:
         return [self]
 
-    def open(self, settings: TransportConfig) -> Any:
+    def open(self, settings: TransportConfig) -> Stub:
+        assert self.stub is not None
         self.stub.opened.append(settings)
         return self.stub
 
@@ -210,20 +213,20 @@ class Carrier:
 class TestWhichTransport:
     """transport.name."""
 
-    def test_it_wins_over_the_regions(self, place: Any, stub: Any) -> None:
+    def test_it_wins_over_the_regions(self, place: Place, stub: Stub) -> None:
         place.set(BATCHCOMPUTE_TRANSPORT_NAME="carrier")
         stub.answer(b"{}")
         Client("cn-qingdao", "id", "secret", plugins=[Carrier(stub)]).list_jobs()
         assert [settings.name for settings in stub.opened] == ["carrier"]
 
-    def test_one_that_nobody_offers_is_reported_at_once(self, place: Any, stub: Any) -> None:
+    def test_one_that_nobody_offers_is_reported_at_once(self, place: Place, stub: Stub) -> None:
         place.set(BATCHCOMPUTE_TRANSPORT_NAME="carier")
         with pytest.raises(
             ConfigError, match=r"no transport 'carier'; did you mean 'carrier'\?; transports: carrier, ur"
         ):
             Client("cn-qingdao", "id", "secret", plugins=[Carrier(stub)])
 
-    def test_another_scheme_keeps_its_own(self, place: Any, stub: Any) -> None:
+    def test_another_scheme_keeps_its_own(self, place: Place, stub: Stub) -> None:
         from batchcompute import Region
 
         class Socket:

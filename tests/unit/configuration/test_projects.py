@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from batchcompute import ConfigError
 from batchcompute.configuration import load
+from tests.support.place import Place
 
 HARMLESS = """
 profile = "work"
@@ -48,7 +48,7 @@ REFUSED = {
 }
 
 
-def test_a_project_may_set_what_leads_nowhere_else(place: Any) -> None:
+def test_a_project_may_set_what_leads_nowhere_else(place: Place) -> None:
     place.user('[profiles.work]\nendpoint = "cn-shenzhen"\n')
     place.project(HARMLESS)
     config = load().config
@@ -57,7 +57,7 @@ def test_a_project_may_set_what_leads_nowhere_else(place: Any) -> None:
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_a_project_may_set_nothing_else(text: str, place: Any) -> None:
+def test_a_project_may_set_nothing_else(text: str, place: Place) -> None:
     place.user("[profiles.work]")
     place.project(text)
     with pytest.raises(ConfigError) as caught:
@@ -70,7 +70,7 @@ def test_a_project_may_set_nothing_else(text: str, place: Any) -> None:
     assert "zq9" not in message
 
 
-def test_a_misspelt_key_is_reported_as_such(place: Any) -> None:
+def test_a_misspelt_key_is_reported_as_such(place: Place) -> None:
     place.project("retry.attemps = 3")
     with pytest.raises(ConfigError, match=r"line 1: there is no setting 'retry.attemps'; did you mean 'attempts'\?"):
         load()
@@ -79,7 +79,7 @@ def test_a_misspelt_key_is_reported_as_such(place: Any) -> None:
         load()
 
 
-def test_a_profile_that_a_project_chooses_is_the_users(place: Any) -> None:
+def test_a_profile_that_a_project_chooses_is_the_users(place: Place) -> None:
     place.project('profile = "work"')
     with pytest.raises(ConfigError, match=r"there is no profile 'work' in .*config\.toml; profiles: none") as caught:
         load()
@@ -87,7 +87,7 @@ def test_a_profile_that_a_project_chooses_is_the_users(place: Any) -> None:
 
 
 @pytest.mark.parametrize("written", ["{cwd}", "{cwd}/", "{link}", "~/../cwd"])
-def test_a_trusted_project_may_set_everything(written: str, place: Any, tmp_path: Path) -> None:
+def test_a_trusted_project_may_set_everything(written: str, place: Place, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(place.cwd)
     place.user(f'trusted_projects = ["/elsewhere", "{written.format(cwd=place.cwd, link=link)}"]\ntimeout = 1\n')
@@ -110,7 +110,7 @@ endpoint = "cn-shenzhen"
 
 
 @pytest.mark.parametrize("other", ["{parent}", "{cwd}/sub", "{cwd}x"])
-def test_trust_is_for_that_folder_only(other: str, place: Any) -> None:
+def test_trust_is_for_that_folder_only(other: str, place: Place) -> None:
     place.user(f'trusted_projects = ["{other.format(parent=place.cwd.parent, cwd=place.cwd)}"]')
     place.project('endpoint = "cn-qingdao"')
     with pytest.raises(ConfigError, match="not trusted"):
@@ -118,20 +118,20 @@ def test_trust_is_for_that_folder_only(other: str, place: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["trusted_projects = 3", 'trusted_projects = "/x"', 'trusted_projects = ["here"]'])
-def test_trust_is_a_list_of_absolute_paths(text: str, place: Any) -> None:
+def test_trust_is_a_list_of_absolute_paths(text: str, place: Place) -> None:
     place.user(f"\n{text}")
     place.project("timeout = 1")
     with pytest.raises(ConfigError, match=r"line 2: trusted_projects must be a list of absolute paths"):
         load()
 
 
-def test_a_project_cannot_trust_itself(place: Any) -> None:
+def test_a_project_cannot_trust_itself(place: Place) -> None:
     place.project(f'trusted_projects = ["{place.cwd}"]\nendpoint = "http://evil.example"')
     with pytest.raises(ConfigError, match=r"line 1: trusted_projects belongs into the user's own .*config\.toml"):
         load()
 
 
-def test_only_the_working_directory_is_looked_at(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_working_directory_is_looked_at(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.project("timeout = 9")
     below = place.cwd / "below"
     below.mkdir()

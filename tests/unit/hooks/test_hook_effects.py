@@ -27,13 +27,17 @@ from batchcompute.config import TransportConfig
 from batchcompute.hooks import (
     AttemptContext,
     CallContext,
-    Clock,
+    Clock as SdkClock,
     RegistrationContext,
     Section,
     Transport,
     hookimpl,
 )
 from batchcompute.wire import Endpoint, Request
+from tests.support.clock import Clock
+from tests.support.descriptions import describe_find
+from tests.support.server import Server
+from tests.support.stub import Stub, response
 
 T = TypeVar("T")
 
@@ -41,7 +45,7 @@ T = TypeVar("T")
 # --- registration
 
 
-def test_register_settings_lets_every_later_hook_read_them(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_register_settings_lets_every_later_hook_read_them(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass(frozen=True)
     class LabSettings:
         tenant: str = "nobody"
@@ -59,7 +63,7 @@ def test_register_settings_lets_every_later_hook_read_them(stub: Any, monkeypatc
     def host(**kwargs: Any) -> str:
         stub.answer({})
         Client("lab", "testid", "testsecret", plugins=[stub, Lab()], **kwargs).list_jobs()
-        return str(stub.requests[-1].endpoint.host)
+        return stub.endpoints[-1].host
 
     assert host() == "nobody.example"
     monkeypatch.setenv("BATCHCOMPUTE_LAB_TENANT", "red")
@@ -69,7 +73,7 @@ def test_register_settings_lets_every_later_hook_read_them(stub: Any, monkeypatc
         host(config=Config(sections={"lab": {"tenent": "blue"}}))
 
 
-def test_register_regions_gives_a_host_an_alias_and_ranges_of_its_own(server: Any, describe: Any) -> None:
+def test_register_regions_gives_a_host_an_alias_and_ranges_of_its_own(server: Server) -> None:
     class Lab:
         @hookimpl
         def register_regions(self, ctx: RegistrationContext) -> Iterable[Region]:
@@ -79,7 +83,7 @@ def test_register_regions_gives_a_host_an_alias_and_ranges_of_its_own(server: An
     with Client("Basement", "testid", "testsecret", plugins=[Lab()]) as client:
         client.list_jobs()
         with pytest.raises(ValidationError, match=r"Priority.*\[0, 5\].*the lab's rules"):
-            client.create_job(describe() | {"Priority": 6})
+            client.create_job(describe_find() | {"Priority": 6})
     method, path, headers, _ = server.seen[0]
     assert (method, path, headers["x-acs-region-id"]) == ("GET", "/jobs", "lab")
     assert len(server.seen) == 1, "a description with problems must not be sent"
@@ -87,7 +91,7 @@ def test_register_regions_gives_a_host_an_alias_and_ranges_of_its_own(server: An
         Client("basement", "testid", "testsecret")
 
 
-def test_register_regions_may_answer_nothing(stub: Any) -> None:
+def test_register_regions_may_answer_nothing(stub: Stub) -> None:
     class Shy:
         @hookimpl
         def register_regions(self, ctx: RegistrationContext) -> None:
@@ -97,7 +101,7 @@ def test_register_regions_may_answer_nothing(stub: Any) -> None:
     assert list(stub.client(plugins=(Shy(),)).list_jobs()) == []
 
 
-def test_register_credential_providers_serves_the_region_that_names_it(stub: Any, reply: Any) -> None:
+def test_register_credential_providers_serves_the_region_that_names_it(stub: Stub) -> None:
     @dataclass
     class Vault:
         name: str = "vault"
@@ -115,7 +119,7 @@ def test_register_credential_providers_serves_the_region_that_names_it(stub: Any
             self.asked += 1
             return Credentials("vaultid", "vaultsecret", source="the vault")
 
-    stub.always = reply({})
+    stub.always = response({})
     vault = Vault()
     Client("lab", plugins=[stub, vault]).list_jobs()
     assert stub.requests[0].headers["x-acs-access-key-id"] == "vaultid"
@@ -125,7 +129,7 @@ def test_register_credential_providers_serves_the_region_that_names_it(stub: Any
     assert vault.asked == asked == 1
 
 
-def test_register_transports_carries_the_calls_of_the_region_that_names_it(reply: Any) -> None:
+def test_register_transports_carries_the_calls_of_the_region_that_names_it() -> None:
     opened: list[TransportConfig] = []
 
     @dataclass
@@ -148,7 +152,7 @@ def test_register_transports_carries_the_calls_of_the_region_that_names_it(reply
 
         def send(self, request: Request) -> Any:
             self.sent.append(request)
-            return reply({"job-1": {"State": "Running"}})
+            return response({"job-1": {"State": "Running"}})
 
         def close(self) -> None:
             self.closed += 1
@@ -166,14 +170,14 @@ def test_register_transports_carries_the_calls_of_the_region_that_names_it(reply
 # --- decisions
 
 
-def test_clock_times_the_waits_between_attempts(stub: Any, monkeypatch: pytest.MonkeyPatch, reply: Any) -> None:
+def test_clock_times_the_waits_between_attempts(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     @dataclass
     class Fast:
         now: float = 0.0
         naps: list[float] = field(default_factory=list)
 
         @hookimpl
-        def clock(self, ctx: RegistrationContext) -> Clock:
+        def clock(self, ctx: RegistrationContext) -> SdkClock:
             return self
 
         def monotonic(self) -> float:
@@ -183,14 +187,14 @@ def test_clock_times_the_waits_between_attempts(stub: Any, monkeypatch: pytest.M
             self.naps.append(seconds)
             self.now += seconds
 
-    stub.answers = [reply(b"", 503, retry_after="20"), reply({})]
+    stub.prepare([response(b"", 503, retry_after="20"), response({})])
     fast = Fast()
     assert list(stub.client(plugins=(fast,)).list_jobs(timeout=100)) == []
     assert fast.naps == [20.0]
     assert stub.requests[1].timeout == 80, "the wait was taken from the call's own time"
 
 
-def test_resolve_endpoint_leads_elsewhere_and_none_declines(stub: Any, reply: Any) -> None:
+def test_resolve_endpoint_leads_elsewhere_and_none_declines(stub: Stub) -> None:
     class Detour:
         @hookimpl
         def resolve_endpoint(self, ctx: CallContext) -> Endpoint | None:
@@ -198,23 +202,23 @@ def test_resolve_endpoint_leads_elsewhere_and_none_declines(stub: Any, reply: An
                 return None
             return Endpoint("https", "replica.example", 8443, ctx.region.name, ctx.region.transport)
 
-    stub.always = reply({})
+    stub.always = response({})
     client = stub.client(plugins=(Detour(),))
     client.list_jobs()
     client.delete_job("job-1")
-    assert [request.endpoint.host for request in stub.requests] == [
+    assert [endpoint.host for endpoint in stub.endpoints] == [
         "replica.example",
         "batchcompute.cn-qingdao.aliyuncs.com",
     ]
 
 
-def test_resolve_credentials_wins_and_none_declines(stub: Any, reply: Any) -> None:
+def test_resolve_credentials_wins_and_none_declines(stub: Stub) -> None:
     class PerOperation:
         @hookimpl
         def resolve_credentials(self, ctx: CallContext) -> Credentials | None:
             return Credentials("adminid", "adminsecret", "admintoken") if ctx.operation.mutating else None
 
-    stub.always = reply({})
+    stub.always = response({})
     client = stub.client(plugins=(PerOperation(),))
     client.delete_job("job-1")
     client.list_jobs()
@@ -222,7 +226,7 @@ def test_resolve_credentials_wins_and_none_declines(stub: Any, reply: Any) -> No
     assert seen == [("adminid", "admintoken"), ("testid", None)]
 
 
-def test_retry_policy_replaces_the_built_in_one_and_none_declines(stub: Any, clock: Any, reply: Any) -> None:
+def test_retry_policy_replaces_the_built_in_one_and_none_declines(stub: Stub, clock: Clock) -> None:
     class Twice:
         """Two more attempts, at once; for reading only."""
 
@@ -238,16 +242,16 @@ def test_retry_policy_replaces_the_built_in_one_and_none_declines(stub: Any, clo
                     pass
             return fn()
 
-    stub.answers = [ResponseLostError("1"), ResponseLostError("2"), reply({})]
+    stub.prepare([ResponseLostError("1"), ResponseLostError("2"), response({})])
     client = stub.client(plugins=(Twice(),))
     assert list(client.list_jobs()) == []
     assert (len(stub.requests), clock.naps) == (3, [])
-    stub.answers = [ConnectError("refused")] * 3 + [reply({})]
+    stub.prepare([ConnectError("refused")] * 3 + [response({})])
     client.delete_job("job-1")
     assert (len(stub.requests), len(clock.naps)) == (7, 3), "declined: the built-in policy waits"
 
 
-def test_request_headers_are_merged_before_signing(server: Any) -> None:
+def test_request_headers_are_merged_before_signing(server: Server) -> None:
     class Tenant:
         @hookimpl
         def request_headers(self, ctx: AttemptContext) -> Mapping[str, str]:
@@ -273,7 +277,7 @@ def test_request_headers_are_merged_before_signing(server: Any) -> None:
     assert "x-acs-tenant:blue" in string_to_sign(method, path, headers)
 
 
-def test_sign_request_replaces_the_signature(server: Any, stub: Any) -> None:
+def test_sign_request_replaces_the_signature(server: Server, stub: Stub) -> None:
     class Bearer:
         @hookimpl
         def sign_request(self, ctx: AttemptContext) -> Mapping[str, str] | None:

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 import pytest
@@ -26,6 +26,8 @@ from batchcompute.hooks import (
     loading,
 )
 from batchcompute.values.validation import check_job
+from tests.support.descriptions import describe_find
+from tests.support.stub import Stub, response
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_a_wrong_setting_leaves_help_useful(monkeypatch: pytest.MonkeyPatch, fre
     assert "BATCHCOMPUTE_RETRY_ATTEMPTS" in done.stderr
 
 
-def test_validate_description_takes_the_place_of_the_built_in_check(stub: Any, describe: Any) -> None:
+def test_validate_description_takes_the_place_of_the_built_in_check(stub: Stub) -> None:
     class HouseRules:
         @hookimpl
         def validate_description(self, ctx: ValidationContext) -> list[Problem]:
@@ -97,7 +99,7 @@ def test_validate_description_takes_the_place_of_the_built_in_check(stub: Any, d
         def validate_description(self, ctx: ValidationContext) -> None:
             return None
 
-    wrong = describe() | {"Priority": -1}
+    wrong = describe_find() | {"Priority": -1}
     with pytest.raises(ValidationError) as caught:
         stub.client(plugins=(HouseRules(),)).create_job(wrong)
     assert [problem.path for problem in caught.value.problems] == ["Priority", "JobName"]
@@ -109,26 +111,26 @@ def test_validate_description_takes_the_place_of_the_built_in_check(stub: Any, d
     assert len(stub.requests) == 1
 
 
-def test_decode_response_makes_what_the_call_returns_and_none_declines(stub: Any, reply: Any) -> None:
+def test_decode_response_makes_what_the_call_returns_and_none_declines(stub: Stub) -> None:
     class Plain:
         @hookimpl
         def decode_response(self, ctx: ResponseContext) -> object | None:
             return sorted(json.loads(ctx.response.body)) if ctx.call.operation.name == "list_jobs" else None
 
-    stub.always = reply({"job-2": {"State": "Running"}, "job-1": {"State": "Failed"}})
+    stub.always = response({"job-2": {"State": "Running"}, "job-1": {"State": "Failed"}})
     client = stub.client(plugins=(Plain(),))
     assert client.list_jobs() == ["job-1", "job-2"]
     assert [image.ImageId for image in client.list_images()] == ["job-1", "job-2"]
 
 
-def test_humanize_timestamp_shows_times_its_own_way_and_none_declines(stub: Any, reply: Any) -> None:
+def test_humanize_timestamp_shows_times_its_own_way_and_none_declines(stub: Stub) -> None:
     class Era:
         @hookimpl
         def humanize_timestamp(self, ctx: TimestampContext) -> str | None:
             return "long ago" if ctx.seconds < 1_000_000_000 else None
 
     job = {"State": "Running", "CreateTime": 900_000_000, "StartTime": 1_435_651_200}
-    stub.always = reply(job)
+    stub.always = response(job)
     shown = stub.client(True, plugins=(Era(),)).get_job("job-1")
     usual = stub.client(True).get_job("job-1")
     number = stub.client(plugins=(Era(),)).get_job("job-1")
@@ -137,7 +139,7 @@ def test_humanize_timestamp_shows_times_its_own_way_and_none_declines(stub: Any,
     assert number.CreateTime == 900_000_000, "only a Client that was asked for readable times asks"
 
 
-def test_fetch_log_is_what_read_log_reads_and_none_declines(stub: Any, describe: Any, reply: Any) -> None:
+def test_fetch_log_is_what_read_log_reads_and_none_declines(stub: Stub) -> None:
     class Shelf:
         @hookimpl
         def fetch_log(self, ctx: LogContext) -> BinaryIO | None:
@@ -146,13 +148,13 @@ def test_fetch_log_is_what_read_log_reads_and_none_declines(stub: Any, describe:
             text = f"{ctx.job_id} {ctx.task_name} {ctx.instance_id} {ctx.redirect_path}"
             return io.BytesIO(text.encode())
 
-    stub.always = reply(describe(StderrRedirectPath="oss://logs/"))
+    stub.always = response(describe_find(StderrRedirectPath="oss://logs/"))
     client = stub.client(plugins=(Shelf(),))
     assert client.read_log("job-1", "Find", 3) == b"job-1 Find 3 oss://logs/"
     assert client.read_log("job-1", "Find", 3, "stdout") is None
 
 
-def test_object_store_is_what_the_client_offers_and_none_declines(stub: Any) -> None:
+def test_object_store_is_what_the_client_offers_and_none_declines(stub: Stub) -> None:
     class Memory:
         def __init__(self) -> None:
             self.kept: dict[str, bytes] = {}

@@ -15,13 +15,13 @@ from click.testing import CliRunner
 from batchcompute import ConnectError, Region
 from batchcompute.cli.doctor import doctor
 from batchcompute.hooks import DiagnosisContext, Finding, RegistrationContext, hookimpl, loading
-from batchcompute.wire import Response
+from tests.support.stub import Stub, response
 
 
 class Lab:
     """A region whose transport is the stub, with two accounts' worth of trouble on request."""
 
-    def __init__(self, stub: Any) -> None:
+    def __init__(self, stub: Stub) -> None:
         self.stub = stub
 
     @hookimpl
@@ -34,7 +34,7 @@ class Lab:
 
 
 @pytest.fixture
-def lab(stub: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, dict[str, dict[str, str]]]]:
+def lab(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, dict[str, dict[str, str]]]]:
     """Runs doctor on the region; gives its exit code and the findings by name."""
     monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "testid")
     monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "testsecret-of-the-lab")
@@ -56,7 +56,7 @@ def now(offset: float = 0) -> str:
     return formatdate(time.time() + offset, usegmt=True)
 
 
-def test_diagnose_is_reported_by_doctor(stub: Any, lab: Any) -> None:
+def test_diagnose_is_reported_by_doctor(stub: Stub, lab: Any) -> None:
     class Health:
         @hookimpl
         def diagnose(self, ctx: DiagnosisContext) -> Iterable[Finding]:
@@ -79,7 +79,7 @@ def test_diagnose_is_reported_by_doctor(stub: Any, lab: Any) -> None:
     assert found["plugins"]["what"] == "a plugin failed to diagnose: RuntimeError: the lab is closed"
 
 
-def test_all_is_well(stub: Any, lab: Any) -> None:
+def test_all_is_well(stub: Stub, lab: Any) -> None:
     stub.answer({}, date=now())
     code, found = lab()
     assert code == 0
@@ -91,14 +91,14 @@ def test_all_is_well(stub: Any, lab: Any) -> None:
 
 
 @pytest.mark.parametrize(("offset", "state"), [(-5, "ok"), (-120, "note"), (3600, "problem")])
-def test_a_clock_that_is_off(stub: Any, lab: Any, offset: float, state: str) -> None:
+def test_a_clock_that_is_off(stub: Stub, lab: Any, offset: float, state: str) -> None:
     stub.answer({}, date=now(offset))
     code, found = lab()
     assert (code, found["clock"]["state"]) == (state == "problem", state)
     assert f"clock is {'-' if offset > 0 else '+'}" in found["clock"]["what"]
 
 
-def test_nobody_answers(stub: Any, lab: Any) -> None:
+def test_nobody_answers(stub: Stub, lab: Any) -> None:
     stub.always = ConnectError("nobody is there")
     code, found = lab()
     assert code == 1
@@ -107,8 +107,8 @@ def test_nobody_answers(stub: Any, lab: Any) -> None:
     assert "clock" not in found
 
 
-def test_a_refused_call(stub: Any, lab: Any, reply: Callable[..., Response]) -> None:
-    stub.always = reply({"Code": "Forbidden", "Message": "not you"}, 403, date=now())
+def test_a_refused_call(stub: Stub, lab: Any) -> None:
+    stub.always = response({"Code": "Forbidden", "Message": "not you"}, 403, date=now())
     code, found = lab()
     assert code == 1
     assert found["endpoint"]["state"] == "ok"
@@ -130,7 +130,7 @@ def test_settings_that_cannot_be_read(lab: Any, monkeypatch: pytest.MonkeyPatch)
     assert "BATCHCOMPUTE_RETRY_ATTEMPTS" in found["settings"]["what"]
 
 
-def test_a_plugin_that_was_left_out(stub: Any, lab: Any) -> None:
+def test_a_plugin_that_was_left_out(stub: Stub, lab: Any) -> None:
     stub.answer({}, date=now())
     code, found = lab(object())
     assert code == 1

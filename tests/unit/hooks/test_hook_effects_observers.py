@@ -9,9 +9,11 @@ import pytest
 
 from batchcompute import ClientError, ResponseLostError
 from batchcompute.hooks import AttemptContext, CallContext, CallResult, hookimpl
+from tests.support.clock import Clock
+from tests.support.stub import Stub
 
 
-def test_before_attempt_sees_each_signed_request(stub: Any, clock: Any) -> None:
+def test_before_attempt_sees_each_signed_request(stub: Stub, clock: Clock) -> None:
     seen: list[tuple[int, str, int]] = []
 
     class Watch:
@@ -21,7 +23,7 @@ def test_before_attempt_sees_each_signed_request(stub: Any, clock: Any) -> None:
             assert ctx.error is None
             seen.append((ctx.number, ctx.request.headers["authorization"], len(stub.requests)))
 
-    stub.answers = [ResponseLostError("lost")]
+    stub.prepare([ResponseLostError("lost")])
     stub.answer({})
     stub.client(plugins=(Watch(),)).list_jobs()
     assert [(number, sent_so_far) for number, _, sent_so_far in seen] == [(1, 0), (2, 1)]
@@ -29,7 +31,7 @@ def test_before_attempt_sees_each_signed_request(stub: Any, clock: Any) -> None:
     assert seen[0][1] != seen[1][1], "each attempt is signed anew"
 
 
-def test_after_attempt_sees_the_answer_or_the_error(stub: Any, clock: Any) -> None:
+def test_after_attempt_sees_the_answer_or_the_error(stub: Stub, clock: Clock) -> None:
     seen: list[AttemptContext] = []
 
     class Watch:
@@ -37,7 +39,7 @@ def test_after_attempt_sees_the_answer_or_the_error(stub: Any, clock: Any) -> No
         def after_attempt(self, ctx: AttemptContext) -> None:
             seen.append(ctx)
 
-    stub.answers = [ResponseLostError("lost")]
+    stub.prepare([ResponseLostError("lost")])
     stub.answer(b"{}", 503)
     stub.answer({})
     stub.client(plugins=(Watch(),)).list_jobs()
@@ -50,7 +52,7 @@ def test_after_attempt_sees_the_answer_or_the_error(stub: Any, clock: Any) -> No
     assert (fine.error, fine.response.status, fine.number) == (None, 200, 3)
 
 
-def test_after_call_sees_each_call_once(stub: Any, clock: Any) -> None:
+def test_after_call_sees_each_call_once(stub: Stub, clock: Clock) -> None:
     seen: list[CallResult] = []
 
     class Watch:
@@ -59,7 +61,7 @@ def test_after_call_sees_each_call_once(stub: Any, clock: Any) -> None:
             seen.append(ctx)
 
     client = stub.client(plugins=(Watch(),))
-    stub.answers = [ResponseLostError("lost")]
+    stub.prepare([ResponseLostError("lost")])
     stub.answer({})
     client.list_jobs()
     stub.answer(b"{}", 404)
@@ -72,7 +74,7 @@ def test_after_call_sees_each_call_once(stub: Any, clock: Any) -> None:
     assert (failed.call.operation.name, failed.attempts, failed.error) == ("get_job", 1, caught.value)
 
 
-def test_a_plugin_that_wants_to_be_last_comes_after_the_built_in_one(stub: Any) -> None:
+def test_a_plugin_that_wants_to_be_last_comes_after_the_built_in_one(stub: Stub) -> None:
     asked: list[str] = []
 
     def resolver(name: str, **marks: Any) -> Any:

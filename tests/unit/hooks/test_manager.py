@@ -22,6 +22,7 @@ from batchcompute import (
 from batchcompute.builtins import BUILTINS
 from batchcompute.hooks import AttemptContext, CallContext, hookimpl, loading, specs
 from batchcompute.hooks.manager import Hooks
+from tests.support.stub import Stub
 
 STRICT = Config(plugins=PluginConfig(strict=True))
 
@@ -64,18 +65,18 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
     return install
 
 
-def who_asks(stub: Any, **kwargs: Any) -> str:
+def who_asks(stub: Stub, **kwargs: Any) -> str:
     stub.answer({})
     stub.client(**kwargs).list_jobs()
     return str(stub.requests[-1].headers["x-acs-access-key-id"])
 
 
-def test_the_last_plugin_object_is_asked_first_then_installed_then_built_in(stub: Any, install: Any) -> None:
+def test_the_last_plugin_object_is_asked_first_then_installed_then_built_in(stub: Stub, install: Any) -> None:
     order: list[str] = []
 
     class Declines(Said):
         @hookimpl
-        def resolve_credentials(self, ctx: CallContext) -> None:  # type: ignore[override]
+        def resolve_credentials(self, ctx: CallContext) -> None:
             self.order.append(self.who or "")
 
     install(alpha__b=Declines("alpha:b", order), alpha__a=Declines("alpha:a", order), beta__a=Declines("beta:a", order))
@@ -83,7 +84,7 @@ def test_the_last_plugin_object_is_asked_first_then_installed_then_built_in(stub
     assert order == ["two", "one", "alpha:a", "alpha:b", "beta:a"]
 
 
-def test_the_first_answer_wins(stub: Any, install: Any) -> None:
+def test_the_first_answer_wins(stub: Stub, install: Any) -> None:
     install(alpha__a=Said("installed"))
     assert who_asks(stub) == "installed"
     assert who_asks(stub, plugins=(Said("object"),)) == "object"
@@ -100,7 +101,7 @@ def test_plugins_are_listed_in_the_order_in_which_they_are_asked(install: Any) -
     assert dict(hooks.plugins())["alpha:a"] == ["resolve_credentials"]
 
 
-def test_every_built_in_hook_can_be_beaten(stub: Any) -> None:
+def test_every_built_in_hook_can_be_beaten(stub: Stub) -> None:
     """The built-ins are trylast: a plugin never has to outshout them."""
     names = {name for name, spec in vars(specs).items() if hasattr(spec, "batchcompute_spec")}
     found = 0
@@ -111,7 +112,7 @@ def test_every_built_in_hook_can_be_beaten(stub: Any) -> None:
     assert found >= len(BUILTINS)
 
 
-def test_one_entry_point_name_of_two_distributions(install: Any, stub: Any) -> None:
+def test_one_entry_point_name_of_two_distributions(install: Any, stub: Stub) -> None:
     install(alpha__plugin=Said(None), beta__plugin=Said("beta"))
     hooks = Hooks(Config(), BUILTINS)
     assert [name for name, _ in hooks.plugins()][:2] == ["alpha:plugin", "beta:plugin"]
@@ -126,7 +127,7 @@ def test_a_blocked_plugin_is_not_even_imported(install: Any) -> None:
     assert Hooks(blocking("alpha:a"), BUILTINS).skipped == {"alpha:a": "blocked by configuration"}
 
 
-def test_a_built_in_can_be_blocked(stub: Any) -> None:
+def test_a_built_in_can_be_blocked(stub: Stub) -> None:
     stub.answer({})
     with pytest.raises(CredentialsError, match="for region cn-qingdao"):
         stub.client(config=blocking("credentials")).list_jobs()
@@ -167,7 +168,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("plugin", "why"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_plugin_is_left_out_by_name(stub: Any, plugin: object, why: str) -> None:
+def test_a_broken_plugin_is_left_out_by_name(stub: Stub, plugin: object, why: str) -> None:
     stub.answer({})
     with pytest.warns(PluginWarning, match=type(plugin).__name__) as caught:
         client = stub.client(plugins=(plugin,))
@@ -177,7 +178,7 @@ def test_a_broken_plugin_is_left_out_by_name(stub: Any, plugin: object, why: str
         stub.client(plugins=(plugin,), config=STRICT)
 
 
-def test_a_broken_plugin_takes_none_of_its_other_hooks_along(stub: Any) -> None:
+def test_a_broken_plugin_takes_none_of_its_other_hooks_along(stub: Stub) -> None:
     class Half(Misspelt, Said):
         pass
 
@@ -186,7 +187,7 @@ def test_a_broken_plugin_takes_none_of_its_other_hooks_along(stub: Any) -> None:
 
 
 @pytest.mark.parametrize("error", [ImportError("no module x"), ZeroDivisionError("bug"), SyntaxError("bad")])
-def test_an_installed_plugin_that_cannot_be_loaded(stub: Any, install: Any, error: Exception) -> None:
+def test_an_installed_plugin_that_cannot_be_loaded(stub: Stub, install: Any, error: Exception) -> None:
     install(alpha__bad=error, beta__good=Said("good"))
     with pytest.warns(
         PluginWarning, match=rf"plugin alpha:bad was left out: it cannot be loaded: {type(error).__name__}"
@@ -197,13 +198,13 @@ def test_an_installed_plugin_that_cannot_be_loaded(stub: Any, install: Any, erro
     assert caught.value.__cause__ is error
 
 
-def test_one_object_twice_is_reported(stub: Any) -> None:
+def test_one_object_twice_is_reported(stub: Stub) -> None:
     plugin = Said("a")
     with pytest.warns(PluginWarning, match="registered twice"):
         assert who_asks(stub, plugins=(plugin, plugin)) == "a"
 
 
-def test_modules_and_functions_without_arguments_are_plugins(stub: Any) -> None:
+def test_modules_and_functions_without_arguments_are_plugins(stub: Stub) -> None:
     module = types.ModuleType("my_plugin")
     calls: list[str] = []
 
@@ -221,7 +222,7 @@ def test_modules_and_functions_without_arguments_are_plugins(stub: Any) -> None:
     assert "my_plugin" not in sys.modules
 
 
-def test_a_wrapper_sees_what_the_others_answer(stub: Any) -> None:
+def test_a_wrapper_sees_what_the_others_answer(stub: Stub) -> None:
     class Wrapper:
         @hookimpl(wrapper=True)
         def resolve_credentials(self, ctx: CallContext) -> Any:
@@ -232,7 +233,7 @@ def test_a_wrapper_sees_what_the_others_answer(stub: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", [0, "", False, [], {}, "text", 5])
-def test_a_falsy_or_wrong_answer_ends_the_search_and_is_refused(stub: Any, answer: object) -> None:
+def test_a_falsy_or_wrong_answer_ends_the_search_and_is_refused(stub: Stub, answer: object) -> None:
     class Odd:
         @hookimpl
         def resolve_credentials(self, ctx: CallContext) -> Any:
@@ -243,7 +244,7 @@ def test_a_falsy_or_wrong_answer_ends_the_search_and_is_refused(stub: Any, answe
     assert stub.requests == []
 
 
-def test_a_falsy_time_ends_the_search(stub: Any) -> None:
+def test_a_falsy_time_ends_the_search(stub: Stub) -> None:
     class Blank:
         @hookimpl
         def humanize_timestamp(self, ctx: object) -> str:

@@ -9,6 +9,8 @@ import pytest
 
 from batchcompute import Client, ConfigError, Credentials, PluginError, Region
 from batchcompute.hooks import AttemptContext, CallContext, RegistrationContext, hookimpl
+from tests.support.clock import Clock
+from tests.support.stub import Stub
 
 
 class Observer:
@@ -34,7 +36,7 @@ class Observer:
         self.note("after_call", ctx)
 
 
-def test_observers_see_every_attempt_and_the_call(stub: Any, clock: Any) -> None:
+def test_observers_see_every_attempt_and_the_call(stub: Stub, clock: Clock) -> None:
     observer = Observer()
     stub.answer({"Code": "Busy"}, 503)
     stub.answer({})
@@ -51,7 +53,7 @@ def test_observers_see_every_attempt_and_the_call(stub: Any, clock: Any) -> None
             ctx.error = None
 
 
-def test_an_observer_that_fails_breaks_nothing(stub: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_observer_that_fails_breaks_nothing(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
     bad, good = Observer(ValueError("canary-secret")), Observer()
     stub.answer({})
     with caplog.at_level(logging.WARNING, "batchcompute.plugins"):
@@ -72,7 +74,7 @@ class Headers:
         return self.headers
 
 
-def test_headers_of_all_plugins_are_merged_and_signed(stub: Any) -> None:
+def test_headers_of_all_plugins_are_merged_and_signed(stub: Stub) -> None:
     from batchcompute.builtins.signing import signature, string_to_sign
 
     stub.answer({})
@@ -95,7 +97,7 @@ def test_headers_of_all_plugins_are_merged_and_signed(stub: Any) -> None:
         (Headers(x_acs_signature_nonce="fixed"),),
     ],
 )
-def test_conflicting_headers_are_an_error(stub: Any, plugins: tuple[object, ...]) -> None:
+def test_conflicting_headers_are_an_error(stub: Stub, plugins: tuple[object, ...]) -> None:
     stub.answer({})
     with pytest.raises(PluginError, match="set the header"):
         stub.client(plugins=plugins).list_jobs()
@@ -113,7 +115,7 @@ class Said:
         return Credentials(self.who, "secret")
 
 
-def test_two_clients_with_different_plugins(stub: Any) -> None:
+def test_two_clients_with_different_plugins(stub: Stub) -> None:
     for _ in range(6):
         stub.answer({})
     one, two, plain = stub.client(plugins=(Said("one"),)), stub.client(plugins=(Said("two"),)), stub.client()
@@ -130,15 +132,15 @@ class Places:
         return [Region("here", "here.example", transport="pigeon"), Region("cn-qingdao", "mine.example")]
 
 
-def test_a_region_names_its_transport_and_a_plugins_region_wins(stub: Any) -> None:
+def test_a_region_names_its_transport_and_a_plugins_region_wins(stub: Stub) -> None:
     stub.answer({})
     stub.client(plugins=(Places(),)).list_jobs()
-    assert stub.requests[0].endpoint.host == "mine.example"
+    assert stub.endpoints[0].host == "mine.example"
     with pytest.raises(ConfigError, match="no transport 'pigeon'"):
         Client("here", "id", "secret", plugins=[Places()]).list_jobs()
 
 
-def test_what_is_registered_needs_a_name(stub: Any) -> None:
+def test_what_is_registered_needs_a_name(stub: Stub) -> None:
     class Nameless:
         @hookimpl
         def register_regions(self, ctx: RegistrationContext) -> list[Any]:

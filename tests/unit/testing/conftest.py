@@ -12,7 +12,7 @@ import pytest
 
 from batchcompute import Client, Config, RetryConfig
 from batchcompute.testing import StubTransport, replay
-from batchcompute.testing.contracts.loopback import Loopback
+from tests.support.server import ScriptedServer
 
 MARKER = "batchcompute_cassette"
 QUICK = Config(retry=RetryConfig(base_wait=0.001, max_wait=0.002))
@@ -65,17 +65,16 @@ def local_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 
 
 @pytest.fixture
-def server() -> Iterator[Loopback]:
+def server() -> Iterator[ScriptedServer]:
     """A scripted HTTP server."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        made = Loopback(listening)
-        made.url = "http://{}:{}".format(*listening.getsockname())  # type: ignore[attr-defined]
+        made = ScriptedServer(listening)
         yield made
         made.close()
 
 
 @pytest.fixture
-def connect(server: Any) -> Iterator[Callable[..., Client]]:
+def connect(server: ScriptedServer) -> Iterator[Callable[..., Client]]:
     """A Client of the scripted server, closed with the test: `connect(plugins=[...])`."""
     made: list[Client] = []
 
@@ -111,7 +110,9 @@ def record(path: Path, stub: StubTransport) -> Callable[[Callable[[Client], obje
 
 
 @pytest.fixture
-def play(path: Path, offline: Any) -> Callable[[Callable[[Client], object]], object]:
+def play(
+    path: Path, offline: Callable[[], AbstractContextManager[None]]
+) -> Callable[[Callable[[Client], object]], object]:
     """Replay it, offline and without a key."""
 
     def run(session: Callable[[Client], object], **kwargs: Any) -> object:

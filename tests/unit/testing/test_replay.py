@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,9 @@ def state(word: str) -> dict[str, Any]:
     return {"ResourceId": "job-1", "State": word, "OwnerId": 77}
 
 
-def test_once_records_and_then_replays(path: Path, stub: StubTransport, offline: Any) -> None:
+def test_once_records_and_then_replays(
+    path: Path, stub: StubTransport, offline: Callable[[], AbstractContextManager[None]]
+) -> None:
     stub.answer({})
     for _ in range(3):
         with replay.use_cassette(path) as plugin:
@@ -43,7 +47,7 @@ def test_once_records_and_then_replays(path: Path, stub: StubTransport, offline:
     assert len(stub.requests) == 1
 
 
-def test_record_replaces_the_file(path: Path, stub: StubTransport, record: Any) -> None:
+def test_record_replaces_the_file(path: Path, stub: StubTransport, record: Callable[..., Any]) -> None:
     stub.answer({})
     record(lambda client: client.list_jobs())
     stub.answer({})
@@ -51,7 +55,7 @@ def test_record_replaces_the_file(path: Path, stub: StubTransport, record: Any) 
     assert [exchange.target for exchange in read_cassette(path)] == ["/images"]
 
 
-def test_a_session_that_raises_is_not_kept(path: Path, stub: StubTransport, record: Any) -> None:
+def test_a_session_that_raises_is_not_kept(path: Path, stub: StubTransport, record: Callable[..., Any]) -> None:
     stub.answer({})
     record(lambda client: client.list_jobs())
     before = path.read_bytes()
@@ -67,19 +71,19 @@ def test_a_session_that_raises_is_not_kept(path: Path, stub: StubTransport, reco
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_session_without_requests_leaves_no_file(path: Path, record: Any) -> None:
+def test_a_session_without_requests_leaves_no_file(path: Path, record: Callable[..., Any]) -> None:
     record(lambda client: None)
     assert not path.exists()
 
 
-def test_a_missing_cassette_is_named_at_the_first_request(path: Path, play: Any) -> None:
+def test_a_missing_cassette_is_named_at_the_first_request(path: Path, play: Callable[..., Any]) -> None:
     play(lambda client: None)
     with pytest.raises(UnrecordedRequestError, match=r"no cassette .*session\.yaml: record"):
         play(lambda client: client.list_jobs())
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "interactions: [1]", "- request: {}\n  response: {}\n"])
-def test_a_file_that_is_no_cassette_is_named(path: Path, play: Any, text: str) -> None:
+def test_a_file_that_is_no_cassette_is_named(path: Path, play: Callable[..., Any], text: str) -> None:
     path.parent.mkdir()
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"session\.yaml is not a cassette"):
@@ -95,7 +99,9 @@ def test_wrong_arguments(path: Path) -> None:
         pass
 
 
-def test_polls_are_replayed_in_order_and_the_last_answer_stays(stub: StubTransport, record: Any, play: Any) -> None:
+def test_polls_are_replayed_in_order_and_the_last_answer_stays(
+    stub: StubTransport, record: Callable[..., Any], play: Callable[..., Any]
+) -> None:
     def poll(client: Client) -> list[str]:
         return [client.get_job("job-1").State for _ in range(4)]
 
@@ -111,7 +117,9 @@ def test_polls_are_replayed_in_order_and_the_last_answer_stays(stub: StubTranspo
     ]
 
 
-def test_a_change_is_never_replayed_twice(stub: StubTransport, record: Any, play: Any) -> None:
+def test_a_change_is_never_replayed_twice(
+    stub: StubTransport, record: Callable[..., Any], play: Callable[..., Any]
+) -> None:
     def create(client: Client) -> str:
         return client.create_job(describe()).JobId
 
@@ -128,7 +136,9 @@ def test_a_change_is_never_replayed_twice(stub: StubTransport, record: Any, play
 
 
 @pytest.mark.parametrize("call", ["stop_job", "start_job", "delete_job"])
-def test_every_change_is_used_up(stub: StubTransport, record: Any, play: Any, call: str) -> None:
+def test_every_change_is_used_up(
+    stub: StubTransport, record: Callable[..., Any], play: Callable[..., Any], call: str
+) -> None:
     stub.answer()
     record(lambda client: getattr(client, call)("job-1"))
 
@@ -140,7 +150,9 @@ def test_every_change_is_used_up(stub: StubTransport, record: Any, play: Any, ca
     play(twice)
 
 
-def test_the_nearest_recorded_request_is_named(stub: StubTransport, record: Any, play: Any) -> None:
+def test_the_nearest_recorded_request_is_named(
+    stub: StubTransport, record: Callable[..., Any], play: Callable[..., Any]
+) -> None:
     stub.always = Response(200, {}, b'{"ResourceId": "job-1", "State": "Running"}')
     record(lambda client: [client.get_job("job-1"), client.list_tasks("job-77")])
 
@@ -155,7 +167,9 @@ def test_the_nearest_recorded_request_is_named(stub: StubTransport, record: Any,
     play(ask)
 
 
-def test_the_place_where_a_body_differs_is_named(stub: StubTransport, record: Any, play: Any) -> None:
+def test_the_place_where_a_body_differs_is_named(
+    stub: StubTransport, record: Callable[..., Any], play: Callable[..., Any]
+) -> None:
     stub.answer({"ResourceId": "job-1"}, 201)
     record(lambda client: client.create_job(describe(InstanceCount=2, EnvironmentVariables={"A": "canary-value-77"})))
     with pytest.raises(UnrecordedRequestError, match=r"differs at TaskDag\.TaskDescMap\.Work\.InstanceCount") as caught:
@@ -163,7 +177,9 @@ def test_the_place_where_a_body_differs_is_named(stub: StubTransport, record: An
     assert "canary" not in str(caught.value)
 
 
-def test_an_unrecorded_request_is_not_retried(stub: StubTransport, record: Any, play: Any) -> None:
+def test_an_unrecorded_request_is_not_retried(
+    stub: StubTransport, record: Callable[..., Any], play: Callable[..., Any]
+) -> None:
     stub.answer({})
     record(lambda client: client.list_jobs())
     with pytest.raises(UnrecordedRequestError) as caught:
@@ -173,7 +189,9 @@ def test_an_unrecorded_request_is_not_retried(stub: StubTransport, record: Any, 
 
 
 @pytest.mark.parametrize("kind", [ConnectError, ResponseLostError, RequestTimeoutError])
-def test_connection_errors_are_recorded_as_such(stub: StubTransport, record: Any, play: Any, kind: Any) -> None:
+def test_connection_errors_are_recorded_as_such(
+    stub: StubTransport, record: Callable[..., Any], play: Callable[..., Any], kind: Any
+) -> None:
     def fail(client: Client) -> object:
         with pytest.raises(kind, match="gone") as caught:
             client.list_jobs()
@@ -184,7 +202,9 @@ def test_connection_errors_are_recorded_as_such(stub: StubTransport, record: Any
     assert record(fail) == play(fail)
 
 
-def test_retries_are_replayed_without_waiting(stub: StubTransport, record: Any, play: Any) -> None:
+def test_retries_are_replayed_without_waiting(
+    stub: StubTransport, record: Callable[..., Any], play: Callable[..., Any]
+) -> None:
     stub.fail(ConnectError("not yet"))
     stub.answer({"Code": "Busy", "Message": "later"}, 503, {"Retry-After": "0"})
     stub.answer({})
@@ -196,7 +216,7 @@ def test_retries_are_replayed_without_waiting(stub: StubTransport, record: Any, 
     assert time.monotonic() - began < 5
 
 
-def test_a_long_retry_after_takes_no_time(stub: StubTransport, path: Path, play: Any) -> None:
+def test_a_long_retry_after_takes_no_time(stub: StubTransport, path: Path, play: Callable[..., Any]) -> None:
     busy = Response(503, {"retry-after": "300"}, b'{"Code":"Busy","Message":"later"}')
     write_cassette(path, [Exchange("GET", "/jobs", busy), Exchange("GET", "/jobs", Response(200, {}, b"{}"))])
     began = time.monotonic()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from batchcompute.testing.contracts.loopback import Seen, answer
 from batchcompute.testing.scrubbing import Scrubber
 from batchcompute.testing.tape import Tape
 from batchcompute.wire import Response
+from tests.support.server import ScriptedServer
 
 QUICK = Config(retry=RetryConfig(base_wait=0.001, max_wait=0.002))
 
@@ -35,7 +38,7 @@ def state(word: str) -> dict[str, Any]:
     return {"ResourceId": "job-1", "State": word, "OwnerId": 77}
 
 
-def test_waiting_takes_no_time(stub: StubTransport, path: Path, play: Any) -> None:
+def test_waiting_takes_no_time(stub: StubTransport, path: Path, play: Callable[..., Any]) -> None:
     words = ["Waiting"] * 50 + ["Running"] * 200 + ["Terminated"]
     write_cassette(
         path, [Exchange("GET", "/jobs/job-1", Response(200, {}, json.dumps(state(word)).encode())) for word in words]
@@ -45,7 +48,7 @@ def test_waiting_takes_no_time(stub: StubTransport, path: Path, play: Any) -> No
     assert time.monotonic() - began < 10  # it took the recorded session more than ten minutes
 
 
-def test_a_wait_that_timed_out_times_out_again(path: Path, play: Any) -> None:
+def test_a_wait_that_timed_out_times_out_again(path: Path, play: Callable[..., Any]) -> None:
     write_cassette(path, [Exchange("GET", "/jobs/job-1", Response(200, {}, json.dumps(state("Running")).encode()))])
     began = time.monotonic()
     with pytest.raises(WaitTimeoutError, match="after 600 seconds"):
@@ -53,13 +56,18 @@ def test_a_wait_that_timed_out_times_out_again(path: Path, play: Any) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_a_wait_for_what_was_never_recorded_ends(path: Path, play: Any) -> None:
+def test_a_wait_for_what_was_never_recorded_ends(path: Path, play: Callable[..., Any]) -> None:
     write_cassette(path, [Exchange("GET", "/jobs/job-1", Response(200, {}, json.dumps(state("Running")).encode()))])
     with pytest.raises(UnrecordedRequestError, match="come to an end"):
         play(lambda client: client.wait("job-1"))
 
 
-def test_eight_threads_and_two_hundred_requests(path: Path, server: Any, connect: Any, offline: Any) -> None:
+def test_eight_threads_and_two_hundred_requests(
+    path: Path,
+    server: ScriptedServer,
+    connect: Callable[..., Client],
+    offline: Callable[[], AbstractContextManager[None]],
+) -> None:
     counts = dict.fromkeys(range(8), 0)
     lock = threading.Lock()
 
@@ -101,7 +109,7 @@ def test_eight_threads_and_two_hundred_requests(path: Path, server: Any, connect
     assert len(server.seen) == 200
 
 
-def test_two_threads_wait_each_on_its_own_clock(path: Path, play: Any) -> None:
+def test_two_threads_wait_each_on_its_own_clock(path: Path, play: Callable[..., Any]) -> None:
     """What one thread sleeps is not taken off another one's timeout."""
 
     def polls(job: str, count: int) -> list[Exchange]:
@@ -144,7 +152,7 @@ def test_the_cost_of_a_request_does_not_grow_with_the_cassette(path: Path) -> No
 
 
 def test_configuration_cannot_pick_a_transport_around_it(
-    path: Path, stub: StubTransport, record: Any, play: Any
+    path: Path, stub: StubTransport, record: Callable[..., Any], play: Callable[..., Any]
 ) -> None:
     from batchcompute import TransportConfig
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from batchcompute.testing.contracts.loopback import Seen, answer
 from batchcompute.testing.scrubbing import Scrubber
 from batchcompute.testing.tape import Tape
 from batchcompute.wire import Response
+from tests.support.server import ScriptedServer
 
 KEY, SECRET, TOKEN = "canary-key-1", "canary-secret-2/+=", "canary-token-3/+="
 TENANT = "canary-tenant-4"
@@ -49,7 +52,9 @@ def description(**environment: str) -> JobDescription:
     return job
 
 
-def test_canaries_in_every_place(tmp_path: Path, server: Any, offline: Any) -> None:
+def test_canaries_in_every_place(
+    tmp_path: Path, server: ScriptedServer, offline: Callable[[], AbstractContextManager[None]]
+) -> None:
     path = tmp_path / "session.yaml"
     server.script = echo
     environment = {"PASSWORD": "canary-environment-5", "SHORT": "q7"}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import vcr
@@ -13,6 +14,7 @@ from vcr.errors import CannotOverwriteExistingCassetteException
 from batchcompute import Client
 from batchcompute.testing import replay
 from batchcompute.testing.contracts.loopback import answer
+from tests.support.server import ScriptedServer
 
 
 def session(client: Client) -> list[str]:
@@ -23,7 +25,7 @@ def session(client: Client) -> list[str]:
 
 
 @pytest.fixture
-def states(server: Any) -> None:
+def states(server: ScriptedServer) -> None:
     words = iter(["Waiting", "Running", "Running", "Terminated", "Terminated"])
     server.script = lambda seen: answer(
         json.dumps({"ResourceId": "job-1", "State": next(words)}).encode() if seen.method == "GET" else b"",
@@ -31,7 +33,13 @@ def states(server: Any) -> None:
     )
 
 
-def test_plain_vcrpy_records_and_replays(tmp_path: Path, server: Any, connect: Any, states: None, offline: Any) -> None:
+def test_plain_vcrpy_records_and_replays(
+    tmp_path: Path,
+    server: ScriptedServer,
+    connect: Callable[..., Client],
+    states: None,
+    offline: Callable[[], AbstractContextManager[None]],
+) -> None:
     path = tmp_path / "plain.yaml"
     hidden = ["authorization", "x-acs-signature-nonce", "date"]
     with vcr.use_cassette(str(path), filter_headers=hidden):
@@ -47,7 +55,13 @@ def test_plain_vcrpy_records_and_replays(tmp_path: Path, server: Any, connect: A
     assert len(server.seen) == requests
 
 
-def test_vcrpy_replays_our_cassette(tmp_path: Path, server: Any, connect: Any, states: None, offline: Any) -> None:
+def test_vcrpy_replays_our_cassette(
+    tmp_path: Path,
+    server: ScriptedServer,
+    connect: Callable[..., Client],
+    states: None,
+    offline: Callable[[], AbstractContextManager[None]],
+) -> None:
     path = tmp_path / "ours.yaml"
     with replay.use_cassette(path, "record") as plugin:
         recorded = session(connect(plugins=[plugin]))
@@ -56,7 +70,13 @@ def test_vcrpy_replays_our_cassette(tmp_path: Path, server: Any, connect: Any, s
         assert session(connect()) == recorded
 
 
-def test_we_replay_what_vcrpy_recorded(tmp_path: Path, server: Any, connect: Any, states: None, offline: Any) -> None:
+def test_we_replay_what_vcrpy_recorded(
+    tmp_path: Path,
+    server: ScriptedServer,
+    connect: Callable[..., Client],
+    states: None,
+    offline: Callable[[], AbstractContextManager[None]],
+) -> None:
     path = tmp_path / "theirs.yaml"
     with vcr.use_cassette(str(path)):
         recorded = session(connect())

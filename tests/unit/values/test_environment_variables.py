@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from batchcompute import JobDescription, TaskDag, TaskDescription
+from tests.support.descriptions import describe_find
+from tests.support.stub import Stub
 
 # Names that the original SDK rewrote, or broke on (protocol 1.7).
 VARIABLES = {
@@ -29,18 +32,18 @@ def test_values_become_text() -> None:
     expected = {"A": "True", "B": "5", "C": "1.5", "D": "False", "E": "0", "F": "", "G": "text"}
     by_dict = TaskDescription({"EnvironmentVariables": given})
     by_attribute = TaskDescription()
-    by_attribute.EnvironmentVariables = given  # type: ignore[assignment]
+    by_attribute.EnvironmentVariables = given
     one_by_one = TaskDescription()
     for name, value in given.items():
-        one_by_one.EnvironmentVariables[name] = value  # type: ignore[assignment]
+        one_by_one.EnvironmentVariables[name] = value
     for task in (by_dict, by_attribute, one_by_one):
         assert task.EnvironmentVariables == task.detail()["EnvironmentVariables"] == expected
         assert json.loads(task.dump())["EnvironmentVariables"] == expected
     assert given["A"] is True
 
 
-def test_names_are_untouched_on_the_way_in(stub: Any, describe: Any) -> None:
-    desc = JobDescription(describe(EnvironmentVariables=VARIABLES))
+def test_names_are_untouched_on_the_way_in(stub: Stub) -> None:
+    desc = JobDescription(describe_find(EnvironmentVariables=VARIABLES))
     assert desc.TaskDag.TaskDescMap["Find"].EnvironmentVariables == VARIABLES
     stub.answer({"ResourceId": "job-1"}, 201)
     stub.client().create_job(desc)
@@ -49,8 +52,8 @@ def test_names_are_untouched_on_the_way_in(stub: Any, describe: Any) -> None:
 
 
 @pytest.mark.parametrize("human_readable", [False, True])
-def test_names_are_untouched_on_the_way_back(stub: Any, describe: Any, human_readable: bool) -> None:
-    stub.answer(describe(EnvironmentVariables=VARIABLES))
+def test_names_are_untouched_on_the_way_back(stub: Stub, human_readable: bool) -> None:
+    stub.answer(describe_find(EnvironmentVariables=VARIABLES))
     desc = stub.client(human_readable).get_job_description("job-1")
     assert desc.TaskDag.TaskDescMap["Find"].EnvironmentVariables == VARIABLES
     assert desc.JobName == "find-prime"
@@ -82,7 +85,8 @@ MISTAKES: dict[str, tuple[type, Any]] = {
 
 @pytest.mark.parametrize(("cls", "given"), MISTAKES.values(), ids=MISTAKES)
 def test_values_stay_out_of_errors(cls: Any, given: dict[str, Any]) -> None:
-    for use in (lambda: cls(given), lambda: cls().update(given)):
+    uses: list[Callable[[], object]] = [lambda: cls(given), lambda: cls().update(given)]
+    for use in uses:
         with pytest.raises((TypeError, ValueError)) as caught:
             use()
         assert "zq" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -82,12 +83,13 @@ def test_answered_classes_are_read_only(cls: type[Jsonizable]) -> None:
 
 
 def test_reading_an_unknown_property_names_the_nearest() -> None:
-    for use in (lambda: Job().Sate, lambda: Job()["Sate"]):
+    uses: list[Callable[[], object]] = [lambda: Job().Sate, lambda: Job()["Sate"]]  # type: ignore[attr-defined]
+    for use in uses:
         with pytest.raises(FieldError, match="Job has no property 'Sate'; did you mean 'State'"):
             use()
     for kind in (AttributeError, KeyError):
         with pytest.raises(kind):
-            _ = JobDescription().TaskDga
+            _ = JobDescription().TaskDga  # type: ignore[attr-defined]
     assert not hasattr(Job(), "Sate")
     assert getattr(Job(), "Nonsense", 7) == 7
     with pytest.raises(FieldError):
@@ -121,7 +123,8 @@ def test_load_takes_a_text_only(bad: Any) -> None:
 def test_update_and_load_change_all_or_nothing(bad: dict[str, Any]) -> None:
     desc = JobDescription({"JobName": "old", "TaskDag": {"TaskDescMap": {"Old": {}}}})
     before = desc.detail()
-    for use in (lambda: desc.update(bad), lambda: desc.load(json.dumps(bad))):
+    uses: list[Callable[[], object]] = [lambda: desc.update(bad), lambda: desc.load(json.dumps(bad))]
+    for use in uses:
         with pytest.raises(TypeError):
             use()
         assert desc.detail() == before

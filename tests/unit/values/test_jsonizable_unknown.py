@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 import batchcompute
-from batchcompute import Job, JobDescription, Task, TaskDag, TaskDescription, UnknownPropertyWarning
+from batchcompute import Instance, Job, JobDescription, Task, TaskDag, TaskDescription, UnknownPropertyWarning
 from batchcompute.values.properties import Origin
 from batchcompute.values.responses import JobDescriptionResponse, JobResponse
+from tests.support.stub import Stub
 
 DAG = {"TaskDescMap": {"A": {"Timeout": 5}, "B": {}}, "Dependencies": {"A": ["B"]}}
 OLD_DAG = {"TaskDescMap": DAG["TaskDescMap"], "Dependences": DAG["Dependencies"]}
@@ -56,7 +57,7 @@ def test_an_unknown_property_that_is_near_to_nothing_has_no_hint() -> None:
 def test_unknown_properties_deep_inside_are_reported_at_the_callers_line() -> None:
     desc = JobDescription()
     with pytest.warns(UnknownPropertyWarning) as caught:
-        desc.TaskDag.TaskDescMap = {"A": {"TimeOut": 5, "ResourceDescription": {"Memery": 1}}}  # type: ignore[assignment]
+        desc.TaskDag.TaskDescMap = {"A": {"TimeOut": 5, "ResourceDescription": {"Memery": 1}}}
     assert {item.filename for item in caught} == {__file__}
     assert sorted(str(item.message) for item in caught) == [
         "ResourceDescription has no property 'Memery', it was dropped; did you mean 'Memory'?",
@@ -69,7 +70,7 @@ def test_unknown_properties_deep_inside_are_reported_at_the_callers_line() -> No
 def test_private_names_are_no_properties(name: str) -> None:
     desc = JobDescription({"JobName": "a"})
     with pytest.warns(UnknownPropertyWarning):
-        desc[name] = {}  # type: ignore[index]
+        desc[name] = {}
     with pytest.warns(UnknownPropertyWarning):
         assert JobDescription({name: {}}) == JobDescription()
     assert desc.JobName == "a"
@@ -108,14 +109,15 @@ def test_the_oldest_spelling_of_dependencies_in_an_answer_is_not_the_users_fault
 
 def test_dependences_is_taken_as_dependencies() -> None:
     dag = TaskDag()
-    for use in (
+    uses: list[Callable[[], object]] = [
         lambda: dag.update(OLD_DAG),
         lambda: TaskDag(json.dumps(OLD_DAG)),
         lambda: setattr(dag, "Dependences", {"A": ["B"]}),
         lambda: dag.__setitem__("Dependences", {"A": ["B"]}),
-        lambda: dag.Dependences,
+        lambda: dag.Dependences,  # type: ignore[attr-defined]
         lambda: dag["Dependences"],
-    ):
+    ]
+    for use in uses:
         with pytest.warns(DeprecationWarning, match=r"TaskDag\.Dependences is called Dependencies") as caught:
             use()
         assert [item.filename for item in caught] == [__file__]
@@ -125,7 +127,11 @@ def test_dependences_is_taken_as_dependencies() -> None:
 
 def test_instance_status_list_is_the_instance_list() -> None:
     task = Task({"InstanceList": [{"InstanceId": 3}]})
-    for use in (lambda: task.InstanceStatusList, lambda: task["InstanceStatusList"]):
+    uses: list[Callable[[], list[Instance]]] = [
+        lambda: task.InstanceStatusList,  # type: ignore[attr-defined]
+        lambda: task["InstanceStatusList"],
+    ]
+    for use in uses:
         with pytest.warns(DeprecationWarning, match="is called InstanceList") as caught:
             assert [instance.InstanceId for instance in use()] == [3]
         assert caught[0].filename == __file__
@@ -142,19 +148,19 @@ def test_misspelt_classes_can_be_imported(old: str) -> None:
         _ = batchcompute.Nonsense
 
 
-def test_human_readabel_and_list_job_status(stub: Any) -> None:
+def test_human_readabel_and_list_job_status(stub: Stub) -> None:
     with pytest.warns(DeprecationWarning, match="is called human_readable") as caught:
         client = stub.client(human_readabel=True)
-    assert caught[0].filename.endswith("conftest.py")  # where Client is called
+    assert caught[0].filename.endswith("stub.py")  # where Client is called
     stub.answer({"job-1": {"CreateTime": 0, "StartTime": 86400 * 365}})
     with pytest.warns(DeprecationWarning, match="is called list_jobs") as caught:
         jobs = client.list_job_status()
     assert caught[0].filename == __file__
-    assert jobs[0].StartTime.startswith("1970-1") or jobs[0].StartTime.startswith("1971-01-01")
+    assert str(jobs[0].StartTime).startswith(("1970-1", "1971-01-01"))
     assert (stub.requests[0].method, stub.requests[0].target) == ("GET", "/jobs")
 
 
-def test_other_unknown_arguments_get_a_hint(stub: Any) -> None:
+def test_other_unknown_arguments_get_a_hint(stub: Stub) -> None:
     with pytest.raises(TypeError, match="'human_readible'; did you mean 'human_readable'"):
         stub.client(human_readible=True)
     with pytest.raises(TypeError, match=r"no argument 'zzz'$"):

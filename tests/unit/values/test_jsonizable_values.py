@@ -68,7 +68,7 @@ def test_in_len_iteration_and_subscript(make: Callable[[], Record]) -> None:
     assert len(made) == len(names) > 0
     assert all(name in made for name in names)
     assert "Nonsense" not in made
-    assert dict(made).keys() == made.detail().keys()  # type: ignore[call-overload]
+    assert dict(made).keys() == made.detail().keys()
     for name in names:
         assert made[name] == getattr(made, name)
 
@@ -135,6 +135,7 @@ def test_a_get_response_is_what_it_wraps() -> None:
     assert job == Job({"JobId": "job-1", "State": "Waiting"})
     assert "RequestId" not in job.detail()
     assert isinstance(desc, GetResponse)
+    assert isinstance(desc, JobDescription)
     assert JobDescription(desc) == desc == JobDescription({"JobName": "a", "TaskDag": DAG})
     assert JobDescription(desc.dump()) == desc
     assert Job(job) == job
@@ -179,12 +180,12 @@ def test_list_responses() -> None:
 
 
 def test_callers_dicts_are_neither_changed_nor_shared() -> None:
-    given = {"JobName": "a", "TaskDag": copy.deepcopy(DAG)}
+    given: dict[str, Any] = {"JobName": "a", "TaskDag": copy.deepcopy(DAG)}
     before = copy.deepcopy(given)
     for desc in (JobDescription(given), JobDescription(), JobDescription()):
         desc.update(given)
         desc.TaskDag.TaskDescMap["A"].EnvironmentVariables["NEW"] = "1"
-        desc.TaskDag.TaskDescMap["B"] = {}  # type: ignore[assignment]
+        desc.TaskDag.TaskDescMap["B"] = {}
         desc.TaskDag.Dependencies["A"].append("B")
         desc.detail()["TaskDag"]["TaskDescMap"].clear()
         assert given == before
@@ -221,7 +222,7 @@ def test_add_task_copies_and_get_task_is_live() -> None:
 def test_the_task_map_is_live_and_checked() -> None:
     desc = JobDescription()
     tasks = desc.TaskDag.TaskDescMap
-    tasks["A"] = {"InstanceCount": "2"}  # type: ignore[assignment]
+    tasks["A"] = {"InstanceCount": "2"}
     tasks.update({"B": TaskDescription(TASK)}, C='{"Timeout": 5}')
     tasks |= {"D": {}}
     assert tasks.setdefault("A", {"InstanceCount": 9}).InstanceCount == 2
@@ -229,7 +230,7 @@ def test_the_task_map_is_live_and_checked() -> None:
     assert {type(task) for task in tasks.values()} == {TaskDescription}
     assert list(desc.detail()["TaskDag"]["TaskDescMap"]) == ["A", "B", "C", "D", "E"]
     with pytest.raises(TypeError, match="InstanceCount"):
-        tasks["A"] = {"InstanceCount": [1]}  # type: ignore[assignment]
+        tasks["A"] = {"InstanceCount": [1]}
     assert tasks["A"].InstanceCount == 2
     del tasks["A"]
     assert "A" not in desc.TaskDag.TaskDescMap

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -13,8 +12,9 @@ import pytest
 from batchcompute import JobDescription, Problem, Range, Ranges, Region, TaskDag, ValidationError
 from batchcompute.hooks import RegistrationContext, ValidationContext, hookimpl
 from batchcompute.values.validation import check_job, find_cycle
+from tests.support.descriptions import describe_find
+from tests.support.stub import Stub
 
-Describe = Callable[..., dict[str, Any]]
 FIND = "TaskDag.TaskDescMap.Find"
 CLOUD = Ranges()
 
@@ -25,8 +25,8 @@ def problems(description: dict[str, Any], ranges: Ranges = CLOUD) -> dict[str, P
     return {problem.path: problem for problem in found}
 
 
-def test_a_right_description_has_no_problems(describe: Describe) -> None:
-    assert problems(describe()) == {}
+def test_a_right_description_has_no_problems() -> None:
+    assert problems(describe_find()) == {}
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,9 @@ def test_a_right_description_has_no_problems(describe: Describe) -> None:
         (f"{FIND}.ResourceDescription.Memory", 2000, 65536),
     ],
 )
-def test_each_range_of_the_reference(describe: Describe, name: str, low: int, high: int | None) -> None:
+def test_each_range_of_the_reference(name: str, low: int, high: int | None) -> None:
     def found(value: int) -> dict[str, Problem]:
-        desc = JobDescription(describe())
+        desc = JobDescription(describe_find())
         task = desc.TaskDag.TaskDescMap["Find"]
         leaf = name.rpartition(".")[2]
         owner: Any = desc if name == leaf else task.ResourceDescription if "ResourceDescription" in name else task
@@ -105,7 +105,7 @@ def test_an_empty_description() -> None:
     assert list(problems({})) == ["JobName", "Priority", "TaskDag.TaskDescMap"]
 
 
-def test_the_error_lists_them_all_and_nothing_is_sent(stub: Any) -> None:
+def test_the_error_lists_them_all_and_nothing_is_sent(stub: Stub) -> None:
     with pytest.raises(ValidationError) as caught:
         stub.client().create_job({"JobName": "a"})
     assert [problem.path for problem in caught.value.problems] == ["Priority", "TaskDag.TaskDescMap"]
@@ -118,9 +118,10 @@ def test_the_error_lists_them_all_and_nothing_is_sent(stub: Any) -> None:
 
 
 @pytest.mark.parametrize("priority", [-1, 1001])
-def test_a_new_priority_is_checked_before_it_is_sent(stub: Any, priority: int) -> None:
+def test_a_new_priority_is_checked_before_it_is_sent(stub: Stub, priority: int) -> None:
     with pytest.raises(ValidationError, match=r"Priority: is out of range.*\[0, 1000\]"):
         stub.client().update_job_priority("job-1", priority)
+    wrong: Any
     for wrong in ("5", 5.0, True, None):
         with pytest.raises(TypeError, match="priority must be an int"):
             stub.client().update_job_priority("job-1", wrong)
@@ -148,8 +149,8 @@ def test_cycles(dependencies: dict[str, list[str]], cycle: list[str]) -> None:
     assert find_cycle(dependencies) == cycle
 
 
-def test_a_cycle_is_shown(describe: Describe) -> None:
-    description = describe()
+def test_a_cycle_is_shown() -> None:
+    description = describe_find()
     tasks = description["TaskDag"]["TaskDescMap"]
     tasks["Count"] = copy.deepcopy(tasks["Find"])
     description["TaskDag"]["Dependencies"] = {"Find": ["Count"], "Count": ["Find"]}
@@ -160,8 +161,8 @@ def test_a_cycle_is_shown(describe: Describe) -> None:
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_a_chain_of_5000_tasks_needs_no_recursion(describe: Describe, closed: bool) -> None:
-    description = describe()
+def test_a_chain_of_5000_tasks_needs_no_recursion(closed: bool) -> None:
+    description = describe_find()
     task = description["TaskDag"]["TaskDescMap"].pop("Find")
     names = [f"T{number}" for number in range(5000)]
     description["TaskDag"]["TaskDescMap"] = dict.fromkeys(names, task)
@@ -174,8 +175,8 @@ def test_a_chain_of_5000_tasks_needs_no_recursion(describe: Describe, closed: bo
         assert len(str(found["TaskDag.Dependencies"])) < 300
 
 
-def test_unknown_names_in_dependencies(describe: Describe) -> None:
-    description = describe()
+def test_unknown_names_in_dependencies() -> None:
+    description = describe_find()
     description["TaskDag"]["Dependencies"] = {"Fynd": ["Find"], "Find": ["Nowhere"]}
     found = check_job(JobDescription(description), CLOUD)
     assert [(problem.path, problem.value, problem.hint) for problem in found] == [
@@ -186,8 +187,8 @@ def test_unknown_names_in_dependencies(describe: Describe) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "-a", ".a", "_a", "a/b", "../x", "é", "x" * 65])
-def test_task_names_that_cannot_be_part_of_a_path(describe: Describe, name: str) -> None:
-    description = describe()
+def test_task_names_that_cannot_be_part_of_a_path(name: str) -> None:
+    description = describe_find()
     description["TaskDag"]["TaskDescMap"] = {name: description["TaskDag"]["TaskDescMap"]["Find"]}
     (problem,) = check_job(JobDescription(description), CLOUD)
     assert (problem.path, problem.value) == (f"TaskDag.TaskDescMap.{name}", name)
@@ -209,11 +210,13 @@ class WideRegion:
         return [Region("wide", "wide.example", ranges=WIDE)]
 
 
-def test_a_region_widens_the_ranges(stub: Any, describe: Describe) -> None:
+def test_a_region_widens_the_ranges(
+    stub: Stub,
+) -> None:
     from batchcompute import Client
 
     task = {"ProgramType": "sh", "Timeout": None, "ImageId": None, "ResourceDescription": {"Cpu": 1, "Memory": 70000}}
-    description = describe(**task)
+    description = describe_find(**task)
     with pytest.raises(ValidationError) as caught:
         stub.client().create_job(description)
     assert len(caught.value.problems) == 5
@@ -227,7 +230,7 @@ def test_a_region_widens_the_ranges(stub: Any, describe: Describe) -> None:
 
 
 @pytest.mark.parametrize(("answer", "sent"), [([Problem("X", 1, "is odd")], 0), ([], 1), ((), 1)])
-def test_a_plugin_decides_what_is_right(stub: Any, answer: Any, sent: int) -> None:
+def test_a_plugin_decides_what_is_right(stub: Stub, answer: Any, sent: int) -> None:
     seen: list[ValidationContext] = []
 
     class Validator:
@@ -247,7 +250,7 @@ def test_a_plugin_decides_what_is_right(stub: Any, answer: Any, sent: int) -> No
     assert (seen[0].region.name, seen[0].description.JobName) == ("cn-qingdao", "a")
 
 
-def test_a_plugin_that_declines_leaves_it_to_the_built_in_checks(stub: Any) -> None:
+def test_a_plugin_that_declines_leaves_it_to_the_built_in_checks(stub: Stub) -> None:
     class Validator:
         @hookimpl
         def validate_description(self, ctx: ValidationContext) -> None:
@@ -258,7 +261,7 @@ def test_a_plugin_that_declines_leaves_it_to_the_built_in_checks(stub: Any) -> N
 
 
 @pytest.mark.parametrize("bad", [5, b"{}", [], TaskDag()])
-def test_what_is_no_description_is_a_type_error(stub: Any, bad: Any) -> None:
+def test_what_is_no_description_is_a_type_error(stub: Stub, bad: Any) -> None:
     with pytest.raises(TypeError):
         stub.client().create_job(bad)
     assert stub.requests == []

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from batchcompute_local import __version__
@@ -25,17 +24,21 @@ from batchcompute_local.http.network import Address
 from batchcompute_local.paths import Layout
 from batchcompute_local.procs import start_time
 
+from tests.support.service import Cloud
+from tests.support.waits import wait_for
+
 WAITER = """
 import os, time
 open(os.environ["BATCHCOMPUTE_OSS_ROOT"] + "/tests/begun", "w").close()
 while not os.path.exists(os.environ["BATCHCOMPUTE_OSS_ROOT"] + "/tests/go"):
     time.sleep(0.01)
 """
-Run = Callable[..., Any]
+Run = Callable[..., tuple[int, str, str]]
+Serve = Callable[..., tuple[subprocess.Popen[str], str]]
 
 
 @pytest.fixture
-def run(cloud: Any) -> Run:
+def run(cloud: Cloud) -> Run:
     """Runs a command; its exit code, output and complaints."""
 
     def command(*words: str, answer: str = "") -> tuple[int, str, str]:
@@ -54,7 +57,7 @@ def run(cloud: Any) -> Run:
 
 
 @pytest.fixture
-def serve(cloud: Any) -> Iterator[Callable[..., Any]]:
+def serve(cloud: Cloud) -> Iterator[Serve]:
     """Starts `batchcompute serve`; the process and the line it prints."""
     started: list[subprocess.Popen[str]] = []
 
@@ -77,14 +80,15 @@ def _port(line: str) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_service_from_start_to_end(cloud: Any, serve: Any, run: Run, wait_for: Any, number: int) -> None:
+def test_a_service_from_start_to_end(cloud: Cloud, serve: Serve, run: Run, number: int) -> None:
     cloud.settings("idle_seconds = 0\n")
     process, line = serve()
     assert line == f"Listening on http://127.0.0.1:{_port(line)}\n"
     cloud.program(WAITER)
     connection = http.client.HTTPConnection("127.0.0.1", _port(line))
-    cloud._connection = connection
-    job_id = cloud.create({"A": {}})
+    visitor = Cloud(cloud.root)
+    visitor.client.connect = lambda: connection
+    job_id = visitor.create({"A": {}})
     wait_for(lambda: (cloud.root / "oss/tests/begun").exists(), "the program")
     connection.request("GET", "/-/status")
     refused = connection.getresponse()
@@ -100,14 +104,14 @@ def test_a_service_from_start_to_end(cloud: Any, serve: Any, run: Run, wait_for:
     assert process.wait(20) == 0
     assert time.monotonic() - begun < 10
     assert not (cloud.root / "daemon.sock").exists()
-    cloud.hang_up()
+    visitor.client.close()
     (cloud.root / "oss/tests/go").touch()  # the program is still there
     cloud.settings("")
     cloud.up()
     assert cloud.ended(job_id)["State"] == "Terminated"
 
 
-def test_one_service_for_a_folder(cloud: Any, serve: Any, wait_for: Any) -> None:
+def test_one_service_for_a_folder(cloud: Cloud, serve: Serve) -> None:
     idle = cloud.up()
     process, _ = serve()  # takes the place of an idle one
     assert cloud.up() == process.pid != idle
@@ -125,7 +129,7 @@ def test_one_service_for_a_folder(cloud: Any, serve: Any, wait_for: Any) -> None
 
 
 def test_neither_environment_nor_command_line_tell_secrets(
-    cloud: Any, serve: Any, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "hush")
     process, line = serve()
@@ -135,7 +139,7 @@ def test_neither_environment_nor_command_line_tell_secrets(
         assert b"hush" not in content
         assert secret.encode() not in content
     cloud.program("import os, sys\nsys.stdout.write(repr(os.environ) + ascii(open('/proc/self/cmdline').read()))")
-    cloud._connection = http.client.HTTPConnection("127.0.0.1", _port(line))
+    cloud.client.connect = lambda: http.client.HTTPConnection("127.0.0.1", _port(line))
     job_id = cloud.create({"A": {}})
     assert cloud.ended(job_id)["State"] == "Terminated"
     said = cloud.log(job_id, "A")
@@ -145,7 +149,7 @@ def test_neither_environment_nor_command_line_tell_secrets(
     assert secret not in (cloud.root / "daemon.log").read_text()
 
 
-def test_tls(cloud: Any, serve: Any, tmp_path: Path) -> None:
+def test_tls(cloud: Cloud, serve: Serve, tmp_path: Path) -> None:
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")]
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
@@ -154,9 +158,9 @@ def test_tls(cloud: Any, serve: Any, tmp_path: Path) -> None:
     process, line = serve("--host", "0.0.0.0", *words)
     assert line.startswith("Listening on https://0.0.0.0:")
     context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
-    cloud._connection = http.client.HTTPSConnection("127.0.0.1", _port(line), context=context)
+    cloud.client.connect = lambda: http.client.HTTPSConnection("127.0.0.1", _port(line), context=context)
     assert cloud.call("GET", "/images")[0] == 200
-    cloud.hang_up()
+    cloud.client.close()
     with closing(socket.create_connection(("127.0.0.1", _port(line)))) as plain:
         plain.sendall(b"GET /images HTTP/1.1\r\nHost: a\r\n\r\n")
         assert b"HTTP" not in plain.recv(1000)
@@ -184,7 +188,7 @@ def test_where_it_may_listen(tmp_path: Path) -> None:
         Address("127.0.0.1", 0, keyfile=tmp_path / "bad.pem").tls()
 
 
-def test_the_key_of_the_service(cloud: Any, run: Run) -> None:
+def test_the_key_of_the_service(cloud: Cloud, run: Run) -> None:
     code, printed, _ = run("local", "credentials", "--format", "json")
     assert code == 0
     assert tuple(json.loads(printed).values()) == control.read_credentials(cloud.root)
@@ -201,7 +205,7 @@ def test_the_key_of_the_service(cloud: Any, run: Run) -> None:
     assert run("local", "stop")[1].startswith("No service runs in")
 
 
-def test_accounts(cloud: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accounts(cloud: Cloud, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from batchcompute import Client
     from batchcompute.errors import ClientError
 
@@ -237,7 +241,7 @@ def test_accounts(cloud: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert (status, answer["Code"]) == (404, "InvalidAccessKeyId.NotFound")
 
 
-def test_reset_removes_what_the_service_made(cloud: Any, run: Run) -> None:
+def test_reset_removes_what_the_service_made(cloud: Cloud, run: Run) -> None:
     cloud.up()
     cloud.program("print(1)")
     cloud.ended(cloud.create({"A": {}}))
@@ -258,7 +262,7 @@ def test_reset_removes_what_the_service_made(cloud: Any, run: Run) -> None:
 
 
 @pytest.mark.parametrize("alive", [True, False])
-def test_reset_ends_programs_only_by_force(cloud: Any, run: Run, wait_for: Any, alive: bool) -> None:
+def test_reset_ends_programs_only_by_force(cloud: Cloud, run: Run, alive: bool) -> None:
     cloud.settings("grace_seconds = 0.5\n")
     pid = cloud.up()
     hidden = (
@@ -268,7 +272,7 @@ def test_reset_ends_programs_only_by_force(cloud: Any, run: Run, wait_for: Any, 
     job = cloud.create({"A": {}})
     wait_for(lambda: (cloud.root / "oss/tests/begun").exists(), "the program")
     child = int(cloud.log(job, "A"))
-    cloud.hang_up()
+    cloud.client.close()
     if not alive:
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: control.status(cloud.root) is None)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
-from typing import Any
 
 import pytest
-from batchcompute_local.client import diagnosis
+from batchcompute_local.client import control, diagnosis
 from batchcompute_local.paths import Layout
+
+from tests.support.service import Cloud
 
 Usage = namedtuple("Usage", "total used free")
 
 
 def states(folder: Path) -> dict[str, str]:
     """The states by name; `interpreter python` and so on for the interpreters."""
-    found = {}
+    found: dict[str, str] = {}
     for finding in diagnosis.findings(Layout.at(folder)):
         kind = f" {finding.what.split()[0]}" if finding.name == "interpreter" else ""
         found[f"{finding.name}{kind}"] = finding.state
@@ -31,14 +33,14 @@ def test_nothing_is_there_yet(tmp_path: Path) -> None:
     assert not folder.exists(), "looking changes nothing"
 
 
-def test_a_service_that_runs(cloud: Any) -> None:
+def test_a_service_that_runs(cloud: Cloud) -> None:
     cloud.up()
     assert states(cloud.root)["daemon"] == "ok"
 
 
 def test_a_service_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = {"version": "2.9", "pid": 1, "active_jobs": 3, "idle": False}
-    monkeypatch.setattr(diagnosis.control, "status", lambda folder: answer)
+    monkeypatch.setattr(control, "status", lambda folder: answer)
     assert states(tmp_path)["daemon"] == "note"
 
 
@@ -49,7 +51,7 @@ def test_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, state:
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert states(tmp_path)["storage"] == "problem"
 
 

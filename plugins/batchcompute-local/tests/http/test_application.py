@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 from batchcompute_local.client import control
 
+from tests.support.service import Cloud
 
-def _raw(cloud: Any, data: bytes) -> bytes:
+
+def _raw(cloud: Cloud, data: bytes) -> bytes:
     with control.connect(cloud.root) as sock:
         sock.settimeout(20)
         sock.sendall(data)
         return b"".join(iter(lambda: sock.recv(65536), b""))
 
 
-def test_refusals_have_code_and_message(cloud: Any) -> None:
+def test_refusals_have_code_and_message(cloud: Cloud) -> None:
     cloud.settings("max_body_bytes = 5000\n")
     cloud.up()
     for method, target, status, code in (
@@ -38,12 +39,12 @@ def test_refusals_have_code_and_message(cloud: Any) -> None:
         assert answer[1]["RequestId"]
     status, answer = cloud.call("POST", "/jobs", b"x" * 5001)
     assert (status, answer["Code"]) == (403, "InvalidHttpBody")
-    cloud.hang_up()
+    cloud.client.close()
     assert cloud.call("GET", "/jobs", Authorization="acs x:y")[1]["Code"] == "InvalidAccessKeyId.NotFound"
     assert cloud.call("PUT", "/jobs/j/Priority", b"2", contentMd5="0" * 32)[1]["Code"] == "InvalidContentMD5"
 
 
-def test_answers(cloud: Any) -> None:
+def test_answers(cloud: Cloud) -> None:
     cloud.up()
     cloud.program("print('done')")
     job_id = cloud.create({"A": {"InstanceCount": 2}}, JobName="näme", Description="\N{SNOWMAN}")
@@ -59,7 +60,7 @@ def test_answers(cloud: Any) -> None:
     assert cloud.call("PUT", f"/jobs/{job_id}/Priority", b"9", contentMd5=md5)[0] == 409
 
 
-def test_garbage_is_never_a_500(cloud: Any) -> None:
+def test_garbage_is_never_a_500(cloud: Cloud) -> None:
     cloud.up()
     for data in (
         b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",

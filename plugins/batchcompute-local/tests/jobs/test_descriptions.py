@@ -14,6 +14,8 @@ from batchcompute_local.jobs.descriptions import read_description
 from batchcompute_local.settings import Settings, read_settings
 from hypothesis import given, strategies as st
 
+from tests.support.descriptions import describe
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["TaskDag", "A", "Timeout"]), inner),
@@ -21,7 +23,7 @@ json_values = st.recursive(
 )
 
 
-def test_defaults_are_filled_in(describe: Any) -> None:
+def test_defaults_are_filled_in() -> None:
     task = read_description(describe({"A": {}}), Settings()).view["TaskDag"]["TaskDescMap"]["A"]
     assert task["Timeout"] == 86400
     assert task["ImageId"] == "img-local"
@@ -73,20 +75,20 @@ def test_the_spelling_of_early_2015() -> None:
         ({"ProgramArguments": "a\0"}, "NUL"),
     ],
 )
-def test_a_bad_task(describe: Any, task: dict[str, Any], where: str) -> None:
+def test_a_bad_task(task: dict[str, Any], where: str) -> None:
     with pytest.raises(ServiceError, match=where) as caught:
         read_description(describe({"A": task}), Settings())
     assert (caught.value.status, caught.value.code) == (400, "InvalidParameter")
 
 
-def test_a_mapped_path_somewhere_else_is_not_looked_for(describe: Any) -> None:
+def test_a_mapped_path_somewhere_else_is_not_looked_for() -> None:
     body = describe({"A": {"ImageId": "img-box", "OssMapping": {"oss://b/x/": "/etc/passwd/x"}}})
     box = Image("img-box", command=("run", "{mapping}", "{argv}"))
     for settings in (Settings(images={"img-box": box}), Settings(executor="elsewhere")):
         assert read_description(body, settings).tasks[0].mapping == {"oss://b/x/": "/etc/passwd/x"}
 
 
-def test_bad_graphs(describe: Any) -> None:
+def test_bad_graphs() -> None:
     for dependencies, code in (
         ({"A": ["B"], "B": ["A"]}, "BadDAG"),
         ({"A": ["A"]}, "BadDAG"),

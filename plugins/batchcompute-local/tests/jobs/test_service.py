@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import Future
 from itertools import pairwise
 from typing import Any
 
@@ -12,16 +13,19 @@ from batchcompute_local.executors.base import Exited, Lost, Recovered, Started
 from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.descriptions import read_description, read_priority
 
+from tests.support.descriptions import describe
+from tests.support.engine import FakeExecutor, World
+
 W, R, F, X, S = 1, 2, 3, 4, 5
 
 
-def _refused(world: Any, run: Any) -> tuple[int, str]:
+def _refused(world: World, run: Any) -> tuple[int, str]:
     with pytest.raises(ServiceError) as caught:
         world.do(run)
     return caught.value.status, caught.value.code
 
 
-def test_a_job_from_waiting_to_terminated(world: Any, describe: Any) -> None:
+def test_a_job_from_waiting_to_terminated(world: World) -> None:
     job_id = world.create(describe({"Find": {"InstanceCount": "3"}, "Count": {}}, {"Find": ["Count"]}))
     assert job_id.startswith("job-00000000")
     assert len(job_id) == 4 + 32
@@ -39,7 +43,7 @@ def test_a_job_from_waiting_to_terminated(world: Any, describe: Any) -> None:
     assert not world.engine.busy
 
 
-def test_a_job_waits_until_its_first_instance_starts(world: Any, describe: Any) -> None:
+def test_a_job_waits_until_its_first_instance_starts(world: World) -> None:
     first = world.create(describe({"A": {"InstanceCount": 2}}))
     second = world.create(describe({"A": {}}))
     job = world.job(second)
@@ -48,7 +52,7 @@ def test_a_job_waits_until_its_first_instance_starts(world: Any, describe: Any) 
     assert world.job(second)["State"] == "Running"
 
 
-def test_priority_then_age(world: Any, describe: Any) -> None:
+def test_priority_then_age(world: World) -> None:
     blocker = world.create(describe({"A": {"InstanceCount": 2}}))
     jobs = [
         world.create(describe({f"p{priority}-{n}": {}}, Priority=priority)) for n, priority in enumerate((1, 9, 9, 5))
@@ -59,7 +63,7 @@ def test_priority_then_age(world: Any, describe: Any) -> None:
     assert [name for name, _ in world.executor.order()[2:]] == ["p9-1", "p9-2", "p5-3", "p1-0"]
 
 
-def test_a_failure_fails_task_and_job_at_once(world: Any, describe: Any) -> None:
+def test_a_failure_fails_task_and_job_at_once(world: World) -> None:
     job_id = world.create(describe({"A": {"InstanceCount": 4}, "B": {}}, {"A": ["B"]}))
     world.end(f"{job_id}.0.1.1", code=2)
     assert world.states(job_id) == {"A": [S, X, W, W], "B": [W]}
@@ -70,7 +74,7 @@ def test_a_failure_fails_task_and_job_at_once(world: Any, describe: Any) -> None
     assert len(world.executor.launched) == 2
 
 
-def test_stop_restart_keeps_what_is_finished_and_holds_what_still_dies(world: Any, describe: Any) -> None:
+def test_stop_restart_keeps_what_is_finished_and_holds_what_still_dies(world: World) -> None:
     job_id = world.create(describe({"A": {"InstanceCount": 4}}))
     world.end(f"{job_id}.0.0.1")
     world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
@@ -91,7 +95,7 @@ def test_stop_restart_keeps_what_is_finished_and_holds_what_still_dies(world: An
 
 
 @pytest.mark.parametrize("state", ["Waiting", "Running", "Stopped", "Failed", "Finished"])
-def test_the_state_rules(world: Any, describe: Any, state: str) -> None:
+def test_the_state_rules(world: World, state: str) -> None:
     if state == "Waiting":
         world.create(describe({"A": {"InstanceCount": 2}}, Priority=1000))
     job_id = world.create(describe({"A": {}}))
@@ -120,7 +124,7 @@ def test_the_state_rules(world: Any, describe: Any, state: str) -> None:
         assert _refused(world, lambda turn: service.get_job(turn, 1, job_id)) == (404, "ResourceNotFound")
 
 
-def test_a_deleted_job_s_folders_go_after_its_programs(world: Any, describe: Any) -> None:
+def test_a_deleted_job_s_folders_go_after_its_programs(world: World) -> None:
     job_id = world.create(describe({"A": {}}))
     world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
     world.do(lambda turn: world.service.delete_job(turn, 1, job_id))
@@ -136,7 +140,7 @@ def test_a_bad_priority(body: bytes) -> None:
     assert caught.value.status == 400
 
 
-def test_a_list_shows_each_job_as_get_job_does(world: Any, describe: Any) -> None:
+def test_a_list_shows_each_job_as_get_job_does(world: World) -> None:
     """The one is made from rows by SQL, the other from the jobs in memory."""
     ended, failed, stopped, running, waiting = (world.create(describe({"A": {}}, Description="ü")) for _ in range(5))
     world.end(f"{ended}.0.0.1")
@@ -150,14 +154,14 @@ def test_a_list_shows_each_job_as_get_job_does(world: Any, describe: Any) -> Non
     assert {job["State"] for job in listed.values()} == {"Terminated", "Failed", "Stopped", "Running", "Waiting"}
 
 
-def test_owners_do_not_see_each_other(world: Any, describe: Any) -> None:
+def test_owners_do_not_see_each_other(world: World) -> None:
     mine, theirs = world.create(describe({"A": {}})), world.create(describe({"A": {}}), owner=2)
     assert list(world.do(lambda turn: world.service.list_jobs(turn, 1))) == [mine]
     assert _refused(world, lambda turn: world.service.stop_job(turn, 1, theirs)) == (404, "ResourceNotFound")
     assert _refused(world, lambda turn: world.service.list_tasks(turn, 1, theirs)) == (404, "ResourceNotFound")
 
 
-def test_a_huge_task_costs_nothing_until_it_runs(world: Any, describe: Any) -> None:
+def test_a_huge_task_costs_nothing_until_it_runs(world: World) -> None:
     job_id = world.create(describe({"A": {"InstanceCount": 900_000}}))
     assert world.job(job_id)["NumWaitingInstance"] == 899_998
     rows = sqlite3.connect(world.path)
@@ -165,16 +169,14 @@ def test_a_huge_task_costs_nothing_until_it_runs(world: Any, describe: Any) -> N
     rows.close()
 
 
-def test_after_a_crash_live_ones_go_on_ended_ones_count_and_lost_ones_run_again(
-    world: Any, describe: Any, fake_executor: Any
-) -> None:
+def test_after_a_crash_live_ones_go_on_ended_ones_count_and_lost_ones_run_again(world: World) -> None:
     job_id = world.create(describe({"A": {"InstanceCount": 2}, "B": {}}, {"A": ["B"]}))
     ended = Exited(f"{job_id}.0.0.1", code=0, started=1.0, ended=4.0)
-    world.crash(fake_executor(Recovered(ended=(ended,))))
+    world.crash(FakeExecutor(Recovered(ended=(ended,))))
     assert world.states(job_id) == {"A": [F, R], "B": [W]}
     assert world.executor.acknowledged == [f"{job_id}.0.0.1"]
     assert [launch.attempt for launch in world.executor.launched] == [f"{job_id}.0.1.2"]
-    world.crash(fake_executor(Recovered(live=frozenset({f"{job_id}.0.1.2", f"{job_id}.7.7.7"}))))
+    world.crash(FakeExecutor(Recovered(live=frozenset({f"{job_id}.0.1.2", f"{job_id}.7.7.7"}))))
     assert world.executor.launched == []
     assert world.executor.stopped == [f"{job_id}.7.7.7"]
     world.end(f"{job_id}.0.1.2")
@@ -182,7 +184,7 @@ def test_after_a_crash_live_ones_go_on_ended_ones_count_and_lost_ones_run_again(
     assert world.job(job_id)["State"] == "Terminated"
 
 
-def test_a_lost_attempt_runs_again_and_a_stale_report_changes_nothing(world: Any, describe: Any) -> None:
+def test_a_lost_attempt_runs_again_and_a_stale_report_changes_nothing(world: World) -> None:
     job_id = world.create(describe({"A": {}}))
     world.executor.sink(Lost(f"{job_id}.0.0.1"))
     world.engine.turn()
@@ -197,9 +199,7 @@ def test_a_lost_attempt_runs_again_and_a_stale_report_changes_nothing(world: Any
     assert tasks["A"]["InstanceStatusVector"][0]["WorkerStartTime"] == 77
 
 
-def test_a_turn_that_cannot_be_committed_did_not_happen(
-    world: Any, describe: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_turn_that_cannot_be_committed_did_not_happen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = world.create(describe({"A": {"InstanceCount": 3}}))
     commit = world.engine.store.commit
 
@@ -220,7 +220,7 @@ def test_a_turn_that_cannot_be_committed_did_not_happen(
     assert world.executor.acknowledged == [f"{job_id}.0.0.1"]
 
 
-def test_a_poisoned_request_does_not_harm_the_others(world: Any, describe: Any) -> None:
+def test_a_poisoned_request_does_not_harm_the_others(world: World) -> None:
     job_id = world.create(describe({"A": {"InstanceCount": 3}}))
 
     def poison(turn: Any) -> None:
@@ -244,13 +244,13 @@ def test_a_poisoned_request_does_not_harm_the_others(world: Any, describe: Any) 
     assert world.executor.acknowledged == [f"{job_id}.0.0.1"]
 
 
-def test_a_cancelled_request_is_not_run(world: Any) -> None:
+def test_a_cancelled_request_is_not_run(world: World) -> None:
     future = world.engine.submit(lambda turn: pytest.fail("ran"))
     future.cancel()
     world.engine.turn()
 
 
-def test_the_engine_s_thread_answers_and_ends(world: Any, describe: Any) -> None:
+def test_the_engine_s_thread_answers_and_ends(world: World) -> None:
     world.engine.start()
     answer = world.engine.submit(lambda turn: world.service.list_images(turn, 1)).result(10)
     assert set(answer) == {"img-local"}
@@ -258,7 +258,7 @@ def test_the_engine_s_thread_answers_and_ends(world: Any, describe: Any) -> None
     assert not world.engine.alive
 
 
-def test_a_deep_chain_of_tasks(world: Any, describe: Any) -> None:
+def test_a_deep_chain_of_tasks(world: World) -> None:
     names = [f"t{n}" for n in range(300)]
     job_id = world.create(describe({n: {} for n in names}, {a: [b] for a, b in pairwise(names)}))
     for n in range(300):
@@ -266,7 +266,7 @@ def test_a_deep_chain_of_tasks(world: Any, describe: Any) -> None:
     assert world.job(job_id)["State"] == "Terminated"
 
 
-def test_a_stopped_instance_shows_when_its_program_ended(world: Any, describe: Any) -> None:
+def test_a_stopped_instance_shows_when_its_program_ended(world: World) -> None:
     job_id = world.create(describe({"A": {}}))
     world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
     world.end(f"{job_id}.0.0.1", code=143)
@@ -277,7 +277,7 @@ def test_a_stopped_instance_shows_when_its_program_ended(world: Any, describe: A
     assert (one["State"], one["WorkerEndTime"]) == (R, 0)
 
 
-def test_cpu_and_memory_are_admitted_in_order(world: Any, describe: Any) -> None:
+def test_cpu_and_memory_are_admitted_in_order(world: World) -> None:
     world.capacity, world.slots = Capacity(cpu=400), 9
     world.crash(type(world.executor)())
 
@@ -301,14 +301,14 @@ def test_cpu_and_memory_are_admitted_in_order(world: Any, describe: Any) -> None
     assert world.job(other)["State"] == "Running"
 
 
-def test_what_is_asked_for_beyond_the_machine_is_noted(world: Any, describe: Any) -> None:
+def test_what_is_asked_for_beyond_the_machine_is_noted(world: World) -> None:
     plan = read_description(describe({"A": {"ResourceDescription": {"Cpu": 10**6, "Memory": 5}}}), world.settings)
     assert list(Capacity(memory=4).notes(plan))[1] == "asks for Memory 5, the setting memory is 4: it runs alone"
     assert "it runs all the same" in next(Capacity().notes(plan))
 
 
 def test_a_turn_that_cannot_be_committed_keeps_what_earlier_ones_left_to_do(
-    world: Any, describe: Any, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = world.create(describe({"A": {}}))
     world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
@@ -324,18 +324,19 @@ def test_a_turn_that_cannot_be_committed_keeps_what_earlier_ones_left_to_do(
     assert world.executor.forgotten == [job_id]
 
 
-def test_a_look_between_turns_is_answered_at_once(world: Any, describe: Any) -> None:
+def test_a_look_between_turns_is_answered_at_once(world: World) -> None:
     job_id = world.create(describe({"A": {}}))
-    assert world.engine.look(lambda turn: world.service.get_job(turn, 1, job_id))["State"] == "Running"
+    seen = world.engine.look(lambda turn: world.service.get_job(turn, 1, job_id))
+    assert isinstance(seen, dict)
+    assert seen["State"] == "Running"
     with pytest.raises(ServiceError, match="ResourceNotFound"):
         world.engine.look(lambda turn: world.service.get_job(turn, 2, job_id))
 
 
 @pytest.mark.parametrize("why", ["within a turn", "after a turn that could not be committed"])
-def test_a_look_at_what_is_not_on_the_disk_waits(
-    world: Any, describe: Any, why: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job_id, seen = world.create(describe({"A": {}})), []
+def test_a_look_at_what_is_not_on_the_disk_waits(world: World, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = world.create(describe({"A": {}}))
+    seen: list[dict[str, Any] | Future[dict[str, Any]]] = []
 
     def look(turn: Any = None) -> None:
         seen.append(world.engine.look(lambda turn: world.service.get_job(turn, 1, job_id)))
@@ -352,6 +353,8 @@ def test_a_look_at_what_is_not_on_the_disk_waits(
             with pytest.raises(ServiceError, match="InternalError"):
                 world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
         look()
-    assert not seen[0].done()
+    (future,) = seen
+    assert isinstance(future, Future)
+    assert not future.done()
     world.engine.turn()
-    assert seen[0].result(0)["State"] == "Running"
+    assert future.result(0)["State"] == "Running"

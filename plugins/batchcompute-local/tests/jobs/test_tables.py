@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batchcompute_local.jobs import tables
@@ -66,9 +67,9 @@ def test_a_row_becomes_the_object_that_it_was(
         for _ in range(2):  # the second time it is changed in place
             db.execute(table.put, (*key, own, *table.values(one)))
         (row,) = db.execute(table.select).fetchall()
-    found = table.read(row)
+    found: Any = table.read(row)
     assert [getattr(found, name) for name in found.__slots__] == [getattr(one, name) for name in found.__slots__]
-    assert type(found.state) is type(RUNNING)  # type: ignore[attr-defined]  # each of them has one
+    assert type(found.state) is type(RUNNING)
 
 
 def test_a_stored_answer_comes_back(tmp_path: Path) -> None:

@@ -11,8 +11,11 @@ from batchcompute_local.jobs.idempotency import once
 from batchcompute_local.jobs.model import StoredAnswer
 from batchcompute_local.jobs.turn import Turn
 
+from tests.support.descriptions import describe
+from tests.support.engine import World
 
-def test_an_operation_sees_what_earlier_ones_of_its_turn_did(world: Any, describe: Any) -> None:
+
+def test_an_operation_sees_what_earlier_ones_of_its_turn_did(world: World) -> None:
     plan = read_description(describe({"A": {"InstanceCount": 2}}), world.settings)
     service = world.service
 
@@ -32,7 +35,7 @@ def test_an_operation_sees_what_earlier_ones_of_its_turn_did(world: Any, describ
     assert world.executor.launched == []
 
 
-def test_an_answer_is_given_again_in_the_same_turn_and_later(world: Any, describe: Any) -> None:
+def test_an_answer_is_given_again_in_the_same_turn_and_later(world: World) -> None:
     runs: list[Turn] = []
 
     def count(turn: Turn) -> int:
@@ -51,7 +54,7 @@ def test_an_answer_is_given_again_in_the_same_turn_and_later(world: Any, describ
     assert world.do(ask("other")) == 2
 
 
-def test_old_answers_are_deleted_with_the_next_one(world: Any) -> None:
+def test_old_answers_are_deleted_with_the_next_one(world: World) -> None:
     world.do(lambda turn: turn.keep_answer(1, "old", StoredAnswer("d", "1", 5.0), forget_before=0.0))
     world.do(lambda turn: turn.keep_answer(1, "new", StoredAnswer("d", "1", 9.0), forget_before=6.0))
     assert world.do(lambda turn: [turn.find_answer(1, token) is not None for token in ("old", "new")]) == [False, True]

@@ -18,18 +18,22 @@ from batchcompute_local.jobs.waiters import LONGEST_SECONDS, JobWaiters, preferr
 from starlette.requests import ClientDisconnect, Request
 
 from batchcompute import Client
+from tests.support.descriptions import describe
+from tests.support.engine import World
+from tests.support.service import Cloud
+from tests.support.waits import wait_for
 
 UNTIL_TOLD = "import os, time\nwhile not os.path.exists({path!r}): time.sleep(0.005)\n"
 
 
-def _held(cloud: Any, job: str) -> tuple[int, Any]:
+def _held(cloud: Cloud, job: str) -> tuple[int, Any]:
     """What a connection of its own is answered."""
-    other = type(cloud)(cloud.root)
+    other = Cloud(cloud.root)
     try:
         status, found = other.call("GET", f"/jobs/{job}", Prefer="wait=30")
         return status, found
     finally:
-        other.hang_up()
+        other.client.close()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,7 @@ def test_what_a_header_asks_for(values: list[str], seconds: int) -> None:
     assert preferred_seconds(values) == seconds
 
 
-def test_it_is_answered_at_the_end(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
+def test_it_is_answered_at_the_end(cloud: Cloud, tmp_path: Path) -> None:
     cloud.up()
     cloud.program(UNTIL_TOLD.format(path=str(tmp_path / "go")))
     job = cloud.create({"A": {}})
@@ -72,7 +76,7 @@ def test_it_is_answered_at_the_end(cloud: Any, tmp_path: Path, wait_for: Any) ->
     assert cloud.call("GET", f"/jobs/{job}", Prefer="wait=30") == (200, found)
 
 
-def test_it_is_answered_in_time(cloud: Any, tmp_path: Path) -> None:
+def test_it_is_answered_in_time(cloud: Cloud, tmp_path: Path) -> None:
     cloud.up()
     cloud.program(UNTIL_TOLD.format(path=str(tmp_path / "go")))
     job = cloud.create({"A": {}})
@@ -83,14 +87,14 @@ def test_it_is_answered_in_time(cloud: Any, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
 
 
-def _is_full(cloud: Any, job: str) -> bool:
+def _is_full(cloud: Cloud, job: str) -> bool:
     """Whether so many wait already that nobody else may."""
     asked = time.monotonic()
     assert cloud.call("GET", f"/jobs/{job}", Prefer="wait=1")[0] == 200
     return time.monotonic() - asked < 1
 
 
-def test_connections_are_left_for_others(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
+def test_connections_are_left_for_others(cloud: Cloud, tmp_path: Path) -> None:
     cloud.settings("max_connections = 5\n")
     cloud.up()
     cloud.program(UNTIL_TOLD.format(path=str(tmp_path / "go")))
@@ -110,14 +114,14 @@ def test_connections_are_left_for_others(cloud: Any, tmp_path: Path, wait_for: A
         assert [answer.result(25) for answer in held] == ["Terminated"] * 2
 
 
-def test_what_is_not_there_is_refused_at_once(cloud: Any) -> None:
+def test_what_is_not_there_is_refused_at_once(cloud: Cloud) -> None:
     cloud.up()
     assert cloud.call("GET", "/jobs/job-1", Prefer="wait=30")[1]["Code"] == "ResourceNotFound"
     assert cloud.call("GET", "/jobs", Prefer="wait=30") == (200, {})
 
 
 @pytest.mark.parametrize("how", ["stop", "delete"])
-def test_a_stop_is_an_end(cloud: Any, tmp_path: Path, how: str) -> None:
+def test_a_stop_is_an_end(cloud: Cloud, tmp_path: Path, how: str) -> None:
     cloud.up()
     cloud.program(UNTIL_TOLD.format(path=str(tmp_path / "go")))
     job = cloud.create({"A": {}})
@@ -131,7 +135,7 @@ def test_a_stop_is_an_end(cloud: Any, tmp_path: Path, how: str) -> None:
     assert found.get("State") == "Stopped" or (how, status) == ("delete", 404)
 
 
-def test_a_daemon_that_ends_lets_them_go(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
+def test_a_daemon_that_ends_lets_them_go(cloud: Cloud, tmp_path: Path) -> None:
     """Else they would be cut off after five seconds."""
     cloud.settings("max_connections = 3\n")
     pid = cloud.up()
@@ -156,7 +160,7 @@ def test_a_daemon_that_ends_lets_them_go(cloud: Any, tmp_path: Path, wait_for: A
     (tmp_path / "go").touch()
 
 
-def test_the_client_waits_at_the_service(cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_client_waits_at_the_service(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(cloud.root))
     cloud.up()
     cloud.program(UNTIL_TOLD.format(path=str(tmp_path / "go")))
@@ -186,7 +190,7 @@ def test_nothing_is_kept_of_those_who_left() -> None:
     asyncio.run(scenario())
 
 
-def test_a_client_that_hangs_up_is_forgotten(world: Any, describe: Any) -> None:
+def test_a_client_that_hangs_up_is_forgotten(world: World) -> None:
     job = world.create(describe({"A": {}}))
     sent = [{"type": "http.request"}, {"type": "http.disconnect"}]
 

@@ -8,7 +8,6 @@ import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from batchcompute_local import unixsocket
@@ -17,6 +16,8 @@ from batchcompute_local.paths import Layout
 from batchcompute_local.process import connection as connection_module
 from batchcompute_local.process.connection import RunnerConnection
 from batchcompute_local.records import Greeting, Lost, RunnerEvent, encode
+
+from tests.support.waits import wait_for
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def _connect(layout: Layout) -> RunnerConnection:
     return RunnerConnection(layout, "job-none", 0.2, threading.RLock())
 
 
-def test_an_odd_line_in_the_journal_keeps_nothing_from_starting(layout: Layout, wait_for: Any) -> None:
+def test_an_odd_line_in_the_journal_keeps_nothing_from_starting(layout: Layout) -> None:
     layout.journal.write_text('{"attempt":"x","event":"started"}\n')
     connection = _connect(layout)
     assert connection.open() == Greeting((), (), 2)

@@ -26,6 +26,9 @@ from batchcompute_local.records import Acknowledge, End, Order, Request, Start, 
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 
+from tests.support.descriptions import pack_files
+from tests.support.waits import wait_for
+
 RECORDED = Path(__file__).parent / "recorded_3_0"
 JOB = "job-0123456789abcdef"
 LIVE = f"{JOB}.0.4.1"
@@ -74,15 +77,15 @@ class OldRunner:
 class Daemon:
     """The part of a daemon that has to do with a runner."""
 
-    def __init__(self, layout: Layout, pack: Any) -> None:
-        self._layout, self._pack = layout, pack
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         settings = Settings(slots=9, grace_seconds=0.3, runner_linger_seconds=0.2)
         self.executor = ProcessExecutor(layout, settings, JOB, lambda job: True)
 
     def start(self, number: int, program: str) -> str:
         uri = f"oss://t/{number}.tar.gz"
-        ObjectStore(self._layout.oss).put(uri, self._pack({"main.py": program}))
+        ObjectStore(self._layout.oss).put(uri, pack_files({"main.py": program}))
         task = TaskSpec("T", 9, uri, "main.py", "python", "", 60, "img-local", 1, 1, "", "", {})
         attempt = f"{JOB}.0.{number}.1"
         self.executor.start([Launch(attempt, JOB, task, number)])
@@ -100,8 +103,8 @@ def layout(tmp_path: Path) -> Layout:
 
 
 @pytest.fixture
-def daemon(layout: Layout, pack: Any, wait_for: Any) -> Iterator[Daemon]:
-    made = Daemon(layout, pack)
+def daemon(layout: Layout) -> Iterator[Daemon]:
+    made = Daemon(layout)
     yield made
     made.executor.close()
     wait_for(lambda: not list(procs.attempts(JOB)), "the programs' end")
@@ -112,7 +115,7 @@ def _outcomes(events: Any) -> dict[str, Any]:
     return {event.attempt: (event.code, event.signal, event.timed_out) for event in events}
 
 
-def test_a_journal_of_3_0_is_taken_over(layout: Layout, daemon: Daemon, wait_for: Any) -> None:
+def test_a_journal_of_3_0_is_taken_over(layout: Layout, daemon: Daemon) -> None:
     layout.journal.write_bytes((RECORDED / "journal").read_bytes())
     recovered = daemon.executor.open(daemon.events.put)
     assert _outcomes(recovered.ended) == ENDS

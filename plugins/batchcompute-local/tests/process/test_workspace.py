@@ -18,6 +18,8 @@ from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore, UriError, split_uri
 from hypothesis import given, strategies as st
 
+from tests.support.descriptions import pack_files
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> ObjectStore:
@@ -100,9 +102,9 @@ def _launch(**more: Any) -> Launch:
 
 
 @pytest.fixture
-def workspaces(tmp_path: Path, pack: Any) -> Workspaces:
+def workspaces(tmp_path: Path) -> Workspaces:
     layout = Layout.at(tmp_path)
-    ObjectStore(layout.oss).put("oss://b/p", pack({"main.py": "", "sub/tool.php": "", "x.jar": ""}))
+    ObjectStore(layout.oss).put("oss://b/p", pack_files({"main.py": "", "sub/tool.php": "", "x.jar": ""}))
     return Workspaces(layout, Settings(programs={"php": "/bin/true", "java": "/bin/true"}))
 
 
@@ -169,9 +171,9 @@ def test_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("left", ["text", "texx", "changed by the program", ""])
-def test_a_clean_folder_is_used_once_more(tmp_path: Path, pack: Any, left: str) -> None:
+def test_a_clean_folder_is_used_once_more(tmp_path: Path, left: str) -> None:
     layout = Layout.at(tmp_path)
-    ObjectStore(layout.oss).put("oss://b/p", pack({"main.py": "text"}))
+    ObjectStore(layout.oss).put("oss://b/p", pack_files({"main.py": "text"}))
     workspaces = Workspaces(layout, Settings())
     first, second = _launch(), replace(_launch(), number=0)
     ran = workspaces.prepare(first)
@@ -188,10 +190,10 @@ def test_a_clean_folder_is_used_once_more(tmp_path: Path, pack: Any, left: str) 
 
 
 @pytest.mark.parametrize("trace", ["file", "link", "hard link", "missing", "mode", "another package"])
-def test_a_folder_with_traces_is_not_used_again(tmp_path: Path, pack: Any, trace: str) -> None:
+def test_a_folder_with_traces_is_not_used_again(tmp_path: Path, trace: str) -> None:
     layout = Layout.at(tmp_path)
     store = ObjectStore(layout.oss)
-    store.put("oss://b/p", pack({"main.py": "text"}))
+    store.put("oss://b/p", pack_files({"main.py": "text"}))
     workspaces = Workspaces(layout, Settings())
     ran = workspaces.prepare(_launch())
     program = ran.cwd / "main.py"
@@ -210,7 +212,7 @@ def test_a_folder_with_traces_is_not_used_again(tmp_path: Path, pack: Any, trace
     _ended(workspaces, ran)
     assert not ran.cwd.exists()
     if trace == "another package":
-        store.put("oss://b/p", pack({"main.py": "newer"}))
+        store.put("oss://b/p", pack_files({"main.py": "newer"}))
     again = workspaces.prepare(replace(_launch(), number=0))
     assert {path.name: path.read_text() for path in again.cwd.iterdir()} == {
         "main.py": "newer" if trace == "another package" else "text"
@@ -220,13 +222,13 @@ def test_a_folder_with_traces_is_not_used_again(tmp_path: Path, pack: Any, trace
         assert (tmp_path / "other").read_text() == "text"
 
 
-def test_a_package_is_looked_at_each_time(tmp_path: Path, pack: Any) -> None:
+def test_a_package_is_looked_at_each_time(tmp_path: Path) -> None:
     layout = Layout.at(tmp_path)
     workspaces = Workspaces(layout, Settings())
     task = _launch().task
     assert not workspaces.is_quick(task)
     for text in ("one", "three"):
-        ObjectStore(layout.oss).put("oss://b/p", pack({"main.py": text}))
+        ObjectStore(layout.oss).put("oss://b/p", pack_files({"main.py": text}))
         assert not workspaces.is_quick(task)
         assert (workspaces.prepare(_launch()).cwd / "main.py").read_text() == text
         assert workspaces.is_quick(task)
@@ -239,9 +241,9 @@ def test_a_package_is_looked_at_each_time(tmp_path: Path, pack: Any) -> None:
         workspaces.prepare(_launch())
 
 
-def test_a_large_package_is_copied(tmp_path: Path, pack: Any) -> None:
+def test_a_large_package_is_copied(tmp_path: Path) -> None:
     layout = Layout.at(tmp_path)
-    ObjectStore(layout.oss).put("oss://b/p", pack({"main.py": "", "data": "x" * 100_000}))
+    ObjectStore(layout.oss).put("oss://b/p", pack_files({"main.py": "", "data": "x" * 100_000}))
     workspaces = Workspaces(layout, Settings())
     prepared = workspaces.prepare(_launch())
     assert (prepared.cwd / "data").stat().st_size == 100_000

@@ -7,6 +7,7 @@ import queue
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,16 @@ from batchcompute_local.jobs.scheduler import ClaimAhead
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.process.executor import ProcessExecutor, _Attempt, _State
+from batchcompute_local.records import StartRecord
 from batchcompute_local.runner import children
 from batchcompute_local.runner.journal import Journal
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
+
+from tests.support.descriptions import describe, pack_files
+from tests.support.engine import World
+from tests.support.service import Cloud
+from tests.support.waits import wait_for
 
 HOLD = """
 import os, time
@@ -32,14 +39,14 @@ while not os.path.exists('../go'): time.sleep(0.005)
 class OneSlot:
     """An executor with one slot. Instance 0 holds it until `let_go`; the others end at once."""
 
-    def __init__(self, folder: Path, pack: Any) -> None:
+    def __init__(self, folder: Path) -> None:
         self.layout = Layout.at(folder)
         self.layout.create()
         self.job = f"job-{os.urandom(8).hex()}"
         program = (
             f"import os\nprint('begun', flush=True)\nif os.environ['ALI_DIKU_INSTANCE_ID'] == '0':{_indented(HOLD)}"
         )
-        ObjectStore(self.layout.oss).put("oss://t/p", pack({"main.py": program}))
+        ObjectStore(self.layout.oss).put("oss://t/p", pack_files({"main.py": program}))
         self.task = TaskSpec("T", 99, "oss://t/p", "main.py", "python", "", 60, "img-local", 1, 1, "", "", {})
         self.open()
 
@@ -74,7 +81,9 @@ class OneSlot:
         return path.exists() and "begun" in path.read_text()
 
     def runner(self) -> int:
-        pid = Journal(self.layout.journal).records[-1].pid
+        record = Journal(self.layout.journal).records[-1]
+        assert isinstance(record, StartRecord)
+        pid = record.pid
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
@@ -83,8 +92,8 @@ def _indented(text: str) -> str:
 
 
 @pytest.fixture
-def slot(tmp_path: Path, pack: Any, wait_for: Any) -> Iterator[OneSlot]:
-    made = OneSlot(tmp_path, pack)
+def slot(tmp_path: Path) -> Iterator[OneSlot]:
+    made = OneSlot(tmp_path)
     yield made
     made.executor.stop([made.attempt(number) for number in range(99)])
     made.executor.close()
@@ -146,7 +155,7 @@ def test_they_are_lost_with_the_runner_and_can_run_again(slot: OneSlot) -> None:
     assert (event.attempt, event.code) == (slot.attempt(1), 0)
 
 
-def test_without_a_daemon_nothing_begins(slot: OneSlot, wait_for: Any) -> None:
+def test_without_a_daemon_nothing_begins(slot: OneSlot) -> None:
     slot.occupy()
     slot.start(1)
     slot.executor.close()
@@ -158,7 +167,7 @@ def test_without_a_daemon_nothing_begins(slot: OneSlot, wait_for: Any) -> None:
     assert not slot.has_begun(1)
 
 
-def test_only_short_instances_are_claimed_ahead(world: Any, describe: Any) -> None:
+def test_only_short_instances_are_claimed_ahead(world: World) -> None:
     world.executor.look_ahead = 3
     job_id = world.create(describe({"A": {"InstanceCount": 100}}))
     assert len(world.executor.launched) == 2
@@ -185,13 +194,17 @@ def test_how_many_are_claimed_ahead() -> None:
     assert ahead.count(2) == 0
 
 
-def test_a_killed_daemon_runs_no_instance_twice(cloud: Any, wait_for: Any) -> None:
+def test_a_killed_daemon_runs_no_instance_twice(cloud: Cloud) -> None:
     cloud.settings('slots = 2\n[programs]\npython = "/bin/sh"\n')
     cloud.up()
     cloud.program('echo >> "$BATCHCOMPUTE_OSS_ROOT/tests/ran.$ALI_DIKU_INSTANCE_ID"\n')
     job_id = cloud.create({"A": {"InstanceCount": 400}})
-    for done in (50, 150, 250):
-        wait_for(lambda limit=done: cloud.job(job_id)["NumFinishedInstance"] >= limit, "some to finish")
+
+    def has_finished(number: int) -> bool:
+        return int(cloud.job(job_id)["NumFinishedInstance"]) >= number
+
+    for number in (50, 150, 250):
+        wait_for(partial(has_finished, number), "some to finish")
         os.kill(control.status(cloud.root)["pid"], signal.SIGKILL)  # type: ignore[index]
         wait_for(lambda: control.status(cloud.root) is None)
         cloud.up()
@@ -200,7 +213,7 @@ def test_a_killed_daemon_runs_no_instance_twice(cloud: Any, wait_for: Any) -> No
     assert runs == {f"ran.{number}": 1 for number in range(400)}
 
 
-def test_a_new_job_of_a_higher_priority_hardly_waits(cloud: Any, wait_for: Any) -> None:
+def test_a_new_job_of_a_higher_priority_hardly_waits(cloud: Cloud) -> None:
     cloud.settings('slots = 2\n[programs]\npython = "/bin/sh"\n')
     cloud.up()
     cloud.program("exit 0\n")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import queue
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import pytest
 from batchcompute_local import procs
@@ -15,20 +15,24 @@ from batchcompute_local.executors.base import Event, Exited, Launch, Lost, Recov
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.process.executor import ProcessExecutor
+from batchcompute_local.records import StartRecord
 from batchcompute_local.runner.journal import Journal
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 
+from tests.support.descriptions import pack_files
+from tests.support.waits import wait_for
+
 PREFIX = "job-"
+E = TypeVar("E")
 
 
 class Bench:
     """An executor in a folder of its own; programs are Python texts."""
 
-    def __init__(self, folder: Path, pack: Callable[..., bytes]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.layout = Layout.at(folder)
         self.layout.create()
-        self.pack = pack
         self.job = f"{PREFIX}{os.urandom(8).hex()}"
         self.open()
 
@@ -40,13 +44,13 @@ class Bench:
 
     def start(self, number: int, program: str, timeout: int = 60) -> str:
         uri = f"oss://t/{number}.tar.gz"
-        ObjectStore(self.layout.oss).put(uri, self.pack({"main.py": program}))
+        ObjectStore(self.layout.oss).put(uri, pack_files({"main.py": program}))
         task = TaskSpec("T", 9, uri, "main.py", "python", "", timeout, "img-local", 1, 1, "", "", {})
         attempt = f"{self.job}.0.{number}.1"
         self.executor.start([Launch(attempt, self.job, task, number)])
         return attempt
 
-    def event(self, kind: type[Any]) -> Any:
+    def event(self, kind: type[E]) -> E:
         while True:
             event = self.events.get(timeout=20)
             if isinstance(event, kind):
@@ -61,8 +65,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, pack: Any, wait_for: Any) -> Iterator[Bench]:
-    made = Bench(tmp_path, pack)
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
     yield made
     made.executor.stop([f"{made.job}.0.{number}.1" for number in range(9)])
     made.executor.close()
@@ -131,7 +135,7 @@ def test_a_time_limit_is_kept(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("deaf", [True, False])
-def test_a_stop_ends_all_of_it(bench: Bench, wait_for: Any, deaf: bool) -> None:
+def test_a_stop_ends_all_of_it(bench: Bench, deaf: bool) -> None:
     ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" if deaf else ""
     # a child in the group, a grandchild in a session of its own, and one whose parent is gone
     attempt = bench.start(
@@ -198,7 +202,7 @@ if len(sys.argv) > 1:
 """
 
 
-def test_the_monitor_of_a_container_can_clean_up(bench: Bench, wait_for: Any) -> None:
+def test_the_monitor_of_a_container_can_clean_up(bench: Bench) -> None:
     """As podman's does, which has no part of the program's environment, and whose container may be deaf."""
     attempt = bench.start(0, MONITORING + MONITOR)
     wait_for(lambda: bench.out(0) == "on\n", "the payload")
@@ -217,7 +221,7 @@ def test_a_stop_before_it_began(bench: Bench) -> None:
     assert bench.out(0) == ""
 
 
-def test_the_exit_of_a_program_that_outlived_its_daemon(bench: Bench, wait_for: Any) -> None:
+def test_the_exit_of_a_program_that_outlived_its_daemon(bench: Bench) -> None:
     attempt = bench.start(
         0, "import os, time\nwhile not os.path.exists('../go'): time.sleep(0.01)\nraise SystemExit(5)"
     )
@@ -235,22 +239,24 @@ def test_the_exit_of_a_program_that_outlived_its_daemon(bench: Bench, wait_for: 
     wait_for(lambda: bench.layout.journal.stat().st_size == 0, "the journal to be emptied")
 
 
-def test_a_killed_runner_s_programs_are_ended_and_reported_lost(bench: Bench, wait_for: Any) -> None:
+def test_a_killed_runner_s_programs_are_ended_and_reported_lost(bench: Bench) -> None:
     attempt = bench.start(0, "import os, time\nos.fork()\ntime.sleep(60)")
     bench.event(Started)
     wait_for(lambda: len(bench.left()) == 2)
     record = Journal(bench.layout.journal).records[-1]
+    assert isinstance(record, StartRecord)
     os.kill(int(Path(f"/proc/{record.pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
     assert bench.event(Lost).attempt == attempt
     assert bench.left() == []
 
 
-def test_a_program_that_forgot_its_environment_is_ended_too(bench: Bench, wait_for: Any) -> None:
+def test_a_program_that_forgot_its_environment_is_ended_too(bench: Bench) -> None:
     attempt = bench.start(
         0, "import os, sys\nos.execve(sys.executable, ['p', '-c', 'import time; time.sleep(60)'], {})"
     )
     bench.event(Started)
     record = Journal(bench.layout.journal).records[-1]
+    assert isinstance(record, StartRecord)
     wait_for(lambda: bench.left() == [], "its other environment")
     assert procs.start_time(record.pid) is not None
     os.kill(int(Path(f"/proc/{record.pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
@@ -258,7 +264,7 @@ def test_a_program_that_forgot_its_environment_is_ended_too(bench: Bench, wait_f
     assert procs.start_time(record.pid) is None
 
 
-def test_the_folder_of_a_success_goes_that_of_a_failure_stays(bench: Bench, wait_for: Any) -> None:
+def test_the_folder_of_a_success_goes_that_of_a_failure_stays(bench: Bench) -> None:
     attempts = [bench.start(0, ""), bench.start(1, "raise SystemExit(1)")]
     folders = [bench.layout.instance(bench.job, "T", number) for number in (0, 1)]
     for _ in attempts:

@@ -13,6 +13,7 @@ from batchcompute.credentials import explicit, found
 from batchcompute.errors import PluginError
 from batchcompute.hooks import CallContext, RegistrationContext, hookimpl
 from batchcompute.regions import Region
+from tests.support.stub import Stub
 
 SECRET = "zq9-canary-secret"
 TOKEN = "zq9-canary-token"
@@ -47,7 +48,7 @@ class OwnRegion:
 
 
 @pytest.fixture
-def who(stub: Any) -> Any:
+def who(stub: Stub) -> Any:
     """The access key id, or the error, of a call."""
 
     def who(config: Config, *plugins: object, region: str = "cn-qingdao", **arguments: str) -> str:
@@ -134,9 +135,8 @@ def test_names_that_do_not_exist(who: Any) -> None:
         who(blocked)
 
 
-def test_a_client_never_becomes_somebody_else(stub: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_never_becomes_somebody_else(stub: Stub, caplog: pytest.LogCaptureFixture) -> None:
     first, second = Provider("first", CredentialsError("not yet")), Provider("second", "two")
-    stub.always = Any
     client = Client("cn-qingdao", config=chain("first", "second"), plugins=[stub, first, second])
     for _ in range(2):
         stub.answer({"Items": []})
@@ -149,7 +149,7 @@ def test_a_client_never_becomes_somebody_else(stub: Any, caplog: pytest.LogCaptu
         client.list_jobs()
 
 
-def test_a_rotated_key_is_used_by_the_next_call(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rotated_key_is_used_by_the_next_call(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client("cn-qingdao", config=AMBIENT, plugins=[stub])
     monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", SECRET)
     for key in ("first", "second"):
@@ -159,7 +159,7 @@ def test_a_rotated_key_is_used_by_the_next_call(stub: Any, monkeypatch: pytest.M
     assert [request.headers["x-acs-access-key-id"] for request in stub.requests] == ["first", "second"]
 
 
-def test_a_security_token_is_sent_and_signed(stub: Any) -> None:
+def test_a_security_token_is_sent_and_signed(stub: Stub) -> None:
     stub.answer({"Items": []})
     answer = Credentials("key", SECRET, TOKEN, source="here")
     Client("cn-qingdao", config=chain("sts"), plugins=[stub, Provider("sts", answer)]).list_jobs()
@@ -170,7 +170,7 @@ def test_a_security_token_is_sent_and_signed(stub: Any) -> None:
     assert request.headers["authorization"] == f"acs key:{signature(SECRET, text)}"
 
 
-def test_a_signature_may_do_without_credentials(stub: Any) -> None:
+def test_a_signature_may_do_without_credentials(stub: Stub) -> None:
     class Bearer:
         @hookimpl
         def sign_request(self, ctx: Any) -> dict[str, str]:
@@ -182,7 +182,7 @@ def test_a_signature_may_do_without_credentials(stub: Any) -> None:
     assert stub.requests[0].headers["authorization"] == "Bearer mine"
 
 
-def test_a_plugin_that_resolves_spares_the_chain(stub: Any) -> None:
+def test_a_plugin_that_resolves_spares_the_chain(stub: Stub) -> None:
     class Resolver:
         @hookimpl
         def resolve_credentials(self, ctx: CallContext) -> Credentials:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from batchcompute.builtins.credentials.aliyun_cli import AliyunCli
 from batchcompute.builtins.credentials.environment import Environment, Profile
 from batchcompute.configuration import files
 from batchcompute.testing.contracts import CredentialProviderContract
+from tests.support.stub import Stub
 
 SECRET = "zq9-canary-secret"
 
@@ -67,7 +67,7 @@ class TestAliyunCli(CredentialProviderContract):
         return AliyunCli()
 
 
-def test_what_the_surroundings_say_reaches_the_request(stub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_surroundings_say_reaches_the_request(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     path = Path(files.user_file())
     path.parent.mkdir(parents=True)
     path.write_text(f'endpoint = "cn-qingdao"\naccess_key_id = "from-toml"\naccess_key_secret = "{SECRET}"\n')

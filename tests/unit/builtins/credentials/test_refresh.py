@@ -15,6 +15,7 @@ import pytest
 from batchcompute import Credentials, CredentialsConfig, CredentialsError
 from batchcompute.builtins.credentials import refresh
 from batchcompute.builtins.credentials.refresh import Refreshing
+from tests.support.clock import Clock
 
 SECRET = "zq9-canary-secret"
 SETTINGS = CredentialsConfig(refresh_before=900, refresh_at_latest=60)
@@ -22,14 +23,10 @@ LIFE = 3600.0
 Act = Callable[[], None]
 
 
-class Now:
-    now = 1_000_000.0
-
-
 @pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> Now:
-    clock = Now()
-    fake = SimpleNamespace(time=lambda: clock.now, strftime=time.strftime, gmtime=time.gmtime)
+def now(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock(1_000_000.0)
+    fake = SimpleNamespace(time=clock.time, strftime=time.strftime, gmtime=time.gmtime)
     monkeypatch.setattr(refresh, "time", fake)
     return clock
 
@@ -39,7 +36,7 @@ class Source:
 
     name = "source"
 
-    def __init__(self, now: Now, life: float | None = LIFE) -> None:
+    def __init__(self, now: Clock, life: float | None = LIFE) -> None:
         self.now = now
         self.life = life
         self.calls = 0
@@ -56,7 +53,7 @@ class Source:
         raise CredentialsError("the desk is closed")
 
 
-def test_kept_until_the_advisory_window(now: Now) -> None:
+def test_kept_until_the_advisory_window(now: Clock) -> None:
     source = Source(now)
     cached = Refreshing(source, SETTINGS)
     assert [cached.get().access_key_id for _ in range(3)] == ["key-1"] * 3
@@ -67,12 +64,12 @@ def test_kept_until_the_advisory_window(now: Now) -> None:
     assert source.calls == 2
 
 
-def test_without_expiry_the_source_is_asked_each_time(now: Now) -> None:
+def test_without_expiry_the_source_is_asked_each_time(now: Clock) -> None:
     cached = Refreshing(Source(now, None), SETTINGS)
     assert [cached.get().access_key_id for _ in range(3)] == ["key-1", "key-2", "key-3"]
 
 
-def test_an_early_failure_is_logged_and_tried_again_later(now: Now, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_early_failure_is_logged_and_tried_again_later(now: Clock, caplog: pytest.LogCaptureFixture) -> None:
     source = Source(now)
     cached = Refreshing(source, SETTINGS)
     cached.get()
@@ -94,7 +91,7 @@ def test_an_early_failure_is_logged_and_tried_again_later(now: Now, caplog: pyte
     assert cached.get().access_key_id == "key-4"
 
 
-def test_early_one_thread_replaces_and_the_others_go_on(now: Now) -> None:
+def test_early_one_thread_replaces_and_the_others_go_on(now: Clock) -> None:
     source = Source(now)
     cached = Refreshing(source, SETTINGS)
     cached.get()
@@ -117,7 +114,7 @@ def test_early_one_thread_replaces_and_the_others_go_on(now: Now) -> None:
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["at first", "at the latest"])
-def test_at_the_latest_all_wait_for_one(now: Now, first: bool) -> None:
+def test_at_the_latest_all_wait_for_one(now: Clock, first: bool) -> None:
     source = Source(now)
     cached = Refreshing(source, SETTINGS)
     if not first:
@@ -136,7 +133,7 @@ def test_at_the_latest_all_wait_for_one(now: Now, first: bool) -> None:
     assert source.calls == number
 
 
-def test_at_the_latest_a_failure_raises_for_all_who_waited(now: Now) -> None:
+def test_at_the_latest_a_failure_raises_for_all_who_waited(now: Clock) -> None:
     source = Source(now)
     cached = Refreshing(source, SETTINGS)
     cached.get()
@@ -172,7 +169,7 @@ def test_at_the_latest_a_failure_raises_for_all_who_waited(now: Now) -> None:
     assert cached.get().access_key_id == "key-3"  # a later call tries again
 
 
-def test_what_has_expired_already_is_refused(now: Now) -> None:
+def test_what_has_expired_already_is_refused(now: Clock) -> None:
     source = Source(now, -5)
     cached = Refreshing(source, SETTINGS)
     with pytest.raises(CredentialsError, match="here: expired at 1970-01-12T13:46:35Z"):
@@ -181,7 +178,7 @@ def test_what_has_expired_already_is_refused(now: Now) -> None:
     assert [cached.get().access_key_id for _ in range(2)] == ["key-2", "key-3"]
 
 
-def test_new_credentials_that_do_not_expire(now: Now) -> None:
+def test_new_credentials_that_do_not_expire(now: Clock) -> None:
     source = Source(now)
     cached = Refreshing(source, SETTINGS)
     cached.get()
@@ -192,7 +189,7 @@ def test_new_credentials_that_do_not_expire(now: Now) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_does_not_wait_for_a_thread_it_does_not_have(now: Now) -> None:
+def test_a_forked_child_does_not_wait_for_a_thread_it_does_not_have(now: Clock) -> None:
     cached = Refreshing(Source(now), SETTINGS)
     with cached._lock:
         child = os.fork()

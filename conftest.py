@@ -1,0 +1,14 @@
+"""For all suites: programs that tests start find compiled bytecode.
+
+Hundreds of them are started. Where nothing may be written beside the sources, each spends most of a second on compiling.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+if sys.prefix != sys.base_prefix:  # a virtual environment, which `make clean` removes
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(sys.prefix) / "cache" / "pycache"))
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -1,0 +1,1 @@
+"""What the tests of all packages share. Nothing here is a test, and no user needs it."""

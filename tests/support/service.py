@@ -1,0 +1,101 @@
+"""A real local service, spoken to as an SDK would."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from batchcompute_local import procs
+from batchcompute_local.client import control
+from batchcompute_local.storage import ObjectStore
+
+from .descriptions import PACKAGE, describe, pack_files
+from .signed import SignedClient, connect_to
+from .waits import wait_for
+
+
+class Cloud:
+    """A real daemon in a data folder of its own, spoken to as an SDK would."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.oss = ObjectStore(root / "oss")
+        self.client = SignedClient(lambda: connect_to(self.root), lambda: control.read_credentials(self.root))
+
+    def settings(self, text: str) -> None:
+        self.root.mkdir(mode=0o700, exist_ok=True)
+        (self.root / "service.toml").write_text(text)
+
+    def up(self) -> int:
+        """Have it run; its pid."""
+        control.ensure_running(self.root)
+        self.client.close()
+        found = control.status(self.root)
+        assert found is not None
+        return int(found["pid"])
+
+    def program(self, text: str) -> None:
+        self.oss.put(PACKAGE, pack_files({"main.py": text}))
+
+    def call(self, method: str, target: str, body: bytes = b"", **headers: str) -> tuple[int, Any]:
+        """Status and decoded answer of a signed request."""
+        return self.client.call(method, target, body, **headers)
+
+    def create(
+        self,
+        tasks: Mapping[str, Mapping[str, Any]],
+        dependencies: Mapping[str, Sequence[str]] | None = None,
+        **more: Any,
+    ) -> str:
+        status, answer = self.call("POST", "/jobs", describe(tasks, dependencies, **more))
+        assert status == 201, answer
+        return str(answer["ResourceId"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        status, answer = self.call("GET", f"/jobs/{job_id}")
+        assert status == 200, answer
+        return dict(answer)
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """The job, once it has ended."""
+
+        def look() -> dict[str, Any] | None:
+            job = self.job(job_id)
+            return job if job["State"] in ("Terminated", "Failed", "Stopped") else None
+
+        return wait_for(look, "the end of the job")
+
+    def log(self, job_id: str, task: str, number: int = 0, stream: str = "stdout") -> str:
+        return (self.root / "work" / job_id / f"{stream}.{job_id}.{task}.{number}").read_text()
+
+    def runner_pid(self) -> int | None:
+        """The runner of this folder, by its command line."""
+        for name in os.listdir("/proc"):
+            with suppress(OSError):
+                if name.isdigit():
+                    words = Path("/proc", name, "cmdline").read_bytes().split(b"\0")
+                    if os.fsencode(self.root) in words and any(b"batchcompute_local.runner" in word for word in words):
+                        return int(name)
+        return None
+
+    def down(self) -> None:
+        """End everything of this folder."""
+        self.client.close()
+        found = control.status(self.root)
+        pids = [found["pid"] if found else None, self.runner_pid()]
+        pids += [pid for pid, _ in procs.attempts("job-") if _works_in(pid, self.root)]
+        for pid in pids:
+            if pid:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def _works_in(pid: int, folder: Path) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/cwd").startswith(str(folder))
+    except OSError:
+        return False
