@@ -1,4 +1,4 @@
-"""What became of a call whose answer was lost: looks once, and says what was seen. Changes nothing."""
+"""Find out once whether a call whose answer was lost was done. Changes nothing."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from .values.responses import (
 )
 
 JobLike = str | CreateResponse | Job | GetResponse
-"""What names a job: its id, or what create_job, get_job or list_jobs answered."""
+"""A job: its id, or an answer of create_job, get_job or list_jobs."""
 
 _OLD_NAMES = {"human_readabel": "human_readable"}  # misspelt in the reference's example (section 2)
 _ENDPOINTS = "a region such as 'local' or 'cn-qingdao', a domain or a URL"

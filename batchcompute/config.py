@@ -20,7 +20,7 @@ _PART = {"setting": False}
 
 @dataclass(frozen=True, slots=True)
 class RetryConfig(Checked):
-    """How failed calls are repeated. `attempts` counts the first one too; times are seconds.
+    """Settings for the retry of failed calls. `attempts` counts the first one too; times are seconds.
 
     The wait before attempt n+1 is random in [0, min(max_wait, base_wait * 2**(n-1))] (full jitter), or longer when the
     service asked for it. No attempt is begun after `deadline`.
@@ -34,7 +34,7 @@ class RetryConfig(Checked):
 
 @dataclass(frozen=True, slots=True)
 class TransportConfig(Checked):
-    """How connections are made.
+    """Settings for connections.
 
     `name` picks a registered transport, None leaves it to the region. Timeouts are seconds; `pool_size` is the connections
     kept for each endpoint; `ca_bundle` the path of a PEM file; `http_proxy` and `https_proxy` are URLs, `no_proxy` host names
@@ -64,7 +64,7 @@ class TracingConfig(Checked):
 
 @dataclass(frozen=True, slots=True)
 class CredentialsConfig(Checked):
-    """Where credentials come from when none were given: the one `provider`, or the first of `chain` that has some.
+    """The sources of credentials if none were given: the one `provider`, or the first of `chain` that has some.
 
     `refresh_before` and `refresh_at_latest` are the seconds before expiry at which temporary ones may, and must, be replaced.
     """
@@ -77,7 +77,7 @@ class CredentialsConfig(Checked):
 
 @dataclass(frozen=True, slots=True)
 class PluginConfig(Checked):
-    """Which plugins are used: `block` names those that are not; `strict` turns a broken plugin into an error."""
+    """Settings for plugins: `block` names those that are not used; `strict` turns a broken plugin into an error."""
 
     block: frozenset[str] = frozenset()
     strict: bool = False

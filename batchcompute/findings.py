@@ -1,4 +1,4 @@
-"""What is well and what is not, as a value. No I/O."""
+"""One result of `batchcompute doctor`. No I/O."""
 
 from __future__ import annotations
 

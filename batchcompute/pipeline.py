@@ -63,7 +63,7 @@ class Pipeline:
         self._chain: Chain | None = None
         self._lock = ForkSafeLock()
         self.clock = hooks.clock()
-        """What deadlines are measured with."""
+        """The clock for deadlines."""
         self.clock_offset = 0.0
         """Seconds that the service's clock is ahead of ours; set once, when the service has refused our Date."""
 

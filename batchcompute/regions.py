@@ -36,7 +36,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """What a description may contain in a region. The defaults are the reference's (section 2.1).
+    """The values that a description may contain in a region. The defaults are the reference's (section 2.1).
 
     `optional` names task properties that may be left out, `source` who says all this: it ends every validation message.
     Units: timeout seconds, cpu hundredths of a core, memory MB.
@@ -70,7 +70,7 @@ class Region:
     idempotent_tokens: bool = False
     aliases: tuple[str, ...] = ()
     endpoint: Endpoint = field(init=False, repr=False, compare=False)
-    """Where its requests go."""
+    """The endpoint of its requests."""
 
     def __post_init__(self) -> None:
         port = self.port if self.port is not None else {"http": 80, "https": 443}.get(self.scheme, 0)

@@ -1,4 +1,4 @@
-"""What a setting may be: read from the fields of a frozen dataclass. Plain values, no I/O.
+"""The allowed values of a setting, read from the fields of a frozen dataclass. Plain values, no I/O.
 
 Types: str, int, float, bool, tuple[str, ...], frozenset[str], and any of them `| None`. The metadata of a field may say more:
 `min`, `max`, `choices`, and `url` (True). `repr=False` makes it a secret: its value is in no error and no output.
@@ -37,7 +37,7 @@ class Key:
 
     @property
     def allowed(self) -> str:
-        """What the value may be, in words."""
+        """Describe the allowed values."""
         rules = self.rules
         if "choices" in rules:
             return f"one of {', '.join(rules['choices'])}"

@@ -159,7 +159,7 @@ def _raise_unless_finished(client: Reader, job: JobResponse) -> None:
 
 
 def _failing_instance(client: Reader, job_id: str) -> tuple[str, str]:
-    """Which instance failed, in words, and the end of its stderr."""
+    """Describe the instance that failed, and return the end of its stderr."""
     for task in client.list_tasks(job_id):
         for instance in task.InstanceList:
             if instance.State == "Failed":

@@ -1,4 +1,4 @@
-"""What goes over the wire: one frozen Request, one frozen Response. No I/O here."""
+"""The values on the wire: one frozen Request, one frozen Response. No I/O here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ IDEMPOTENCY_HEADER = "x-acs-idempotent-token"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests go: `scheme` (http, https, or a transport's own), `host`, `port`, and the names of region and transport."""
+    """The address of requests: `scheme` (http, https, or a transport's own), `host`, `port`, names of region and transport."""
 
     scheme: str
     host: str

@@ -33,7 +33,7 @@ SKIPPED = (
     ".pytest_cache",
     ".ruff_cache",
 )
-"""What --pack leaves out of a package, at any depth."""
+"""Names that --pack leaves out of a package, at any depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ def _in_words(description: JobDescription) -> str:
 
 
 def _show(session: Session, description: JobDescription) -> None:
-    """What would be submitted."""
+    """Show the job without submitting it."""
     tasks, dependencies = description.TaskDag.TaskDescMap, description.TaskDag.Dependencies
     before = dag.predecessors(dependencies)
     if session.json:

@@ -1,4 +1,4 @@
-"""What plugins are written against: the marker `hookimpl`, the hooks' contexts and the protocols of their answers."""
+"""The API for plugins: the marker `hookimpl`, the hooks' contexts and the protocols of their answers."""
 
 from ..config import Section
 from ..findings import Finding

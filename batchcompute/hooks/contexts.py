@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Clock(Protocol):
-    """What deadlines are measured with, and how one waits; both in seconds. The module `time` is one."""
+    """Measures deadlines and waits, both in seconds. The module `time` is one."""
 
     def monotonic(self) -> float: ...
 
@@ -125,7 +125,7 @@ class TimestampContext:
 
 @dataclass(frozen=True, slots=True)
 class LogContext:
-    """What a program wrote: `stream` is stdout or stderr of one instance.
+    """The output of a program: `stream` is stdout or stderr of one instance.
 
     `redirect_path` is the task's StdoutRedirectPath or StderrRedirectPath, '' when it has none (object names: protocol 2.9).
     """

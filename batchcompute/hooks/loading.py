@@ -1,4 +1,4 @@
-"""Which plugins a Client uses, and in what order. One pluggy manager for each Client, never a global one."""
+"""The plugins of a Client, in order. One pluggy manager for each Client, never a global one."""
 
 from __future__ import annotations
 

@@ -170,21 +170,21 @@ class Hooks:
         return cast(Clock, answer)
 
     def resolve_endpoint(self, ctx: CallContext) -> Endpoint:
-        """Where a request goes."""
+        """Return the endpoint of a request."""
         answer = self._resolve_endpoint(ctx)
         if isinstance(answer, Endpoint):
             return answer
         raise self._unusable("resolve_endpoint", answer, "an Endpoint")
 
     def resolve_credentials(self, ctx: CallContext) -> Credentials | None:
-        """Who is asking; None when nobody knows."""
+        """Return the credentials of a request; None if no plugin has any."""
         answer = self._resolve_credentials(ctx)
         if answer is None or isinstance(answer, Credentials):
             return answer
         raise self._unusable("resolve_credentials", answer, "Credentials or None")
 
     def retry_policy(self, ctx: CallContext) -> RetryPolicy | None:
-        """How a call is repeated; None for not at all."""
+        """Return the retry policy of a call; None for no retry."""
         answer = self._manager.hook.retry_policy(ctx=ctx)
         if answer is None or callable(answer):
             return cast("RetryPolicy | None", answer)

@@ -1,4 +1,4 @@
-"""What replay raises."""
+"""The errors of replay."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Player:
         self._load = load
         self._tape: Tape | None = None
         self.unrecorded: list[str] = []
-        """What was asked and never recorded, in words."""
+        """Describe a request that was never recorded."""
         self._lock = threading.Lock()
         self._clock = ReplayClock()
         self._scrubber = scrubber

@@ -47,7 +47,7 @@ class Origin:
 
 
 class Source(Enum):
-    """Where a value comes from that is to be stored."""
+    """The origin of a value."""
 
     USER = auto()
     """Code or a file of the user: texts are read too, and an unknown name is worth a warning."""

@@ -1,4 +1,4 @@
-"""What you send: JobDescription, TaskDag, TaskDescription and ResourceDescription (reference section 2.1). No I/O.
+"""The values that you send: JobDescription, TaskDag, TaskDescription and ResourceDescription (reference section 2.1). No I/O.
 
 The defaults are those of the original SDK (protocol 1.7). An empty value takes a property away, or back to its default.
 """

@@ -1,4 +1,4 @@
-"""What you get: Job, Task, Instance and Image, and the responses they come in (reference sections 1.3 and 2). No I/O."""
+"""The answers that you get: Job, Task, Instance and Image (reference sections 1.3 and 2). No I/O."""
 
 from __future__ import annotations
 
@@ -152,13 +152,13 @@ class GetResponse(RawResponse):
 
 
 class JobResponse(GetResponse, Job):
-    """What get_job answers: a GetResponse and a Job (reference section 2.7)."""
+    """The answer of get_job: a GetResponse and a Job (reference section 2.7)."""
 
     __slots__ = ()
 
 
 class JobDescriptionResponse(GetResponse, JobDescription):
-    """What get_job_description answers: a GetResponse and a JobDescription (reference section 2.2)."""
+    """The answer of get_job_description: a GetResponse and a JobDescription (reference section 2.2)."""
 
     __slots__ = ()
 

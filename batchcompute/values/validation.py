@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a job description before it is sent (reference section 2.1). No I/O."""
+"""Find the mistakes of a job description before it is sent (reference section 2.1). No I/O."""
 
 from __future__ import annotations
 

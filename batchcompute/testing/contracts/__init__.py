@@ -1,4 +1,4 @@
-"""What plugins must keep to, as tests: subclass one in a test module, name it Test..., and give it what it checks."""
+"""The contracts of plugins, as tests: subclass one in a test module, name it Test..., and give it what it checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done with files in more than one place. Standard library only."""
+"""Helpers for files that several modules use. Standard library only."""
 
 from __future__ import annotations
 

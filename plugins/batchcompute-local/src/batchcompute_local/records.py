@@ -194,12 +194,12 @@ def encode(records: Any) -> bytes:
 
 
 def read_event(values: object) -> RunnerEvent:
-    """What the runner reports. Raises ValueError that names the field if the record is not whole, or of no known kind."""
+    """Read a report of the runner. Raises ValueError that names the field if the record is not whole, or of no known kind."""
     return _read(_find_kind(_EVENTS, "event", values), values)
 
 
 def read_request(values: object) -> Request:
-    """What the daemon asks. Raises ValueError that names the field if the record is not whole, or of no known kind."""
+    """Read a request of the daemon. Raises ValueError that names the field if the record is not whole, or of no known kind."""
     return _read(_find_kind(_REQUESTS, "op", values), values)
 
 

@@ -33,7 +33,7 @@ Sink = Callable[[Event], None]
 
 @dataclass(frozen=True)
 class Recovered:
-    """What an executor knows of earlier attempts: those that still run, and those that ended unacknowledged."""
+    """The earlier attempts of an executor: those that still run, and those that ended unacknowledged."""
 
     live: frozenset[str] = frozenset()
     ended: tuple[Exited, ...] = ()
@@ -43,7 +43,7 @@ class Executor(Protocol):
     """No method but `open` waits for a program; none is called from two threads at once."""
 
     look_ahead: int
-    """How many attempts more than can run at once it takes, to begin them in order. It holds an attempt back for a
+    """The number of attempts that it takes beyond those that can run at once, to begin them in order. It keeps an attempt for a
     moment only, then it returns it; 0 if it begins everything it gets."""
 
     def open(self, sink: Sink) -> Recovered:

@@ -21,7 +21,7 @@ READERS: Mapping[str, Callable[[bytes, Settings], Any]] = {
     CREATE_JOB.name: read_description,
     UPDATE_JOB_PRIORITY.name: lambda body, settings: read_priority(body),
 }
-"""How the body of an operation becomes the last argument of its method. The others take no body."""
+"""Readers of bodies: the result is the last argument of the method. Other operations take no body."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a turn does outside the store. It is noted while the turn runs, and done once the turn is committed."""
+"""The effects of a turn outside the store: noted during the turn, done after its commit."""
 
 from __future__ import annotations
 

@@ -84,17 +84,17 @@ class Engine:
 
     @property
     def active_jobs(self) -> int:
-        """How many jobs have not ended."""
+        """The number of jobs that have not ended."""
         return len(self._active.jobs)
 
     @property
     def busy(self) -> bool:
-        """Whether a job is active or a program still runs."""
+        """True if a job is active or a program still runs."""
         return bool(self._active.jobs or self._active.live)
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """True if the thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     def recover(self) -> None:

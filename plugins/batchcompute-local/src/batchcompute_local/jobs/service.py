@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Service:
-    """What can be done with jobs. Answers are in the shapes of the wire (protocol 1.7)."""
+    """The operations on jobs. Answers are in the shapes of the wire (protocol 1.7)."""
 
     def __init__(self, images: Mapping[str, Image] | None = None) -> None:
         self._images = images or {}

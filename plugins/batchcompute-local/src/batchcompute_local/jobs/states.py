@@ -48,7 +48,7 @@ def is_allowed(operation: Operation[Any], state: State) -> bool:
 
 
 class Counts(NamedTuple):
-    """How many parts (instances of a task, tasks of a job) are in each state."""
+    """The number of parts (instances of a task, tasks of a job) in each state."""
 
     waiting: int = 0
     running: int = 0

@@ -40,7 +40,7 @@ class Store:
 
     @property
     def prefix(self) -> str:
-        """What the ids of all jobs of this store begin with."""
+        """The prefix of the ids of all jobs of this store."""
         return self._prefix
 
     def next_id(self) -> tuple[int, str]:

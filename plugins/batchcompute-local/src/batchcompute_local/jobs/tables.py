@@ -178,11 +178,11 @@ META = Table("meta", {"name": "TEXT PRIMARY KEY"}, {"value": _TEXT}, options="WI
 
 ALL = (META, JOBS, DESCRIPTIONS, TASKS, INSTANCES, ANSWERS)
 OF_A_JOB = (JOBS, DESCRIPTIONS, TASKS, INSTANCES)
-"""What a job consists of: rows that go with it."""
+"""The rows that are deleted with a job."""
 
 COUNT_ACTIVE = f"SELECT count(*) FROM {JOBS.name} WHERE {ACTIVE}"  # noqa: S608  # names of ours, no values
 SELECT_PREFIX = "SELECT 'job-00000000' || value FROM meta WHERE name = 'generator'"
-"""What the ids of all jobs of a store begin with."""
+"""The prefix of the ids of all jobs of a store."""
 SELECT_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'"
 """The largest number that a job ever had."""
 UPDATE_LATE = (
@@ -190,4 +190,4 @@ UPDATE_LATE = (
     f" WHERE job = (SELECT seq FROM {JOBS.name} WHERE id = ?) AND task = ? AND number = ? AND attempt = ?"
     f" AND state = {STOPPED:d}"
 )
-"""How the program of a stopped instance ended; an instance that was started again since is left alone."""
+"""Store how the program of a stopped instance ended; an instance that was started again since is unchanged."""

@@ -1,4 +1,4 @@
-"""What an operation may do in the engine's turn: read jobs, change them, keep an answer.
+"""The interface of an operation to the engine's turn: read jobs, change them, keep an answer.
 
 Everything takes part in the commit of the turn. What is read includes what earlier operations of the turn changed.
 """

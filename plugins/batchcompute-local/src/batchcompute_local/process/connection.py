@@ -44,7 +44,7 @@ class RunnerConnection:
 
     @property
     def is_old(self) -> bool:
-        """Whether the runner is of an earlier version than this daemon."""
+        """True if the runner is of an earlier version than this daemon."""
         return self._version < VERSION
 
     def open(self) -> Greeting:

@@ -173,7 +173,7 @@ class ProcessExecutor:
             self._sink(Exited(launch.attempt, reason=reason, ended=time.time(), host=socket.gethostname()))
 
     def _prepared(self, launch: Launch) -> Prepared | str | None:
-        """What the runner needs, or why the instance cannot be run; None if there is no room for it now."""
+        """Prepare an instance, or return the reason why it cannot run; None if the disk or the machine is full."""
         try:
             return self._workspaces.prepare(launch)
         except PreparationError as problem:

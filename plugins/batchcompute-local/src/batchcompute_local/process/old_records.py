@@ -1,4 +1,4 @@
-"""What to say to a runner of version 3.0, which still has programs when a newer daemon comes. May go with 4.0.
+"""Requests for a runner of version 3.0 that still has programs when a newer daemon starts. May go with 4.0.
 
 Such a runner greets without a version. What it reports, and its journal, need no translation: the records that it knows
 have kept their names, and fields that came later have defaults. What it is asked is said in its own words here.
