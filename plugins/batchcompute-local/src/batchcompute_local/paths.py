@@ -116,6 +116,11 @@ class Layout:
         """The folder pool: working folders for reuse."""
         return self.root / "work" / ".pool"
 
+    @property
+    def trash(self) -> Path:
+        """What is being removed: trees that were moved away from their names."""
+        return self.root / "work" / ".trash"
+
     def work(self, job: str) -> Path:
         """The folder of one job: working folders, and the output of tasks without a redirect path."""
         return self.root.joinpath("work", job)

@@ -141,15 +141,21 @@ def object_store(ctx: CallContext) -> ObjectStore | None:
 
 @hookimpl
 def fetch_log(ctx: LogContext) -> BinaryIO | None:
-    """Open an instance's log, also while it runs. None for other regions, and for an instance that never started."""
+    """Open an instance's log, also while it runs. None for other regions, and for an instance that never started.
+
+    Raises OSError at once if its program replaced the log by something else than a regular file.
+    """
     if ctx.region.transport != NAME:
         return None
+    import os
+
+    from batchcompute_local.files import open_regular
     from batchcompute_local.paths import Layout
     from batchcompute_local.process.workspace import log_path
 
     path = log_path(Layout.at(_data_dir()), ctx.redirect_path, ctx.stream, ctx.job_id, ctx.task_name, ctx.instance_id)
     try:
-        return path.open("rb")
+        return os.fdopen(open_regular(path, os.O_RDONLY), "rb")
     except FileNotFoundError:
         return None
 

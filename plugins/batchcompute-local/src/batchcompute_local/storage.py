@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from batchcompute_local.files import NotRegularError, open_regular
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _LONGEST_NAME = 255
@@ -49,15 +53,24 @@ class ObjectStore:
         self.root = root
 
     def path(self, uri: str) -> Path:
-        """Return the path of an object's file, existing or not."""
+        """Return the path of an object's file, existing or not. A link is followed inside of the store only."""
+        path = self.place(uri)
+        if not self._is_inside(path):
+            raise UriError(f"{uri!r} leads out of the object store")
+        return path
+
+    def place(self, uri: str) -> Path:
+        """Return the path of an object, where a program may have put a link: not to be opened but by `open_regular`."""
         bucket, key = split_uri(uri)
         if not key or key.endswith("/"):
             raise UriError(f"{uri!r} names a folder, not an object")
         path = self.root / bucket / key
-        root = os.path.realpath(self.root)
-        if not os.path.realpath(path).startswith(root + os.sep):
+        if not self._is_inside(path.parent):
             raise UriError(f"{uri!r} leads out of the object store")
         return path
+
+    def _is_inside(self, path: str | os.PathLike[str]) -> bool:
+        return os.path.realpath(path).startswith(os.path.realpath(self.root) + os.sep)
 
     def put(self, uri: str, data: bytes | BinaryIO) -> None:
         """Create or replace an object. Readers see the old one or the new one, never a part.
@@ -96,11 +109,12 @@ class ObjectStore:
                 continue  # the last object of that folder was removed meanwhile, and the folder with it
 
     def open(self, uri: str) -> BinaryIO:
-        """Open an object for reading."""
-        path = self.path(uri)
-        if path.is_dir():
-            raise FileNotFoundError(f"{uri} is not an object")
-        return path.open("rb")
+        """Open an object for reading. Never waits: a FIFO, for example, is not an object."""
+        try:
+            handle = open_regular(os.path.realpath(self.path(uri)), os.O_RDONLY)
+        except (IsADirectoryError, NotRegularError):
+            raise FileNotFoundError(f"{uri} is not an object") from None
+        return os.fdopen(handle, "rb")
 
     def exists(self, uri: str) -> bool:
         """Check if the object exists."""
@@ -126,11 +140,17 @@ class ObjectStore:
         bucket, key = split_uri(prefix)
         base = self.root / bucket
         start = (base / key).parent if not key.endswith("/") and key else base / key
+        if start.exists() and start != self.root and not self._is_inside(start):
+            raise UriError(f"{prefix!r} leads out of the object store")
         found = []
         for folder, _, names in os.walk(start):
             for name in names:
                 path = os.path.join(folder, name)
                 uri = f"oss://{bucket}/{os.path.relpath(path, base)}"
-                if uri.startswith(prefix) and not name.startswith(_PART) and os.path.isfile(path):
-                    found.append((uri, os.path.getsize(path)))
+                if not uri.startswith(prefix) or name.startswith(_PART):
+                    continue
+                with suppress(OSError):  # removed meanwhile
+                    facts = os.stat(path)
+                    if stat.S_ISREG(facts.st_mode) and (not os.path.islink(path) or self._is_inside(path)):
+                        found.append((uri, facts.st_size))
         yield from sorted(found)

@@ -154,12 +154,14 @@ def test_a_missing_interpreter(tmp_path: Path, workspaces: Workspaces) -> None:
         poor.prepare(_launch(program_type="php"))
 
 
-def test_tidy_and_forget(workspaces: Workspaces, tmp_path: Path) -> None:
+def test_tidy_and_forget(workspaces: Workspaces, tmp_path: Path, wait_for: Any) -> None:
     for job in ("job-1", "job-2", "job-3"):
         (tmp_path / "work" / job).mkdir(parents=True)
     workspaces.tidy(lambda job: job != "job-1")
     workspaces.forget("job-2")
-    assert [path.name for path in (tmp_path / "work").iterdir()] == ["job-3"]
+    trash = Layout.at(tmp_path).trash
+    assert {path.name for path in (tmp_path / "work").iterdir()} == {"job-3", trash.name}
+    wait_for(lambda: not os.listdir(trash), "an empty trash")
 
 
 def test_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

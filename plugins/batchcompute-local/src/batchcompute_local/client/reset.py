@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import sqlite3
@@ -18,6 +17,7 @@ from batchcompute_local.client import control
 from batchcompute_local.errors import DaemonError
 from batchcompute_local.jobs import tables
 from batchcompute_local.paths import Layout
+from batchcompute_local.removal import remove_tree
 from batchcompute_local.settings import read_settings
 
 _KILL_SECONDS = 15.0
@@ -27,7 +27,8 @@ _POLL_SECONDS = 0.01
 def reset(data_dir: Path, *, force: bool = False, everything: bool = False) -> list[Path]:
     """Remove jobs, working folders, packages and logs; with `everything` objects and keys too. Return the removed paths.
 
-    Ends running programs. Raises DaemonError while jobs are active, unless `force`; OSError.
+    Ends running programs. Raises DaemonError while jobs are active, unless `force`, and for what cannot be removed, after
+    all else is removed; OSError.
     """
     layout = Layout.at(data_dir)
     if not layout.root.exists():
@@ -39,7 +40,11 @@ def reset(data_dir: Path, *, force: bool = False, everything: bool = False) -> l
         with _owned(layout):
             _refuse(int(_ask(layout, tables.COUNT_ACTIVE, force) or 0), force)
             _end_programs(layout, _ask(layout, tables.SELECT_PREFIX, force) or "")
-            return [path for path in _files(layout, everything) if _remove(path)]
+            found_files = [path for path in _files(layout, everything) if os.path.lexists(path)]
+            rest = [each for path in found_files for each in remove_tree(path)]
+            if rest:
+                raise DaemonError(f"not everything could be removed: {'; '.join(rest)}")
+            return found_files
 
 
 def _refuse(active: int, force: bool) -> None:
@@ -120,18 +125,3 @@ def _files(layout: Layout, everything: bool) -> list[Path]:
     if everything:
         names += [path.name for path in (layout.oss, layout.credentials, layout.accounts, layout.nonces)]
     return [layout.root / name for name in names]
-
-
-def _remove(path: Path) -> bool:
-    if path.is_symlink() or not path.is_dir():
-        if not os.path.lexists(path):
-            return False
-        path.unlink()
-        return True
-    for folder, names, _ in os.walk(path):
-        for name in names:  # a program may have removed its folders' rights
-            inner = os.path.join(folder, name)
-            if not os.path.islink(inner):
-                os.chmod(inner, 0o700)
-    shutil.rmtree(path)
-    return True

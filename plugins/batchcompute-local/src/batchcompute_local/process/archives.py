@@ -18,13 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from batchcompute_local.files import open_regular
 from batchcompute_local.settings import Settings
 
 _HEADER_BYTES = 256 << 10
 _GLOBAL_HEADERS = 100
 _LONGEST_NAME = 1000
 _LONGEST_PATH = 3000
-_MAGIC: tuple[tuple[bytes, Callable[[Path, str], Any]], ...] = (
+_MAGIC: tuple[tuple[bytes, Callable[[IO[bytes]], Any]], ...] = (
     (b"\x1f\x8b", gzip.open),
     (b"BZh", bz2.open),
     (b"\xfd7zXZ\0", lzma.open),
@@ -103,11 +104,16 @@ def _members(tar: tarfile.TarFile, stream: _Counted) -> Iterator[tarfile.TarInfo
 
 @contextmanager
 def _unpacked(package: Path) -> Iterator[_Counted]:
-    with package.open("rb") as file:
+    # an object: a program may have put anything there. A link to another object was checked, and is followed
+    with os.fdopen(open_regular(os.path.realpath(package), os.O_RDONLY), "rb") as file:
         start = file.read(6)
-    opener = next((each for magic, each in _MAGIC if start.startswith(magic)), open)
-    with opener(package, "rb") as stream:
-        yield _Counted(stream)
+        file.seek(0)
+        opener = next((each for magic, each in _MAGIC if start.startswith(magic)), None)
+        if opener is None:
+            yield _Counted(file)
+            return
+        with opener(file) as stream:
+            yield _Counted(stream)
 
 
 class _Counted(io.RawIOBase):

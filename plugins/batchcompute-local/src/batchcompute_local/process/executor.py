@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
 from batchcompute_local.executors.base import Exited, Launch, Lost, Recovered, Returned, Sink
 from batchcompute_local.exhaustion import is_exhausted
+from batchcompute_local.files import create_log
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.connection import RunnerConnection
 from batchcompute_local.process.workspace import PreparationError, Prepared, Workspaces
@@ -203,7 +202,7 @@ class ProcessExecutor:
     def _explain(self, launch: Launch, reason: str) -> None:
         _log.info("%s failed before it began: %s", launch.attempt, reason)
         try:
-            with self._workspaces.logs(launch)[1].open("w") as file:
+            with os.fdopen(create_log(self._workspaces.logs(launch)[1]), "w", errors="backslashreplace") as file:
                 file.write(f"batchcompute: {reason}\n")
         except (PreparationError, OSError) as error:
             _log.warning("%s: its stderr cannot be written: %s", launch.attempt, error)
@@ -248,8 +247,8 @@ class ProcessExecutor:
             self._remove_folder(name, attempt)
 
     def _remove_folder(self, name: str, ended: _Attempt) -> None:
-        instance, dot, number = name.rpartition(".")
-        cwd, gone, prepared = ended.cwd, f"{ended.cwd}.{number}", ended.prepared
+        instance, dot, _ = name.rpartition(".")
+        cwd, prepared = ended.cwd, ended.prepared
         with self._lock:
             # it ended well, but its job had been stopped, and was started again: the folder is the next attempt's
             others = [other for each, other in self._attempts.items() if each.startswith(instance + dot)]
@@ -257,7 +256,7 @@ class ProcessExecutor:
                 return
             if prepared is not None and self._workspaces.keep(prepared.package, cwd):
                 return
-            with suppress(OSError):
-                os.rename(cwd, gone)  # removing what is in it may take long, and somebody may want the name
-        if prepared is None or not prepared.package.remove_from(gone):
-            shutil.rmtree(gone, ignore_errors=True)
+            try:
+                self._workspaces.remove(cwd)
+            except OSError as error:
+                _log.warning("the working folder %s cannot be removed: %s", cwd, error)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from batchcompute_local.process.archives import extract
 from batchcompute_local.procs import boot_id
+from batchcompute_local.removal import Remover, log_rest, remove_tree
 from batchcompute_local.settings import Settings
 
 _SMALL_FILES = 16
@@ -50,18 +51,6 @@ class Package:
                     os.fchmod(handle, mode)
             finally:
                 os.close(handle)
-
-    def remove_from(self, target: str) -> bool:
-        """Remove the folder `target` if it holds only the files of a small package. Return True if removed."""
-        if self.files is None:
-            return False
-        try:
-            for name, _, _ in self.files:
-                os.unlink(f"{target}/{name}")
-            os.rmdir(target)
-        except OSError:
-            return False
-        return True
 
 
 class Packages:
@@ -114,12 +103,12 @@ class Packages:
                     self._unpack(path, uri, folder)
         return version, folder
 
-    def tidy(self) -> None:
-        """Remove packages of earlier boots."""
+    def tidy(self, remover: Remover) -> None:
+        """Have packages of earlier boots removed."""
         if self._root.is_dir():
             for folder in self._root.iterdir():
                 if not folder.name.startswith(self._boot):
-                    shutil.rmtree(folder, ignore_errors=True)
+                    remover.remove(folder)
 
     def _unpack(self, package: Path, uri: str, folder: Path) -> None:
         self._root.mkdir(mode=0o700, exist_ok=True)
@@ -130,7 +119,7 @@ class Packages:
         except Exception as error:  # a hostile archive can cause any error
             raise PackageError(f"the package {uri} cannot be unpacked: {error or type(error).__name__}") from None
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            log_rest(remove_tree(part))
 
 
 def _version(path: Path, uri: str) -> str:

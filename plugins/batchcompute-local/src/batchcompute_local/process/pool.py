@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import threading
 from collections import deque
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+from batchcompute_local.files import open_regular
 from batchcompute_local.process.packages import Package
+from batchcompute_local.removal import Remover
 
 _MOST = 64
 
@@ -23,8 +24,9 @@ _MOST = 64
 class FolderPool:
     """Up to 64 working folders under `root`, all of one package. Thread-safe."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, remover: Remover) -> None:
         self._root = root
+        self._remover = remover
         self._names = count()
         self._package: Package | None = None
         self._folders: deque[str] = deque()
@@ -33,7 +35,7 @@ class FolderPool:
     def tidy(self) -> None:
         """Remove the folders of an earlier daemon. Call before anything else."""
         for left in self._root.parent.glob(f"{self._root.name}*"):
-            shutil.rmtree(left, ignore_errors=True)
+            self._remover.remove(left)
 
     def keep(self, package: Package, folder: str) -> bool:
         """Add `folder`, in which an instance of `package` ran. False if it was not added."""
@@ -55,7 +57,7 @@ class FolderPool:
         return True
 
     def use(self, package: Package, target: str) -> bool:
-        """Move a folder of the pool to `target`, with the content of `package`. False if not; then `target` is absent."""
+        """Move a folder of the pool to `target`, with the content of `package`. False if not."""
         with self._lock:
             if package is not self._package or not self._folders:
                 return False
@@ -69,7 +71,7 @@ class FolderPool:
             for name, mode, content in package.files or ():
                 _restore(f"{target}/{name}", mode, content)
         except OSError:
-            shutil.rmtree(target)
+            self._remover.move_away(target)
             return False
         return True
 
@@ -79,18 +81,14 @@ class FolderPool:
                 return
             self._folders.clear()
             self._package = package
-            # renamed first: removing it under its name could remove folders that are added meanwhile
-            old = Path(f"{self._root}.old-{next(self._names)}")
             with suppress(OSError):  # then no folder can be kept
-                with suppress(FileNotFoundError):
-                    os.rename(self._root, old)
+                self._remover.move_away(self._root)
                 self._root.mkdir(mode=0o700, parents=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _restore(path: str, mode: int, content: bytes) -> None:
     """Restore content and mode of a file. Raises OSError."""
-    handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    handle = open_regular(path, os.O_RDWR)
     try:
         # compared first: some file systems write a truncated file to the disk when it is closed
         if os.read(handle, len(content) + 1) != content:

@@ -19,6 +19,7 @@ from batchcompute_local.process.packages import Package, PackageError, Packages
 from batchcompute_local.process.pool import FolderPool
 from batchcompute_local.procs import ATTEMPT_VARIABLE
 from batchcompute_local.programs import BUILT_IN, Program, ProgramError, ProgramType
+from batchcompute_local.removal import Remover
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore, UriError
 
@@ -73,7 +74,7 @@ def log_path(layout: Layout, redirect: str, stream: str, job: str, task: str, nu
     Raises UriError if the redirect path is not a usable URI.
     """
     name = f"{stream}.{job}.{task}.{number}"
-    return ObjectStore(layout.oss).path(f"{redirect.rstrip('/')}/{name}") if redirect else layout.work(job) / name
+    return ObjectStore(layout.oss).place(f"{redirect.rstrip('/')}/{name}") if redirect else layout.work(job) / name
 
 
 class Workspaces:
@@ -86,7 +87,8 @@ class Workspaces:
         self._packages = Packages(layout.packages, settings)
         self._base = {"PATH": os.defpath, **inherited(os.environ), "PYTHONUNBUFFERED": "1"}
         self._base.setdefault("USER", getpass.getuser())
-        self._pool = FolderPool(layout.pool)
+        self._remover = Remover(layout.trash)
+        self._pool = FolderPool(layout.pool, self._remover)
         self._mapper = Mapper(layout)
         self._latest: _Common | None = None
 
@@ -144,17 +146,22 @@ class Workspaces:
         return self._pool.keep(package, folder)
 
     def tidy(self, wanted: Callable[[str], bool]) -> None:
-        """Remove files of jobs that are not `wanted`, the folder pool, and packages of earlier boots."""
-        self._packages.tidy()
+        """Have removed: files of jobs that are not `wanted`, the folder pool, packages of earlier boots, and the trash."""
+        self._remover.tidy()
+        self._packages.tidy(self._remover)
         self._pool.tidy()
         folder = self._layout.work("x").parent
         for job in folder.iterdir() if folder.is_dir() else ():
-            if not wanted(job.name):
-                shutil.rmtree(job, ignore_errors=True)
+            if job != self._layout.trash and not wanted(job.name):
+                self._remover.remove(job)
 
     def forget(self, job: str) -> None:
-        """Remove the working folders and logs of a job."""
-        shutil.rmtree(self._layout.work(job), ignore_errors=True)
+        """Have the working folders and logs of a job removed."""
+        self._remover.remove(self._layout.work(job))
+
+    def remove(self, folder: str) -> None:
+        """Free the name of a working folder, and have the folder removed. Raises OSError if it keeps its name."""
+        self._remover.move_away(folder)
 
     def _make_folder(self, package: Package, cwd: str) -> None:
         """Create the folder `cwd` with the content of `package`; replace one of an earlier attempt. Raises OSError."""
@@ -166,7 +173,7 @@ class Workspaces:
             os.makedirs(os.path.dirname(cwd), mode=0o700, exist_ok=True)
             package.copy_to(cwd)
         except FileExistsError:
-            shutil.rmtree(cwd)
+            self._remover.move_away(cwd)  # removed in another thread: this may be the engine's
             package.copy_to(cwd)
 
     def _log(self, launch: Launch, stream: str, redirect: str) -> Path:

@@ -20,6 +20,7 @@ from itertools import islice
 
 from batchcompute_local import procs
 from batchcompute_local.exhaustion import is_exhausted
+from batchcompute_local.files import create_log
 from batchcompute_local.mark import Marks
 from batchcompute_local.records import ExitRecord, Order, StartRecord
 from batchcompute_local.runner.exit_message import write_exit_message
@@ -28,7 +29,7 @@ from batchcompute_local.runner.orphans import end_orphan, find_orphans
 _POLL_SECONDS = 0.005
 PATIENCE_SECONDS = 0.25
 """How long an order waits for a slot before it is given back."""
-_LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+_CWD_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
@@ -116,7 +117,7 @@ class Children:
                 self._refused.append(attempt)
                 return None
             self._failed.append(self._record_unbegun(order, f"could not be started: {error}"))
-            with suppress(OSError), open(order.stderr, "a") as file:
+            with suppress(OSError), os.fdopen(create_log(order.stderr), "w") as file:
                 file.write(f"batchcompute: the program could not be started: {error}\n")
             return None
         record = StartRecord(
@@ -213,10 +214,14 @@ class Children:
 
 def _spawn(order: Order) -> int:
     # single-threaded, so the working directory can be ours for a moment; a preexec_fn would cost four times the spawn
-    os.chdir(order.cwd)
-    stdout = os.open(order.stdout, _LOG_FLAGS, 0o600)
+    cwd = os.open(order.cwd, _CWD_FLAGS)
     try:
-        stderr = os.open(order.stderr, _LOG_FLAGS, 0o600)
+        os.fchdir(cwd)
+    finally:
+        os.close(cwd)
+    stdout = create_log(order.stdout)
+    try:
+        stderr = create_log(order.stderr)
         try:
             return os.posix_spawn(
                 order.argv[0],

@@ -6,6 +6,7 @@ import os
 import signal
 from contextlib import suppress
 
+from batchcompute_local.files import open_regular
 from batchcompute_local.records import ExitRecord
 
 
@@ -20,7 +21,7 @@ def write_exit_message(path: str, record: ExitRecord, timeout: float) -> None:
     seconds = max(0.0, record.ended - record.started)
     text = f"batchcompute: {_why(record, timeout)} after {seconds:.3g} s, attempt {number} on {record.host}\n"
     with suppress(OSError):
-        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        file = open_regular(path, os.O_RDWR | os.O_APPEND)
         try:
             size = os.fstat(file).st_size
             begun = size and os.pread(file, 1, size - 1) != b"\n"
