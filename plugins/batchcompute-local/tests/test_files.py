@@ -19,9 +19,11 @@ from batchcompute_local.records import ExitRecord
 from batchcompute_local.runner.exit_message import write_exit_message
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore, UriError
-from tests.support.unprivileged import as_ordinary_user
 
 from batchcompute.errors import BatchComputeError
+from tests.support.service import Cloud
+from tests.support.unprivileged import as_ordinary_user
+from tests.support.waits import wait_for
 
 
 def _at_once(function: Callable[[], Any]) -> Any:
@@ -200,7 +202,7 @@ sys.exit(3)
     "replace",
     ["os.mkfifo(path)", "os.symlink('/dev/zero', path)", "os.symlink(os.path.expanduser('~/kept'), path)"],
 )
-def test_a_program_that_replaces_its_log(cloud: Any, tmp_path: Path, replace: str, redirect: str) -> None:
+def test_a_program_that_replaces_its_log(cloud: Cloud, tmp_path: Path, replace: str, redirect: str) -> None:
     (tmp_path / "home" / "kept").write_text("kept")
     cloud.up()
     cloud.program(REPLACES_ITS_LOG.format(replace=replace))
@@ -214,7 +216,7 @@ def test_a_program_that_replaces_its_log(cloud: Any, tmp_path: Path, replace: st
     assert (tmp_path / "home" / "kept").read_text() == "kept"
 
 
-def test_a_folder_in_the_place_of_a_log_fails_the_instance_alone(cloud: Any) -> None:
+def test_a_folder_in_the_place_of_a_log_fails_the_instance_alone(cloud: Cloud) -> None:
     cloud.up()
     cloud.program(REPLACES_ITS_LOG.format(replace="os.mkdir(path)"))
     job = cloud.create({"A": {}})
@@ -225,7 +227,7 @@ def test_a_folder_in_the_place_of_a_log_fails_the_instance_alone(cloud: Any) -> 
     assert cloud.ended(cloud.create({"A": {}}))["State"] == "Terminated"
 
 
-def test_a_reason_is_not_written_to_a_fifo(cloud: Any) -> None:
+def test_a_reason_is_not_written_to_a_fifo(cloud: Cloud) -> None:
     """The service itself explains why an instance cannot begin."""
     cloud.up()
     cloud.program(REPLACES_ITS_LOG.format(replace="os.mkfifo(path)"))
@@ -252,7 +254,7 @@ if not os.path.exists("../again"):
 
 
 @as_ordinary_user
-def test_a_read_only_folder_is_replaced_and_removed(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
+def test_a_read_only_folder_is_replaced_and_removed(cloud: Cloud, tmp_path: Path) -> None:
     cloud.up()
     cloud.program(READ_ONLY)
     job = cloud.create({"A": {}})
@@ -272,7 +274,7 @@ def test_a_read_only_folder_is_replaced_and_removed(cloud: Any, tmp_path: Path, 
 
 
 @as_ordinary_user
-def test_a_read_only_folder_and_a_crash(cloud: Any, tmp_path: Path, wait_for: Any) -> None:
+def test_a_read_only_folder_and_a_crash(cloud: Cloud, tmp_path: Path) -> None:
     pid = cloud.up()
     cloud.program(
         READ_ONLY.replace("while os", "open('../begun', 'w').close()\n    while os").replace("../wait", "mod")

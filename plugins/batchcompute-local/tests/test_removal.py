@@ -17,7 +17,9 @@ import pytest
 from batchcompute_local.process.packages import Package
 from batchcompute_local.process.pool import FolderPool
 from batchcompute_local.removal import Remover, remove_tree
+
 from tests.support.unprivileged import as_ordinary_user
+from tests.support.waits import wait_for
 
 
 def _make_odd_tree(root: Path, outside: Path) -> None:
@@ -57,7 +59,7 @@ def test_an_odd_tree(tmp_path: Path) -> None:
 
 
 @as_ordinary_user
-def test_a_name_is_free_at_once(tmp_path: Path, wait_for: Any) -> None:
+def test_a_name_is_free_at_once(tmp_path: Path) -> None:
     _make_odd_tree(tmp_path / "tree", tmp_path / "outside")
     remover = Remover(tmp_path / "trash")
     remover.move_away(tmp_path / "tree")
@@ -68,7 +70,7 @@ def test_a_name_is_free_at_once(tmp_path: Path, wait_for: Any) -> None:
 
 
 @as_ordinary_user
-def test_a_folder_of_another_user_is_left_and_named(tmp_path: Path, wait_for: Any, caplog: Any) -> None:
+def test_a_folder_of_another_user_is_left_and_named(tmp_path: Path, caplog: Any) -> None:
     foreign = tmp_path / "tree" / "foreign"
     foreign.mkdir(parents=True)
     (foreign / "file").touch()

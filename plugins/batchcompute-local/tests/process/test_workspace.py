@@ -19,6 +19,7 @@ from batchcompute_local.storage import ObjectStore, UriError, split_uri
 from hypothesis import given, strategies as st
 
 from tests.support.descriptions import pack_files
+from tests.support.waits import wait_for
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_a_missing_interpreter(tmp_path: Path, workspaces: Workspaces) -> None:
         poor.prepare(_launch(program_type="php"))
 
 
-def test_tidy_and_forget(workspaces: Workspaces, tmp_path: Path, wait_for: Any) -> None:
+def test_tidy_and_forget(workspaces: Workspaces, tmp_path: Path) -> None:
     for job in ("job-1", "job-2", "job-3"):
         (tmp_path / "work" / job).mkdir(parents=True)
     workspaces.tidy(lambda job: job != "job-1")
