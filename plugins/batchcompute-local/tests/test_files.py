@@ -81,8 +81,8 @@ def test_only_a_regular_file_is_opened(tmp_path: Path, kind: str, flags: int) ->
 
 
 def test_a_folder_and_a_regular_file(tmp_path: Path) -> None:
-    for flags in (os.O_RDONLY, os.O_RDWR):
-        assert isinstance(_at_once(lambda flags=flags: open_regular(tmp_path, flags)), IsADirectoryError)
+    assert isinstance(_at_once(lambda: open_regular(tmp_path, os.O_RDONLY)), IsADirectoryError)
+    assert isinstance(_at_once(lambda: open_regular(tmp_path, os.O_RDWR)), IsADirectoryError)
     handle = open_regular(tmp_path / "x", os.O_WRONLY | os.O_CREAT)
     assert os.get_blocking(handle)
     assert not os.get_inheritable(handle)
@@ -285,7 +285,6 @@ def test_a_read_only_folder_and_a_crash(cloud: Cloud, tmp_path: Path) -> None:
     assert runner is not None
     os.kill(pid, signal.SIGKILL)
     os.kill(runner, signal.SIGKILL)
-    cloud.hang_up()
     wait_for(lambda: not Path("/proc", str(pid)).exists() or _is_zombie(pid), "the daemon's end")
     cloud.up()
     assert cloud.ended(job)["State"] == "Terminated"
