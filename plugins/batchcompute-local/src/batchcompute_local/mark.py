@@ -54,6 +54,21 @@ class Marks:
         """Return the attempt whose mark the process `pid` has; None if it has none."""
         return self._attempts.get(_mark_of(pid))
 
+    def is_cleared(self, pid: int) -> bool:
+        """Return whether the process `pid` has called `clear_mark`, or has ended."""
+        try:
+            soft, hard = resource.prlimit(pid, resource.RLIMIT_MSGQUEUE)
+        except OSError:
+            return True
+        return soft == hard == self._most
+
+
+def has_mark(pid: int) -> bool:
+    """Return whether the process `pid` has the mark of some attempt."""
+    usual = resource.getrlimit(resource.RLIMIT_MSGQUEUE)[0]
+    first = _UNLIMITED if usual == resource.RLIM_INFINITY else usual
+    return 0 < first - _mark_of(pid) <= min(_SPAN, first)
+
 
 def clear_mark() -> None:
     """Remove the mark from this process: a service that a program of a job started does not belong to the job."""

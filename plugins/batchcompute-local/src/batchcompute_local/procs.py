@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 ATTEMPT_VARIABLE = "BATCHCOMPUTE_ATTEMPT"
 _MARK = ATTEMPT_VARIABLE.encode() + b"="
@@ -36,6 +36,31 @@ def start_time(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if values[0] in (b"Z", b"X") else int(values[19])
+
+
+def command_of(pid: int) -> str:
+    """Return the short name of the program of `pid`; "?" if the process is gone."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            return file.read().decode("utf-8", "replace").strip()
+    except OSError:
+        return "?"
+
+
+def in_sessions(sessions: Container[int]) -> Iterator[tuple[int, int]]:
+    """Yield pid and session of each process whose session or process group is one of `sessions`; no zombies."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", "rb") as file:
+                    values = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if values[0] not in (b"Z", b"X"):
+                for number in (int(values[3]), int(values[2])):
+                    if number in sessions:
+                        yield int(name), number
+                        break
 
 
 def attempt_of(pid: int) -> str | None:

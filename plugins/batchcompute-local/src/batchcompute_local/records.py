@@ -21,6 +21,7 @@ T = TypeVar("T")
 VERSION = 2
 """Of these records. A greeting without a version is of version 1, that of 3.0: see `process/old_records.py`."""
 
+_MOST_NAMED = 10
 _LATER = {"later": True}
 
 
@@ -42,11 +43,20 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Leftover:
+    """A process that still ran some time after its program had ended, and got `signal` (SIGTERM, SIGKILL) for that."""
+
+    pid: int
+    command: str
+    signal: str
+
+
+@dataclass(frozen=True)
 class Exited:
     """An attempt is over and nothing of it runs any more. Times are epoch seconds, 0 if the program never began.
 
     `code` is the exit code, `signal` the signal that ended it; neither is set if it never began. `reason` says in
-    words why it failed where the code alone does not.
+    words why it failed where the code alone does not. `leftovers` are the processes that had to be ended after the program.
     """
 
     attempt: str
@@ -57,6 +67,14 @@ class Exited:
     started: float = 0.0
     ended: float = 0.0
     host: str = ""
+    leftovers: tuple[Leftover, ...] = _later(())
+
+
+def describe_leftovers(record: Exited) -> str:
+    """Name the processes that had to be ended after the program."""
+    named = [f"{one.command} (pid {one.pid}, {one.signal})" for one in record.leftovers]
+    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    return f"processes still ran after the program had ended, and were ended: {', '.join(named[:_MOST_NAMED])}{more}"
 
 
 @dataclass(frozen=True)
@@ -120,7 +138,7 @@ class Greeting:
 
 @dataclass(frozen=True)
 class Order:
-    """A program to be started. `argv[0]` is an absolute path; `timeout` and `grace_seconds` are seconds."""
+    """A program to be started. `argv[0]` is an absolute path; `timeout` and the others are seconds."""
 
     attempt: str
     argv: tuple[str, ...]
@@ -130,6 +148,7 @@ class Order:
     stderr: str
     timeout: float
     grace_seconds: float
+    leftover_seconds: float = _later(5.0)
 
 
 @dataclass(frozen=True)
@@ -177,6 +196,7 @@ _TAGS: dict[type, dict[str, Any]] = {
     **{kind: {"op": word} for word, kind in _REQUESTS.items()},
     Greeting: {},
     Order: {},
+    Leftover: {},
 }
 
 
@@ -275,6 +295,7 @@ _READERS: dict[str, tuple[tuple[type, ...], Callable[[Any], Any] | None]] = {
     "tuple[str, ...]": ((list,), _read_texts),
     "tuple[int, int]": ((list,), _read_pair),
     "Mapping[str, str]": ((dict,), _read_variables),
+    "tuple[Leftover, ...]": ((list,), _read_all(Leftover)),
     "tuple[Order, ...]": ((list,), _read_all(Order)),
     "tuple[ExitRecord, ...]": ((list,), _read_all(ExitRecord)),
 }

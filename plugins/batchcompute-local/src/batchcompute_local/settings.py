@@ -26,6 +26,8 @@ class Settings:
     """Limit on the sum of Memory of running instances, in MB; 0: no limit."""
     idle_seconds: float = 60.0
     """The daemon ends after this time without jobs and requests."""
+    leftover_seconds: float = 5.0
+    """After the program has ended, its other processes may run this long; then they get SIGTERM."""
     grace_seconds: float = 5.0
     """Time between SIGTERM and SIGKILL, for a stop and for a timeout."""
     runner_linger_seconds: float = 300.0

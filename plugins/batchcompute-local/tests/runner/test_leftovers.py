@@ -48,10 +48,10 @@ def test_marks_are_inherited_and_can_be_put_off() -> None:
     for process in (bearer, service):
         assert process.stdout is not None
         process.stdout.readline()
-    assert find_orphans(marks, []) == {"a": [bearer.pid]}
-    assert find_orphans(marks, [bearer.pid]) == {}
+    assert find_orphans(marks, [], []) == {"a": [bearer.pid]}
+    assert find_orphans(marks, [bearer.pid], []) == {}
     marks.release(mark)
-    assert find_orphans(marks, []) == {}
+    assert find_orphans(marks, [], []) == {}
     for process in (bearer, service):
         process.communicate()
 

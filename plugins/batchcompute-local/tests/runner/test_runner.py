@@ -38,7 +38,7 @@ class Bench:
 
     def open(self, programs: Mapping[str, str] | None = None) -> Recovered:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        settings = Settings(grace_seconds=0.3, runner_linger_seconds=0.2, programs=programs or {})
+        settings = Settings(leftover_seconds=0.3, grace_seconds=0.3, runner_linger_seconds=0.2, programs=programs or {})
         self.executor = ProcessExecutor(self.layout, settings, self.job, lambda job: True)
         return self.executor.open(self.events.put)
 
@@ -190,8 +190,9 @@ time.sleep(60)
 
 
 MONITORING = """
-import os, sys, time
+import os, signal, sys, time
 if len(sys.argv) > 1:
+    signal.signal(signal.SIGTERM, lambda *_: None)  # podman's passes it on, to a container that is deaf here
     payload = os.fork()
     if payload == 0:
         os.execve("/proc/self/exe", ["payload", "-c", sys.argv[3]], {"BATCHCOMPUTE_ATTEMPT": sys.argv[1]})

@@ -33,6 +33,7 @@ from batchcompute_local.records import (
     Start,
     StartRecord,
     Stop,
+    describe_leftovers,
 )
 from batchcompute_local.settings import Settings
 
@@ -197,6 +198,7 @@ class ProcessExecutor:
             stderr=str(prepared.stderr),
             timeout=launch.task.timeout,
             grace_seconds=self._settings.grace_seconds,
+            leftover_seconds=self._settings.leftover_seconds,
         )
 
     def _explain(self, launch: Launch, reason: str) -> None:
@@ -212,6 +214,8 @@ class ProcessExecutor:
     def _hear(self, event: RunnerEvent) -> None:
         if not isinstance(event, StartRecord):
             self._note_end(event)
+        if isinstance(event, ExitRecord) and event.leftovers:
+            _log.warning("%s: %s", event.attempt, describe_leftovers(event))
         if isinstance(event, Refused):
             self._return_later(event.attempt)
         else:

@@ -3,8 +3,9 @@ of it is left.
 
 An order that waits too long for its slot is given back, so that the service can choose again what comes next.
 
-When the program itself is gone, what it left behind is killed, in its process group or wherever it went (orphans
-come to the runner, a subreaper), and only when all of that is gone the attempt counts as ended.
+When the program has ended, processes that it left may run for `leftover_seconds`. Then they get SIGTERM, and SIGKILL after
+`grace_seconds`. A stop and a timeout send SIGTERM to all processes of the attempt at once, and SIGKILL to those that are
+left after `grace_seconds`. The attempt ends when none of its processes is left.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from batchcompute_local import procs
 from batchcompute_local.exhaustion import is_exhausted
 from batchcompute_local.files import create_log
 from batchcompute_local.mark import Marks
-from batchcompute_local.records import ExitRecord, Order, StartRecord
+from batchcompute_local.records import ExitRecord, Leftover, Order, StartRecord
 from batchcompute_local.runner.exit_message import write_exit_message
-from batchcompute_local.runner.orphans import end_orphan, find_orphans
+from batchcompute_local.runner.orphans import find_orphans, kill, list_tree, terminate
 
-_POLL_SECONDS = 0.005
+_FIRST_POLL_SECONDS = 0.005
+_LONGEST_POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 0.25
 """How long an order waits for a slot before it is given back."""
 _CWD_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,12 +40,17 @@ class _Child:
     record: StartRecord = field(repr=False)
     order: Order = field(repr=False)
     deadline: float
+    term_at: float | None = None
+    """When leftovers get SIGTERM; set when the program has ended by itself."""
     kill_at: float | None = None
+    """When SIGKILL is due; set with SIGTERM."""
     asked: str = ""
     status: int | None = None
     ended: float = 0.0
-    swept_since: float = 0.0
+    poll: float = _FIRST_POLL_SECONDS
     mark: int = 0
+    signalled: dict[int, Leftover] = field(default_factory=dict)
+    terminated: set[int] = field(default_factory=set)
 
 
 class Children:
@@ -145,27 +152,26 @@ class Children:
         """Seconds until something must be done; None if only a signal can bring something."""
         if self._failed:
             return 0.0
-        if self._ending:
-            return _POLL_SECONDS
-        times = [child.deadline if child.kill_at is None else child.kill_at for child in self._all.values()]
+        times = [child.deadline if child.kill_at is None else child.kill_at for child in self._by_pid.values()]
+        times = [due if due > now else now + _LONGEST_POLL_SECONDS for due in times]
+        times += [now + child.poll for child in self._ending]
         times += [since + PATIENCE_SECONDS for since, _ in islice(self._queue.values(), 1)]
         return max(0.0, min(times) - now) if times else None
 
     def collect(self, now: float) -> list[ExitRecord]:
-        """Reap, enforce time limits, clean up. Returns the exit records of attempts that are over."""
+        """Reap, enforce time limits, end leftovers. Returns the exit records of attempts that are over."""
         self._reap(now)
-        for child in self._all.values():
-            if child.status is None and child.kill_at is None and now >= child.deadline:
+        for child in self._by_pid.values():
+            if child.kill_at is None and now >= child.deadline:
                 self._terminate(child, "timeout")
             elif child.kill_at is not None and now >= child.kill_at:
-                _signal_group(child.record.pid, signal.SIGKILL)
-                child.kill_at = now + child.order.grace_seconds + 1.0
+                self._kill(child, self._list_processes(child), now)
         over, self._failed = self._failed, []
         if self._ending:
-            orphans = find_orphans(self._marks, self._by_pid)
-            swept = [child for child in self._ending if _is_gone(child, orphans.get(child.record.attempt, []), now)]
-            self._ending = [child for child in self._ending if child not in swept]
-            for child in swept:
+            orphans = find_orphans(self._marks, self._by_pid, self.records())
+            gone = [child for child in self._ending if self._is_gone(child, orphans.get(child.record.attempt, []), now)]
+            self._ending = [child for child in self._ending if child not in gone]
+            for child in gone:
                 del self._all[child.record.attempt]
                 self._marks.release(child.mark)
                 over.append(self._record_exit(child))
@@ -181,16 +187,58 @@ class Children:
                 return
             child = self._by_pid.pop(pid, None)
             if child is not None:
-                child.status, child.ended, child.swept_since = status, time.time(), now
+                child.status, child.ended = status, time.time()
+                if child.kill_at is None:
+                    child.term_at = min(now + child.order.leftover_seconds, max(now, child.deadline))
                 self._ending.append(child)
 
-    @staticmethod
-    def _terminate(child: _Child, why: str) -> None:
-        if child.kill_at is None and child.status is None:
+    def _list_processes(self, child: _Child) -> list[int]:
+        orphans = find_orphans(self._marks, self._by_pid, self.records()).get(child.record.attempt, [])
+        return list_tree(self._marks, [*([child.record.pid] if child.status is None else []), *orphans])
+
+    def _terminate(self, child: _Child, why: str) -> None:
+        """Send SIGTERM to all processes of the attempt, once to each; `why` is what ended a program that still runs."""
+        if child.kill_at is not None:
+            return
+        now = time.monotonic()
+        child.kill_at = now + child.order.grace_seconds
+        if child.status is None:
             child.asked = why
-            child.kill_at = time.monotonic() + child.order.grace_seconds
-            _signal_group(child.record.pid, signal.SIGTERM)
-            _signal_group(child.record.pid, signal.SIGCONT)
+        else:
+            child.poll = _FIRST_POLL_SECONDS
+        while fresh := [pid for pid in self._list_processes(child) if pid not in child.terminated]:
+            for pid in fresh:  # a process may start another one before it gets its own signal, so look again
+                child.terminated.add(pid)
+                self._note(child, pid, "SIGTERM")
+                terminate(pid)
+
+    def _kill(self, child: _Child, processes: list[int], now: float) -> None:
+        assert child.kill_at is not None  # noqa: S101  # for mypy: the callers have looked
+        for pid in processes:
+            if pid == child.record.pid and child.status is None:
+                _signal_group(pid, signal.SIGKILL)
+            elif kill(pid, child.kill_at, now):
+                self._note(child, pid, "SIGKILL")
+
+    @staticmethod
+    def _note(child: _Child, pid: int, name: str) -> None:
+        """Remember a leftover that is signalled; after a stop or a timeout all processes are, and none is named."""
+        if not child.asked and procs.start_time(pid) is not None:
+            command = child.signalled[pid].command if pid in child.signalled else procs.command_of(pid)
+            child.signalled[pid] = Leftover(pid, command, name)
+
+    def _is_gone(self, child: _Child, orphans: list[int], now: float) -> bool:
+        """Return whether no process of an attempt is left whose program has ended. Signal those whose time is over."""
+        if not orphans and not _has_group(child.record.pid):
+            return True
+        child.poll = min(child.poll * 1.5, _LONGEST_POLL_SECONDS)
+        if child.kill_at is None and child.term_at is not None and now >= child.term_at:
+            self._terminate(child, "")
+        elif child.kill_at is not None and now >= child.kill_at:
+            self._kill(child, list_tree(self._marks, orphans), now)
+            if not orphans:
+                _signal_group(child.record.pid, signal.SIGKILL)
+        return False
 
     def _record_exit(self, child: _Child) -> ExitRecord:
         code = os.waitstatus_to_exitcode(child.status or 0)
@@ -204,6 +252,7 @@ class Children:
             ended=child.ended,
             host=self._host,
             cwd=child.order.cwd,
+            leftovers=tuple(child.signalled.values()),
         )
         write_exit_message(child.order.stderr, record, child.order.timeout)
         return record
@@ -248,14 +297,11 @@ def _signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-def _is_gone(child: _Child, orphans: list[int], now: float) -> bool:
-    """Whether nothing of an attempt is left whose program has ended; what is left is killed."""
-    for pid in orphans:
-        end_orphan(pid, child.swept_since, now)
+def _has_group(pid: int) -> bool:
     try:
-        os.killpg(child.record.pid, signal.SIGKILL)
+        os.killpg(pid, 0)
     except ProcessLookupError:
-        return not orphans
-    except PermissionError:
         return False
-    return False
+    except PermissionError:
+        pass
+    return True

@@ -7,19 +7,22 @@ import signal
 from contextlib import suppress
 
 from batchcompute_local.files import open_regular
-from batchcompute_local.records import ExitRecord
+from batchcompute_local.records import ExitRecord, describe_leftovers
 
 
 def write_exit_message(path: str, record: ExitRecord, timeout: float) -> None:
-    """Append it to the file at `path`, unless the program of the exit `record` succeeded; `timeout` in seconds.
+    """Append it to the file at `path`, unless the program of the exit `record` succeeded and left nothing.
 
     Never raises: a disk that is full must not keep the record from being written.
     """
-    if record.code == 0 and not record.reason:
+    has_succeeded = record.code == 0 and not record.reason
+    if has_succeeded and not record.leftovers:
         return
     number = record.attempt.rpartition(".")[2]
     seconds = max(0.0, record.ended - record.started)
     text = f"batchcompute: {_why(record, timeout)} after {seconds:.3g} s, attempt {number} on {record.host}\n"
+    if record.leftovers:
+        text = f"batchcompute: {describe_leftovers(record)}\n{'' if has_succeeded else text}"
     with suppress(OSError):
         file = open_regular(path, os.O_RDWR | os.O_APPEND)
         try:

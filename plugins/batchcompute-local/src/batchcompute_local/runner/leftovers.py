@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from batchcompute_local import procs
+from batchcompute_local.mark import has_mark
 from batchcompute_local.records import StartRecord
 
 _POLL_SECONDS = 0.005
@@ -58,9 +59,28 @@ class Leftovers:
                 there.add(attempt)
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(record.pid, signal.SIGKILL)
+        there.update(self._kill_sessions())
         gone = self._live - there
         self._live = there
         return list(gone)
+
+    def _kill_sessions(self) -> set[str]:
+        """Kill what is left in the sessions and process groups of programs that have ended; return their attempts.
+
+        The kernel gives the number of a session to no other process while a member is left. The mark is looked at as well:
+        after the last member has ended the number may be another session's.
+        """
+        sessions = {
+            record.pid: attempt
+            for attempt, record in self._begun.items()
+            if attempt in self._live and record.boot == self._boot and procs.start_time(record.pid) is None
+        }
+        found = set()
+        for pid, session in procs.in_sessions(sessions) if sessions else ():
+            if has_mark(pid):
+                found.add(sessions[session])
+                _kill(pid)
+        return found
 
 
 def _kill(pid: int) -> None:

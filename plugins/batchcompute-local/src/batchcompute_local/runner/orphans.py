@@ -1,36 +1,79 @@
-"""Orphans: processes that an attempt left. Their parent has ended, so they are children of the runner, a subreaper."""
+"""The processes of an attempt: the program's descendants, and orphans, which are children of the runner, a subreaper."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Container
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 
 from batchcompute_local import procs
 from batchcompute_local.mark import Marks
+from batchcompute_local.records import StartRecord
 
 _HOUSEKEEPING_SECONDS = 2.0
 
 
-def find_orphans(marks: Marks, known: Container[int]) -> dict[str, list[int]]:
-    """Return the children of this process that are not `known`, by the attempt that they belong to."""
+def find_orphans(marks: Marks, known: Container[int], starts: Iterable[StartRecord]) -> dict[str, list[int]]:
+    """Return the children of this process that are not `known`, by the attempt that they belong to.
+
+    An orphan is known by its mark, its environment, or its session. One that has changed all of them belongs to the only
+    attempt that began before it, if there is only one. `starts` are the attempts that are not over.
+    """
     orphans: dict[str, list[int]] = {}
-    for pid in procs.children(os.getpid()):
-        if pid not in known:
-            attempt = marks.attempt_of(pid) or procs.attempt_of(pid)
-            if attempt is not None:
-                orphans.setdefault(attempt, []).append(pid)
+    children = [pid for pid in procs.children(os.getpid()) if pid not in known]
+    if not children:
+        return orphans
+    begun = list(starts)
+    sessions = {start.pid: start.attempt for start in begun}
+    for pid in children:
+        attempt = marks.attempt_of(pid) or procs.attempt_of(pid) or _attempt_of_session(pid, sessions)
+        if attempt is None and not marks.is_cleared(pid):
+            born = procs.start_time(pid)
+            owners = [start.attempt for start in begun if born is not None and start.born[0] - 1 <= born]
+            attempt = owners[0] if len(owners) == 1 else None
+        if attempt is not None:
+            orphans.setdefault(attempt, []).append(pid)
     return orphans
 
 
-def end_orphan(orphan: int, since: float, now: float) -> None:
-    """Kill it and what it started, if the attempt ended at `since` (monotonic seconds, as `now`).
+def _attempt_of_session(pid: int, sessions: Mapping[int, str]) -> str | None:
+    try:
+        return sessions.get(os.getsid(pid)) or sessions.get(os.getpgid(pid))
+    except OSError:
+        return None
+
+
+def list_tree(marks: Marks, roots: Iterable[int]) -> list[int]:
+    """Return the processes `roots` and all their descendants, each once; not a service that one of them started."""
+    found: dict[int, None] = {}
+    for root in roots:
+        for pid in (root, *procs.descendants(root)):
+            if procs.attempt_of(pid) is not None or not marks.is_cleared(pid):
+                found[pid] = None
+    return list(found)
+
+
+def terminate(pid: int) -> bool:
+    """Send SIGTERM, and SIGCONT for one that is stopped. False if the process is gone."""
+    try:
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def kill(pid: int, since: float, now: float) -> bool:
+    """Send SIGKILL; False if it was not sent. `since` is when the first SIGKILL was due (monotonic seconds, as `now`).
 
     A process that cleared its environment gets a moment to end by itself: a container's monitor cleans up then.
     """
-    late = now - since >= _HOUSEKEEPING_SECONDS
-    for pid in (orphan, *procs.descendants(orphan)):
-        if late or procs.attempt_of(pid) is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+    if now - since < _HOUSEKEEPING_SECONDS and procs.attempt_of(pid) is None:
+        return False
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+        return True
+    return False
