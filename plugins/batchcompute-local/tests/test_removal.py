@@ -70,6 +70,29 @@ def test_a_name_is_free_at_once(tmp_path: Path) -> None:
 
 
 @as_ordinary_user
+def test_a_link_or_a_closed_folder_in_the_place_of_the_trash(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "kept").touch()
+    trash = tmp_path / "trash"
+
+    def move_tree(remover: Remover) -> None:
+        remover.move_away(tmp_path / "tree")
+
+    for use in (Remover.tidy, move_tree):
+        (tmp_path / "tree").mkdir(exist_ok=True)
+        trash.symlink_to(tmp_path / "outside")
+        use(Remover(trash))
+        assert not trash.is_symlink()
+        trash.chmod(0)
+        use(Remover(trash))
+        trash.chmod(0o700)
+        wait_for(lambda: not os.listdir(trash), "an empty trash")
+        trash.rmdir()
+    assert not (tmp_path / "tree").exists()
+    assert os.listdir(tmp_path / "outside") == ["kept"]
+
+
+@as_ordinary_user
 def test_a_folder_of_another_user_is_left_and_named(tmp_path: Path, caplog: Any) -> None:
     foreign = tmp_path / "tree" / "foreign"
     foreign.mkdir(parents=True)

@@ -215,9 +215,16 @@ class Remover:
 
     def tidy(self) -> None:
         """Remove what an earlier daemon left in the trash. Call before anything else."""
-        with suppress(FileNotFoundError), os.scandir(self._trash) as entries:
-            for entry in entries:
-                self._remove_later(entry.path)
+        try:
+            self._make_trash()
+            with _folder_at(str(self._trash)) as place:
+                _give_rights(place)
+                names = os.listdir(f"/proc/self/fd/{place}")
+        except OSError as error:  # a full disk, for example
+            _log.warning("%s cannot be emptied: %s", self._trash, error)
+            return
+        for name in names:
+            self._remove_later(f"{self._trash}/{name}")
 
     def move_away(self, path: str | os.PathLike[str]) -> None:
         """Free the name `path` now, and remove what has it later. No error if absent. Raises OSError if it keeps its name."""
@@ -236,14 +243,21 @@ class Remover:
             self._remove_later(os.fspath(path))
 
     def _rename(self, path: str, target: str) -> None:
-        if not self._trash.is_dir():
-            self._trash.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_trash()
         try:
             os.rename(path, target)
         except PermissionError:  # a folder gets another parent only if it may be written
-            with _folder_at(path) as place:
-                _give_rights(place)
+            for each in (str(self._trash), path):
+                with _folder_at(each) as place:
+                    _give_rights(place)
             os.rename(path, target)
+
+    def _make_trash(self) -> None:
+        # a program can put a link there, and what the link names is not ours to remove
+        with suppress(FileNotFoundError):
+            if not stat.S_ISDIR(os.lstat(self._trash).st_mode):
+                os.unlink(self._trash)
+        self._trash.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def _remove_later(self, path: str) -> None:
         self._queue.put(path)
