@@ -38,7 +38,8 @@ class Range:
 class Ranges:
     """The values that a description may contain in a region. The defaults are the reference's (section 2.1).
 
-    `optional` names task properties that may be left out, `source` who says all this: it ends every validation message.
+    `optional` names task properties that may be left out; tasks of the `packageless_types` may leave out PackageUri. `source`
+    names who says all this: it ends every validation message.
     Units: timeout seconds, cpu hundredths of a core, memory MB.
     """
 
@@ -49,6 +50,7 @@ class Ranges:
     memory: Range = Range(2000, 65536)
     program_types: Collection[str] = ("python", "php")
     optional: frozenset[str] = frozenset()
+    packageless_types: frozenset[str] = frozenset()
     source: str = "reference section 2.1"
 
 
