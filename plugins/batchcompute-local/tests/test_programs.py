@@ -251,7 +251,7 @@ def test_commands_in_an_image(desk: Desk, tmp_path: Path) -> None:
     assert words(program_type="command", program_name="/only/there", program_arguments="x") == ["/only/there", "x"]
 
 
-def test_which_types_need_a_package(describe: Any) -> None:
+def test_which_types_need_a_package() -> None:
     for kind in ("shell", "command"):
         task = {"ProgramType": kind, "ProgramName": "ls", "PackageUri": ""}
         assert read_description(describe({"A": task}), Settings()).tasks[0].package_uri == ""

@@ -267,11 +267,11 @@ def test_what_is_no_description_is_a_type_error(stub: Stub, bad: Any) -> None:
     assert stub.requests == []
 
 
-def test_types_that_need_no_package(describe: Describe) -> None:
+def test_types_that_need_no_package() -> None:
     ranges = Ranges(program_types=("python", "command"), packageless_types=frozenset({"command"}))
 
     def found(kind: str, ranges: Ranges = ranges) -> list[str]:
-        description = describe()
+        description = describe_find()
         description["TaskDag"]["TaskDescMap"]["Find"] |= {"ProgramType": kind, "PackageUri": ""}
         return [path.removeprefix(f"{FIND}.") for path in problems(description, ranges)]
 
