@@ -93,7 +93,7 @@ class Case:
         self.direct = Client("local")
         self.name = f"{operation}-{uuid.uuid4().hex}"
         self.job = ""
-        if operation not in ("create_job", "list_jobs", "list_images"):
+        if operation not in ("create_job", "list_jobs", "list_images", "get_region"):
             program = "sleep.py" if operation == "stop_job" else "fail.py"
             self.job = self.direct.create_job(description(self.name, program)).JobId
             if operation != "stop_job":
@@ -105,6 +105,7 @@ class Case:
             "create_job": (description(self.name),),
             "list_jobs": (),
             "list_images": (),
+            "get_region": (),
             "update_job_priority": (self.job, 77),
         }.get(self.operation, (self.job,))
         try:
