@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from batchcompute_local import extensions
 from batchcompute_local.errors import ServiceError, SettingsError
-from batchcompute_local.executors.base import Launch
 from batchcompute_local.jobs.descriptions import read_description
 from batchcompute_local.paths import Layout
-from batchcompute_local.plan import TaskSpec
 from batchcompute_local.process import binder
 from batchcompute_local.process.mappings import Mapper
-from batchcompute_local.process.workspace import PreparationError, Workspaces
+from batchcompute_local.process.workspace import PreparationError
 from batchcompute_local.programs import ProgramType
-from batchcompute_local.settings import Settings, read_settings
+from batchcompute_local.settings import Settings
 from batchcompute_local.specs import ExecutorContext, ExecutorType, hookimpl
-from batchcompute_local.storage import ObjectStore
 
-from tests.support.descriptions import describe, pack_files
+from tests.support.descriptions import describe
+from tests.support.programs import Desk, make_tool, write_settings
 
 SHOW = "import os, sys; print(sys.argv[1:])"
 
@@ -72,41 +67,9 @@ def _install(monkeypatch: pytest.MonkeyPatch, *modules: object) -> extensions.Ex
     return found
 
 
-class Desk:
-    """Working folders and the programs in them, without a service."""
-
-    def __init__(self, root: Path) -> None:
-        self.layout = Layout.at(root)
-        self.layout.create()
-        self.store = ObjectStore(self.layout.oss)
-        self.pack: Callable[[Mapping[str, str]], bytes] = pack_files
-
-    def prepared(self, settings: Settings, files: dict[str, str], **task: Any) -> Any:
-        self.store.put("oss://b/p", self.pack(files))
-        plain: dict[str, Any] = {
-            "name": "T", "instance_count": 1, "package_uri": "oss://b/p", "program_name": next(iter(files)),
-            "program_type": "python", "program_arguments": "", "timeout": 9, "image_id": "img-local", "cpu": 1,
-            "memory": 1, "stdout": "", "stderr": "", "environment": {},
-        }  # fmt: skip
-        return Workspaces(self.layout, settings).prepare(Launch("job-1.0.0.1", "job-1", TaskSpec(**plain | task), 0))
-
-    def out(self, *arguments: Any, **task: Any) -> str:
-        prepared = self.prepared(*arguments, **task)
-        done = subprocess.run(
-            prepared.argv, cwd=prepared.cwd, env=prepared.environment, capture_output=True, text=True, check=False
-        )
-        return done.stdout + done.stderr
-
-
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path / "data")
-
-
-def _tool(path: Path, text: str) -> str:
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return str(path)
 
 
 # -- program types
@@ -162,129 +125,29 @@ def test_php_runs_programs(desk: Desk) -> None:
 
 
 def test_php_and_every_type_by_the_settings(desk: Desk, tmp_path: Path) -> None:
-    settings = Settings(programs={"php": _tool(tmp_path / "php5", 'echo "php $2"')})
+    settings = Settings(programs={"php": make_tool(tmp_path / "php5", 'echo "php $2"')})
     assert desk.out(settings, {"a.php": ""}, program_type="php", program_arguments="x") == "php x\n"
-
-
-WORDS = ["two words", "", "quo'te\"s", "line\nbreak", "$HOME `id` \\ *", "数据 é"]
-COUNT = "for word; do printf '%s|' \"$word\"; done"
-
-
-@pytest.mark.parametrize(
-    ("program_type", "files", "name"),
-    [
-        ("shell", {"a.sh": COUNT}, "a.sh"),
-        ("shell", {"a": f"#! /bin/sh \n{COUNT}"}, "./a"),
-        ("shell", {"a": f"#!/usr/bin/env bash\nset -o pipefail; {COUNT}"}, "a"),
-        ("shell", {"a": f"#!{sys.executable} -u\nimport sys\nfor word in sys.argv[1:]: print(end=word + '|')"}, "a"),
-        ("command", {}, "printf"),
-        ("command", {}, "/usr/bin/printf"),
-        ("command", {"other": ""}, "printf"),
-    ],
-)
-def test_commands_keep_every_word(desk: Desk, program_type: str, files: dict[str, str], name: str) -> None:
-    words = ["%s|", *WORDS] if program_type == "command" else WORDS
-    task = {"program_type": program_type, "program_name": name, "program_arguments": shlex.join(words)}
-    package = {} if files else {"package_uri": ""}
-    out = desk.out(Settings(), files or {"unused": ""}, **task, **package)
-    assert out == "".join(f"{word}|" for word in WORDS)
-
-
-def test_a_command_of_the_package(desk: Desk, tmp_path: Path) -> None:
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    _tool(folder / "ls", "echo own $1")
-    (folder / "plain").write_text("#!/bin/sh\n")
-    from batchcompute import pack as pack_folder
-
-    desk.pack = lambda files: pack_folder(folder)
-    for name in ("ls", "./ls"):
-        assert desk.out(Settings(), {name: ""}, program_type="command", program_arguments="x") == "own x\n"
-    for name, message in (
-        ("plain", "'plain' of the package is not executable; set its x bit, or use ProgramType shell"),
-        ("./absent", "the package has no program './absent'"),
-        ("absent-here", "there is no program 'absent-here': it is neither a file of the package nor on PATH"),
-    ):
-        with pytest.raises(PreparationError, match=message):
-            desk.prepared(Settings(), {name: ""}, program_type="command")
-
-
-def test_path_of_the_task_finds_a_command(desk: Desk, tmp_path: Path) -> None:
-    _tool(tmp_path / "mine", "echo mine")
-    task = {"program_type": "command", "package_uri": "", "environment": {"PATH": str(tmp_path)}}
-    assert desk.out(Settings(), {"mine": ""}, **task) == "mine\n"
-
-
-def test_scripts_without_a_package(desk: Desk, tmp_path: Path) -> None:
-    (tmp_path / "a.sh").write_text("pwd; ls -A")
-    task = {"program_type": "shell", "package_uri": "", "program_name": str(tmp_path / "a.sh")}
-    cwd = desk.layout.instance("job-1", "T", 0)
-    assert desk.out(Settings(), {"unused": ""}, **task) == f"{cwd}\n"
-    (cwd / "left by an attempt").touch()
-    assert desk.out(Settings(), {"unused": ""}, **task) == f"{cwd}\n"
-    with pytest.raises(PreparationError, match=r"the package has no program 'b\.sh'"):
-        desk.prepared(Settings(), {"b.sh": ""}, program_type="shell", package_uri="")
-
-
-def test_what_runs_a_script_by_settings_and_images(desk: Desk, tmp_path: Path) -> None:
-    tool = _tool(tmp_path / "ksh", "echo ksh $(basename $1)")
-    other = _tool(tmp_path / "zsh", "echo zsh $(basename $1)")
-    text = f'[programs]\nshell = "{tool}"\n[images."img-zsh"]\nshell = "{other}"\n'
-    settings = _settings(tmp_path, text)
-    assert desk.out(settings, {"a.sh": "#!/bin/sh"}, program_type="shell") == "ksh a.sh\n"
-    assert desk.out(settings, {"a.sh": "#!/bin/sh"}, program_type="shell", image_id="img-zsh") == "zsh a.sh\n"
-    with pytest.raises(PreparationError, match=r"this machine has no '/nowhere/sh' to run 'a\.sh' with"):
-        desk.prepared(Settings(), {"a.sh": "#!/nowhere/sh"}, program_type="shell")
-
-
-def test_commands_in_an_image(desk: Desk, tmp_path: Path) -> None:
-    engine = _tool(tmp_path / "podman", 'for word in "$@"; do echo "$word"; done')
-    settings = _settings(tmp_path, f'[images."img-box"]\ncommand = ["{engine}", "{{argv}}"]\n')
-
-    def words(**task: Any) -> list[str]:
-        name = task.get("program_name", "a.sh")
-        return desk.out(settings, {name: "#!/only/there -e x\n"}, image_id="img-box", **task).splitlines()
-
-    cwd = desk.layout.instance("job-1", "T", 0)
-    assert words(program_type="shell") == ["/only/there", "-e x", f"{cwd}/a.sh"]
-    assert words(program_type="command", program_name="only-there", package_uri="") == ["only-there"]
-    assert words(program_type="command", program_name="/only/there", program_arguments="x") == ["/only/there", "x"]
-
-
-def test_which_types_need_a_package() -> None:
-    for kind in ("shell", "command"):
-        task = {"ProgramType": kind, "ProgramName": "ls", "PackageUri": ""}
-        assert read_description(describe({"A": task}), Settings()).tasks[0].package_uri == ""
-    with pytest.raises(ServiceError, match="PackageUri: is missing"):
-        read_description(describe({"A": {"ProgramType": "python", "PackageUri": ""}}), Settings())
-    with pytest.raises(ServiceError, match="ProgramName: is missing"):
-        read_description(describe({"A": {"ProgramType": "command", "ProgramName": "", "PackageUri": ""}}), Settings())
 
 
 # -- images
 
 
-def _settings(tmp_path: Path, text: str) -> Settings:
-    (tmp_path / "service.toml").write_text(text)
-    return read_settings(tmp_path / "service.toml")
-
-
 def test_an_image_of_other_interpreters(desk: Desk, tmp_path: Path) -> None:
-    old = _tool(tmp_path / "python2", "echo old $(basename $1)")
-    settings = _settings(tmp_path, f'[images."img-old"]\npython = "{old}"\ndescription = "Python of 2015"\n')
+    old = make_tool(tmp_path / "python2", "echo old $(basename $1)")
+    settings = write_settings(tmp_path, f'[images."img-old"]\npython = "{old}"\ndescription = "Python of 2015"\n')
     assert desk.out(settings, {"a.py": SHOW}, image_id="img-old") == "old a.py\n"
     assert desk.out(settings, {"a.py": SHOW}, image_id="img-unknown") == "[]\n"
-    broken = _settings(tmp_path, '[images."img-old"]\npython = "/nowhere/python2"\n')
+    broken = write_settings(tmp_path, '[images."img-old"]\npython = "/nowhere/python2"\n')
     with pytest.raises(PreparationError, match="this machine has no /nowhere/python2 to run python programs with"):
         desk.prepared(broken, {"a.py": SHOW}, image_id="img-old")
 
 
 def test_an_image_that_is_a_command(desk: Desk, tmp_path: Path) -> None:
-    engine = _tool(tmp_path / "podman", 'for word in "$@"; do echo "$word"; done')
+    engine = make_tool(tmp_path / "podman", 'for word in "$@"; do echo "$word"; done')
     command = [
         engine, "run", "--name={attempt}", "--volume={cwd}:{cwd}", "--volume={mapping}", "--env={variable}", "py2", "{argv}"
     ]  # fmt: skip
-    settings = _settings(tmp_path, f'[images."img-box"]\ncommand = {command!r}\npython = "python2"\n')
+    settings = write_settings(tmp_path, f'[images."img-box"]\ncommand = {command!r}\npython = "python2"\n')
     desk.store.put("oss://data/in/x", b"1")
     task = {"image_id": "img-box", "environment": {"MINE": "secret"}, "program_arguments": "-s 1"}
     words = desk.out(settings, {"a.py": SHOW}, mapping={"oss://data/in/": "/in"}, **task).splitlines()
@@ -300,7 +163,7 @@ def test_an_image_that_is_a_command(desk: Desk, tmp_path: Path) -> None:
     assert {"MINE", "ALI_DIKU_INSTANCE_ID", "BATCHCOMPUTE_ATTEMPT"} <= set(variables)
     assert not {"PATH", "HOME"} & set(variables)
     assert not any("secret" in word for word in words)
-    bare = _settings(tmp_path, f'[images."img-box"]\ncommand = ["{engine}", "{{argv}}"]\n')
+    bare = write_settings(tmp_path, f'[images."img-box"]\ncommand = ["{engine}", "{{argv}}"]\n')
     with pytest.raises(PreparationError, match=r"img-box has no \{mapping\}"):
         desk.prepared(bare, {"a.py": SHOW}, mapping={"oss://data/in/": "/in"}, image_id="img-box")
 
@@ -323,7 +186,7 @@ def test_an_image_that_is_a_command(desk: Desk, tmp_path: Path) -> None:
 )
 def test_bad_settings(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        _settings(tmp_path, text)
+        write_settings(tmp_path, text)
 
 
 # -- OssMapping
