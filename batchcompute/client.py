@@ -6,18 +6,20 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 from . import credentials as _credentials, operations as ops, waiting
 from .config import Config
 from .configuration import hooks_for
-from .errors import ConfigError, ValidationError
+from .errors import BatchComputeError, ConfigError, ValidationError
 from .hooks import LogContext, ObjectStore, ValidationContext
 from .messages import did_you_mean, warn_caller
 from .operations import A, Call
 from .pipeline import Pipeline
-from .regions import find_region
+from .regions import Ranges, find_region
 from .values.resources import JobDescription
 from .values.responses import (
     ActionResponse,
@@ -199,10 +201,26 @@ class Client:
     # --- beyond the reference
 
     def check_job(self, job_desc: JobDescription) -> None:
-        """Raises ValidationError with everything for which create_job would refuse a description; sends nothing."""
+        """Raises ValidationError with everything for which create_job would refuse a description. Creates nothing.
+
+        A service at a URL that no region has is asked for its ranges, once, if those of the reference refuse a description.
+        """
         problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
+        if problems and not self._region.declared:
+            ranges = self._region.ranges
+            with suppress(BatchComputeError):
+                ranges = self._pipeline.read_once(Call(ops.GET_REGION, timeout=self._timeout))
+            self._region = replace(self._region, ranges=ranges, declared=True)
+            problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
         if problems:
             raise ValidationError(problems)
+
+    def get_region(self, *, timeout: float | None = None) -> Ranges:
+        """Return what descriptions may contain where the Client sends them, as the service says it.
+
+        Only services of region local answer this, also over a port. Others answer with an error.
+        """
+        return self._pipeline.call(Call(ops.GET_REGION, timeout=self._choose_timeout(timeout)))
 
     def wait(
         self,

@@ -1,4 +1,4 @@
-"""The API as a table: the ten operations of 2015-06-30 (protocol 1.2). No I/O."""
+"""The API as a table: the ten operations of 2015-06-30 (protocol 1.2), and ours. No I/O."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from .plain_errors import ServerError, ThrottlingError, TransportError
+from .regions import Ranges
 from .values.responses import (
     ActionResponse,
     CreateResponse,
@@ -93,6 +94,8 @@ DELETE_JOB = Operation(
 )
 LIST_TASKS = Operation("list_tasks", "GET", "/jobs/{job}/tasks", ListResponse[Task], repeatable=True)
 LIST_IMAGES = Operation("list_images", "GET", "/images", ListResponse[Image], repeatable=True)
+GET_REGION = Operation("get_region", "GET", "/-/region", Ranges, repeatable=True)
+"""Ours: what a description may contain there. Services of Alibaba Cloud do not have it."""
 
 OPERATIONS: dict[str, Operation[Any]] = {
     operation.name: operation
@@ -107,6 +110,7 @@ OPERATIONS: dict[str, Operation[Any]] = {
         DELETE_JOB,
         LIST_TASKS,
         LIST_IMAGES,
+        GET_REGION,
     )
 }
 

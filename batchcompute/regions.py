@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import NoneType
+from typing import Any
 from urllib.parse import urlsplit
 
 from .messages import did_you_mean
@@ -38,7 +40,8 @@ class Range:
 class Ranges:
     """The values that a description may contain in a region. The defaults are the reference's (section 2.1).
 
-    `optional` names task properties that may be left out, `source` who says all this: it ends every validation message.
+    `optional` names task properties that may be left out; tasks of the `packageless_types` may leave out PackageUri. `source`
+    names who says all this: it ends every validation message.
     Units: timeout seconds, cpu hundredths of a core, memory MB.
     """
 
@@ -49,7 +52,50 @@ class Ranges:
     memory: Range = Range(2000, 65536)
     program_types: Collection[str] = ("python", "php")
     optional: frozenset[str] = frozenset()
+    packageless_types: frozenset[str] = frozenset()
     source: str = "reference section 2.1"
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> Ranges:
+        """Read the answer to `GET /-/region`; what it does not say is as in the reference. Raises TypeError, ValueError."""
+        given = data.get("Ranges", {})
+        found: dict[str, Any] = {name: Range(*_limits(given[key])) for name, key in _RANGES.items() if key in given}
+        found |= {name: frozenset(_names(data[key])) for name, key in _SETS.items() if key in data}
+        if "ProgramTypes" in data:
+            found["program_types"] = tuple(_names(data["ProgramTypes"]))
+        return cls(**found, source=f"the service, region {str(data.get('Name', ''))[:40]}")
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return what `from_wire` reads, without the name."""
+        limits: dict[str, Range] = {key: getattr(self, name) for name, key in _RANGES.items()}
+        return {
+            "ProgramTypes": list(self.program_types),
+            **{key: sorted(getattr(self, name)) for name, key in _SETS.items()},
+            "Ranges": {key: [limit.low, limit.high] for key, limit in limits.items()},
+        }
+
+
+_RANGES = {
+    "priority": "Priority",
+    "timeout": "Timeout",
+    "instance_count": "InstanceCount",
+    "cpu": "Cpu",
+    "memory": "Memory",
+}
+_SETS = {"optional": "Optional", "packageless_types": "PackagelessTypes"}
+
+
+def _limits(value: Any) -> tuple[int, int | None]:
+    low, high = value
+    if type(low) is not int or type(high) not in (int, NoneType):
+        raise TypeError(f"expected two numbers, got {value!r}")
+    return low, high
+
+
+def _names(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise TypeError(f"expected a list of names, got {value!r}")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +103,8 @@ class Region:
     """A place where jobs run; names the parts that serve it. Configuration and arguments win over it.
 
     `name` is also sent as x-acs-region-id; `host`, `port` (None: the scheme's own) and `scheme` make the endpoint; `transport`
-    and `credential_provider` are names that plugins registered; `aliases` are further spellings of the name.
+    and `credential_provider` are names that plugins registered; `aliases` are further spellings of the name. `declared` is
+    False for a URL of its own, whose service may know more than the reference.
     """
 
     name: str
@@ -69,6 +116,7 @@ class Region:
     ranges: Ranges = field(default_factory=Ranges)
     idempotent_tokens: bool = False
     aliases: tuple[str, ...] = ()
+    declared: bool = True
     endpoint: Endpoint = field(init=False, repr=False, compare=False)
     """The endpoint of its requests."""
 
@@ -129,4 +177,4 @@ def _from_url(text: str, known: dict[str, Region]) -> Region:
         return replace(base, host=host, scheme=parts.scheme, port=port)
     labels = host.split(".")
     official = len(labels) == 4 and labels[0] == "batchcompute" and labels[2:] == ["aliyuncs", "com"]
-    return Region(labels[1] if official else "custom", host, parts.scheme, port)
+    return Region(labels[1] if official else "custom", host, parts.scheme, port, declared=official)

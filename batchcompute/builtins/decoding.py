@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import DecodeError
 from ..hooks import ResponseContext, hookimpl
+from ..regions import Ranges
 from ..values.properties import Origin
 from ..values.responses import (
     ActionResponse,
@@ -51,6 +52,13 @@ def _created(response: Response, origin: Origin) -> CreateResponse:
     return created
 
 
+def _ranges(response: Response, origin: Origin) -> Ranges:
+    try:
+        return Ranges.from_wire(_object(response))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DecodeError(f"the service answered a region that cannot be read: {error}", response.request_id) from None
+
+
 def _number_or_zero(item: object, key: str) -> int:
     value = item.get(key) if isinstance(item, dict) else None
     return value if type(value) is int else 0
@@ -89,4 +97,5 @@ _DECODERS: dict[object, Callable[[Response, Origin], object]] = {
     ListResponse[Job]: _jobs,
     ListResponse[Task]: _tasks,
     ListResponse[Image]: _images,
+    Ranges: _ranges,
 }

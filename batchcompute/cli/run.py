@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -12,15 +13,16 @@ import click
 from click.exceptions import Exit
 
 from .failures import Refused
+from .output import plain, say
 from .session import Session, command
-from .submit import SKIPPED, Choices, bucket_option, dry_run_option, send, timeout_option, wait_option
+from .submit import SKIPPED, Choices, bucket_option, dry_run_option, is_on_machine, send, timeout_option, wait_option
 
 if TYPE_CHECKING:
     from ..values.resources import JobDescription
 
 _PRIORITY = 100
 _INTERPRETERS = (("python", r"python[0-9.]*"), ("php", r"php[0-9.]*"), ("java", "java"))
-_ENDINGS = {".py": "python", ".php": "php", ".jar": "java"}
+_ENDINGS = {".py": "python", ".php": "php", ".jar": "java", ".sh": "shell", ".bash": "shell"}
 
 
 class Program(NamedTuple):
@@ -37,6 +39,7 @@ class Program(NamedTuple):
         "batchcompute job run worker.py --size 10",
         "batchcompute job run -n 4 --pack . -- python worker.py --size 10",
         "batchcompute job run --pack worker/ --env SIZE=10 --wait -- python main.py",
+        "batchcompute job run --wait -- bash -c 'echo $ALI_DIKU_INSTANCE_ID'",
     ],
     allow_interspersed_args=False,  # options after the program belong to the program
 )
@@ -69,10 +72,15 @@ def run(
     wait_timeout: float | None,
     **task: Any,
 ) -> None:
-    """Run COMMAND as a job: a python, php or java program with its arguments.
+    """Run COMMAND as a job.
 
-    --pack uploads the folder with the program; without it only the program's file is uploaded. Prints the job's id. With
-    --wait, exits with 0 if it Finished, 3 if it Failed, 4 if it was Stopped.
+    COMMAND begins with python, php or java and a program, with a file .py, .php, .jar or .sh, with the path of another file,
+    such as ./tool, or with the name of a program that PATH finds where the job runs. Scripts .sh and other commands need
+    region local.
+
+    --pack uploads a folder. Without it only the program's file is uploaded, and for a .sh or another command the files of
+    this folder that its words name. Nothing else is in the working folder. Prints the job's id. With --wait, exits with 0
+    if it Finished, 3 if it Failed, 4 if it was Stopped.
 
     JSON: the same as of `job submit`.
     """
@@ -80,30 +88,27 @@ def run(
         raise click.UsageError("--pack and --package exclude each other; use one")
     program = read_command(words)
     data = None
-    if package is None:
-        program, data = _packed(program, folder)
+    if package is None and folder is not None:
+        program, data = _pack_folder(program, Path(folder))
+    elif package is None:
+        program, data = _pack_alone(program)
     description = describe(program, bucket=bucket, package=package, **task)
     with session.client() as client:
         raise Exit(send(session, client, description, data, Choices(bucket, dry_run, wait, wait_timeout)))
 
 
 def read_command(words: Sequence[str]) -> Program:
-    """Find the program in the words of a command. Raises Refused."""
+    """Find the program in the words of a command. Raises Refused for an interpreter without a program."""
     first, rest = words[0], list(words[1:])
     kind = next((kind for kind, names in _INTERPRETERS if re.fullmatch(names, PurePath(first).name)), None)
     if kind is None:
-        kind = _ENDINGS.get(PurePath(first).suffix.lower())
-        if kind is None:
-            raise Refused(
-                f"{first!r} is not a program: begin with python, php or java, or with a file .py, .php or .jar"
-            )
-        return Program(kind, first, shlex.join(rest))
+        return Program(_ENDINGS.get(PurePath(first).suffix.lower(), "command"), first, shlex.join(rest))
     if kind == "java" and rest[:1] == ["-jar"]:
         rest = rest[1:]
     if not rest:
         raise Refused(f"{first} needs a program to run, such as `{first} worker.py`")
-    if rest[0].startswith("-"):
-        raise Refused(f"{first} {rest[0]}: options of {kind} are not possible; expected a file of the package")
+    if rest[0].startswith("-"):  # an option of the interpreter
+        return Program("command", first, shlex.join(words[1:]))
     return Program(kind, rest[0], shlex.join(rest[1:]))
 
 
@@ -155,20 +160,60 @@ def _variables(assignments: Sequence[str]) -> Mapping[str, str]:
     return found
 
 
-def _packed(program: Program, folder: str | None) -> tuple[Program, bytes]:
-    """Return the program, named as in its package, and the package: a folder, or only the program's file."""
+def _pack_folder(program: Program, root: Path) -> tuple[Program, bytes]:
+    """Return the program, named as in the folder `root`, and the folder's package."""
+    from ..packing import pack
+
+    path = Path(program.name)
+    if not (root / path).is_file() and path.is_file() and path.resolve().is_relative_to(root.resolve()):
+        path = path.resolve().relative_to(root.resolve())  # the path is relative to the cwd, not to the folder
+    return program._replace(name=path.as_posix()), pack(root, exclude=SKIPPED)
+
+
+def _pack_alone(program: Program) -> tuple[Program, bytes | None]:
+    """Return the program, named as in its package, and the package; None if there is nothing to pack. Raises Refused."""
+    import shutil
     import tempfile
 
     from ..packing import pack
 
     path = Path(program.name)
-    if folder is not None:
-        root = Path(folder)
-        if not (root / path).is_file() and path.is_file() and path.resolve().is_relative_to(root.resolve()):
-            path = path.resolve().relative_to(root.resolve())  # the path is relative to the cwd, not to the folder
-        return program._replace(name=path.as_posix()), pack(root, exclude=SKIPPED)
-    if not path.is_file():
-        raise Refused(f"there is no file {program.name!r} here; --pack DIR names the folder that has the program")
+    files = _find_named_files(program) if program.kind in ("shell", "command") else {}
+    if program.kind != "command" or not is_on_machine(program.name):
+        _check_file(program)
+        if path.name in files and not path.samefile(path.name):
+            raise Refused(
+                f"{program.name!r} and {path.name!r} would be one file of the package; --pack DIR packs a folder"
+            )
+        files[path.name] = path
+        program = program._replace(name=path.name)
+    if not files:
+        return program, None
     with tempfile.TemporaryDirectory() as alone:
-        (Path(alone) / path.name).write_bytes(path.read_bytes())
-        return program._replace(name=path.name), pack(alone)
+        for name, file in files.items():
+            copy = Path(alone) / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)  # with its x bit
+        return program, pack(alone)
+
+
+def _find_named_files(program: Program) -> dict[str, Path]:
+    """Return the files below the cwd that the arguments name, by their paths in the package. Folders are only mentioned."""
+    files = {}
+    for word in shlex.split(program.arguments):
+        name = os.path.normpath(word)
+        if os.path.isabs(name) or name.split("/")[0] == ".." or "\0" in name:
+            continue
+        if os.path.isfile(name):
+            files[name] = Path(name)
+        elif os.path.isdir(word) and name != ".":
+            say(f"The folder {plain(word)} is not uploaded; --pack DIR uploads a folder.")
+    return files
+
+
+def _check_file(program: Program) -> None:
+    """Raises Refused if the program is not a file here, or a command that cannot be executed."""
+    if not os.path.isfile(program.name):
+        raise Refused(f"there is no file {program.name!r} here; --pack DIR names the folder that has the program")
+    if program.kind == "command" and not os.access(program.name, os.X_OK):
+        raise Refused(f"{program.name!r} is not executable: set its x bit with chmod +x, or begin with its interpreter")

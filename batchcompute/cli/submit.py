@@ -167,7 +167,8 @@ def _fill(description: JobDescription, package: bytes, uri: str) -> None:
     inside = set(_names_in(package))
     for name, task in tasks.items():
         program = str(PurePosixPath(task.ProgramName))
-        if task.ProgramName and task.ProgramType != "java" and program not in inside:
+        elsewhere = task.ProgramType == "java" or (task.ProgramType == "command" and is_on_machine(task.ProgramName))
+        if task.ProgramName and not elsewhere and program not in inside:
             from ..messages import did_you_mean
 
             raise Refused(
@@ -175,6 +176,11 @@ def _fill(description: JobDescription, package: bytes, uri: str) -> None:
                 f"{did_you_mean(program, inside)}"
             )
         task.PackageUri = uri
+
+
+def is_on_machine(name: str) -> bool:
+    """Return whether a command may be a program of the machine: a plain name, or an absolute path."""
+    return "/" not in name or name.startswith("/")
 
 
 def _names_in(package: bytes) -> Iterator[str]:

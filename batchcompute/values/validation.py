@@ -48,10 +48,11 @@ def _task(name: str, task: TaskDescription, ranges: Ranges) -> Iterator[Problem]
             "1 to 64 letters, digits, '-', '_' and '.', not '_', '-' or '.' first",
             "docs",
         )
-    for required in ("PackageUri", "ProgramName", "ImageId"):
-        if not task[required] and required not in ranges.optional:
-            yield Problem(f"{path}.{required}", None, "is missing", _WANTED[required], source)
     kind = task.ProgramType
+    optional = ranges.optional | {"PackageUri"} if kind in ranges.packageless_types else ranges.optional
+    for required in ("PackageUri", "ProgramName", "ImageId"):
+        if not task[required] and required not in optional:
+            yield Problem(f"{path}.{required}", None, "is missing", _WANTED[required], source)
     if kind not in ranges.program_types:
         yield Problem(
             f"{path}.ProgramType",

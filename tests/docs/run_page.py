@@ -24,7 +24,7 @@ TRANSCRIPTS = ("quickstart.md",)
 ELSEWHERE = {
     "make demo": ".ci/run",
     "make lint test": ".ci/run",
-    ".venv/bin/python -m pytest -n0 tests/unit/test_operations.py::test_all_ten_are_here": "test_contributing.py",
+    ".venv/bin/python -m pytest -n0 tests/unit/test_operations.py::test_all_are_here": "test_contributing.py",
     ".venv/bin/python -m benchmarks help --quick": "test_contributing.py",
     ".venv/bin/python plugins/batchcompute-local/stress/crash.py --kills 3": "test_contributing.py",
     "pip install ./ ./plugins/batchcompute-local": "the Makefile installs both, in .ci/run",

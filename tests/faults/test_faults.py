@@ -25,7 +25,7 @@ from tests.support.faults import FaultProxy
 
 OK = "works"
 OPEN = "AmbiguousResultError"
-READS = ("list_jobs", "get_job", "get_job_description", "list_tasks", "list_images")
+READS = ("list_jobs", "get_job", "get_job_description", "list_tasks", "list_images", "get_region")
 # fault -> what is seen by: reads, changes with a token, changes without; the fault happens once, or always
 ONCE = {
     "refused": (OK, OK, OK),
@@ -93,7 +93,7 @@ class Case:
         self.direct = Client("local")
         self.name = f"{operation}-{uuid.uuid4().hex}"
         self.job = ""
-        if operation not in ("create_job", "list_jobs", "list_images"):
+        if operation not in ("create_job", "list_jobs", "list_images", "get_region"):
             program = "sleep.py" if operation == "stop_job" else "fail.py"
             self.job = self.direct.create_job(description(self.name, program)).JobId
             if operation != "stop_job":
@@ -105,6 +105,7 @@ class Case:
             "create_job": (description(self.name),),
             "list_jobs": (),
             "list_images": (),
+            "get_region": (),
             "update_job_priority": (self.job, 77),
         }.get(self.operation, (self.job,))
         try:

@@ -7,26 +7,23 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from batchcompute_local import extensions
 from batchcompute_local.errors import ServiceError, SettingsError
-from batchcompute_local.executors.base import Launch
 from batchcompute_local.jobs.descriptions import read_description
 from batchcompute_local.paths import Layout
-from batchcompute_local.plan import TaskSpec
 from batchcompute_local.process import binder
 from batchcompute_local.process.mappings import Mapper
-from batchcompute_local.process.workspace import PreparationError, Workspaces
+from batchcompute_local.process.workspace import PreparationError
 from batchcompute_local.programs import ProgramType
-from batchcompute_local.settings import Settings, read_settings
+from batchcompute_local.settings import Settings
 from batchcompute_local.specs import ExecutorContext, ExecutorType, hookimpl
-from batchcompute_local.storage import ObjectStore
 
-from tests.support.descriptions import describe, pack_files
+from tests.support.descriptions import describe
+from tests.support.programs import Desk, make_tool, write_settings
 
 SHOW = "import os, sys; print(sys.argv[1:])"
 
@@ -70,41 +67,9 @@ def _install(monkeypatch: pytest.MonkeyPatch, *modules: object) -> extensions.Ex
     return found
 
 
-class Desk:
-    """Working folders and the programs in them, without a service."""
-
-    def __init__(self, root: Path) -> None:
-        self.layout = Layout.at(root)
-        self.layout.create()
-        self.store = ObjectStore(self.layout.oss)
-        self.pack: Callable[[Mapping[str, str]], bytes] = pack_files
-
-    def prepared(self, settings: Settings, files: dict[str, str], **task: Any) -> Any:
-        self.store.put("oss://b/p", self.pack(files))
-        plain: dict[str, Any] = {
-            "name": "T", "instance_count": 1, "package_uri": "oss://b/p", "program_name": next(iter(files)),
-            "program_type": "python", "program_arguments": "", "timeout": 9, "image_id": "img-local", "cpu": 1,
-            "memory": 1, "stdout": "", "stderr": "", "environment": {},
-        }  # fmt: skip
-        return Workspaces(self.layout, settings).prepare(Launch("job-1.0.0.1", "job-1", TaskSpec(**plain | task), 0))
-
-    def out(self, *arguments: Any, **task: Any) -> str:
-        prepared = self.prepared(*arguments, **task)
-        done = subprocess.run(
-            prepared.argv, cwd=prepared.cwd, env=prepared.environment, capture_output=True, text=True, check=False
-        )
-        return done.stdout + done.stderr
-
-
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path / "data")
-
-
-def _tool(path: Path, text: str) -> str:
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return str(path)
 
 
 # -- program types
@@ -112,11 +77,11 @@ def _tool(path: Path, text: str) -> str:
 
 def test_a_program_type_by_hook(desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     found = _install(monkeypatch, Shell(), Misspelt(), ImportError("no such thing"))
-    assert set(found.program_types) == {"sh", "python", "php", "java"}
+    assert set(found.program_types) == {"sh", "python", "php", "java", "shell", "command"}
     assert "register_program_type" in caplog.text
     assert ":p2 is left out: ImportError: no such thing" in caplog.text
     assert read_description(describe({"A": {"ProgramType": "sh"}}), Settings()).tasks[0].program_type == "sh"
-    with pytest.raises(ServiceError, match=r"ProgramType: is not supported, got 'SH'.*allowed: sh, python, php, java"):
+    with pytest.raises(ServiceError, match=r"got 'SH'.*allowed: sh, python, php, java, shell, command"):
         read_description(describe({"A": {"ProgramType": "SH"}}), Settings())
     assert desk.out(Settings(), {"a.sh": "echo $1"}, program_type="sh", program_arguments="'x y'") == "x y\n"
     _install(monkeypatch)
@@ -160,34 +125,29 @@ def test_php_runs_programs(desk: Desk) -> None:
 
 
 def test_php_and_every_type_by_the_settings(desk: Desk, tmp_path: Path) -> None:
-    settings = Settings(programs={"php": _tool(tmp_path / "php5", 'echo "php $2"')})
+    settings = Settings(programs={"php": make_tool(tmp_path / "php5", 'echo "php $2"')})
     assert desk.out(settings, {"a.php": ""}, program_type="php", program_arguments="x") == "php x\n"
 
 
 # -- images
 
 
-def _settings(tmp_path: Path, text: str) -> Settings:
-    (tmp_path / "service.toml").write_text(text)
-    return read_settings(tmp_path / "service.toml")
-
-
 def test_an_image_of_other_interpreters(desk: Desk, tmp_path: Path) -> None:
-    old = _tool(tmp_path / "python2", "echo old $(basename $1)")
-    settings = _settings(tmp_path, f'[images."img-old"]\npython = "{old}"\ndescription = "Python of 2015"\n')
+    old = make_tool(tmp_path / "python2", "echo old $(basename $1)")
+    settings = write_settings(tmp_path, f'[images."img-old"]\npython = "{old}"\ndescription = "Python of 2015"\n')
     assert desk.out(settings, {"a.py": SHOW}, image_id="img-old") == "old a.py\n"
     assert desk.out(settings, {"a.py": SHOW}, image_id="img-unknown") == "[]\n"
-    broken = _settings(tmp_path, '[images."img-old"]\npython = "/nowhere/python2"\n')
+    broken = write_settings(tmp_path, '[images."img-old"]\npython = "/nowhere/python2"\n')
     with pytest.raises(PreparationError, match="this machine has no /nowhere/python2 to run python programs with"):
         desk.prepared(broken, {"a.py": SHOW}, image_id="img-old")
 
 
 def test_an_image_that_is_a_command(desk: Desk, tmp_path: Path) -> None:
-    engine = _tool(tmp_path / "podman", 'for word in "$@"; do echo "$word"; done')
+    engine = make_tool(tmp_path / "podman", 'for word in "$@"; do echo "$word"; done')
     command = [
         engine, "run", "--name={attempt}", "--volume={cwd}:{cwd}", "--volume={mapping}", "--env={variable}", "py2", "{argv}"
     ]  # fmt: skip
-    settings = _settings(tmp_path, f'[images."img-box"]\ncommand = {command!r}\npython = "python2"\n')
+    settings = write_settings(tmp_path, f'[images."img-box"]\ncommand = {command!r}\npython = "python2"\n')
     desk.store.put("oss://data/in/x", b"1")
     task = {"image_id": "img-box", "environment": {"MINE": "secret"}, "program_arguments": "-s 1"}
     words = desk.out(settings, {"a.py": SHOW}, mapping={"oss://data/in/": "/in"}, **task).splitlines()
@@ -203,7 +163,7 @@ def test_an_image_that_is_a_command(desk: Desk, tmp_path: Path) -> None:
     assert {"MINE", "ALI_DIKU_INSTANCE_ID", "BATCHCOMPUTE_ATTEMPT"} <= set(variables)
     assert not {"PATH", "HOME"} & set(variables)
     assert not any("secret" in word for word in words)
-    bare = _settings(tmp_path, f'[images."img-box"]\ncommand = ["{engine}", "{{argv}}"]\n')
+    bare = write_settings(tmp_path, f'[images."img-box"]\ncommand = ["{engine}", "{{argv}}"]\n')
     with pytest.raises(PreparationError, match=r"img-box has no \{mapping\}"):
         desk.prepared(bare, {"a.py": SHOW}, mapping={"oss://data/in/": "/in"}, image_id="img-box")
 
@@ -226,7 +186,7 @@ def test_an_image_that_is_a_command(desk: Desk, tmp_path: Path) -> None:
 )
 def test_bad_settings(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        _settings(tmp_path, text)
+        write_settings(tmp_path, text)
 
 
 # -- OssMapping

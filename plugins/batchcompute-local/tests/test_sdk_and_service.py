@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from batchcompute_local.client import control
 from batchcompute_local.errors import DaemonError
 
-from batchcompute import Client, JobFailedError, ValidationError
+from batchcompute import Client, JobFailedError, Range, ValidationError
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
 
@@ -78,3 +82,32 @@ def test_an_executor_that_is_not_installed_keeps_the_daemon_from_starting(cloud:
     cloud.settings('executor = "proces"\n')
     with pytest.raises(DaemonError, match="executor 'proces' is not installed; did you mean 'process'"):
         cloud.up()
+
+
+@pytest.fixture
+def over_port(cloud: Cloud) -> Iterator[Client]:
+    """A client of the service's port."""
+    command = [sys.executable, "-m", "batchcompute_local.daemon", "--port", "0", "--data-dir", str(cloud.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        number = int(process.stdout.readline().rpartition(":")[2])
+        with Client(f"http://127.0.0.1:{number}", *control.read_credentials(cloud.root)) as client:
+            yield client
+        process.terminate()
+
+
+def test_a_command_over_a_port(cloud: Cloud, over_port: Client) -> None:
+    task = {"ProgramType": "command", "ProgramName": "printf", "ProgramArguments": "'%s|' 'two words' ''"}
+
+    def job(**more: Any) -> dict[str, Any]:
+        return {"JobName": "j", "Priority": 1, "TaskDag": {"TaskDescMap": {"A": task | more}}}
+
+    created = over_port.create_job(job())
+    assert over_port.wait(created, timeout=30).State == "Finished"
+    assert cloud.log(created.JobId, "A") == "two words||"
+    with pytest.raises(ValidationError, match=r"allowed: python, php, java, shell, command"):
+        over_port.create_job(job(ProgramType="comand"))
+    ranges = over_port.get_region()
+    assert (ranges.cpu, ranges.timeout) == (Range(1), Range(1, 86400))
+    assert ranges.packageless_types == {"shell", "command"}
+    assert ranges.optional == {"Timeout", "ImageId"}

@@ -265,3 +265,16 @@ def test_what_is_no_description_is_a_type_error(stub: Stub, bad: Any) -> None:
     with pytest.raises(TypeError):
         stub.client().create_job(bad)
     assert stub.requests == []
+
+
+def test_types_that_need_no_package() -> None:
+    ranges = Ranges(program_types=("python", "command"), packageless_types=frozenset({"command"}))
+
+    def found(kind: str, ranges: Ranges = ranges) -> list[str]:
+        description = describe_find()
+        description["TaskDag"]["TaskDescMap"]["Find"] |= {"ProgramType": kind, "PackageUri": ""}
+        return [path.removeprefix(f"{FIND}.") for path in problems(description, ranges)]
+
+    assert found("command") == []
+    assert found("python") == ["PackageUri"]
+    assert found("command", CLOUD) == ["PackageUri", "ProgramType"]

@@ -53,7 +53,7 @@ class ExecutorType:
 
 @_spec
 def register_program_types() -> Iterable[ProgramType]:
-    """Return more program types; python, php and java cannot be replaced."""
+    """Return more program types; the built-in ones cannot be replaced."""
     raise NotImplementedError
 
 

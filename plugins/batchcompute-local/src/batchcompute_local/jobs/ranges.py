@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from batchcompute.regions import Range, Ranges
 
-_BUILT_IN = ("python", "php", "java")
+_BUILT_IN = ("python", "php", "java", "shell", "command")
 
 
 class _ProgramTypes(Collection[str]):
@@ -29,6 +29,7 @@ LOCAL_RANGES = Ranges(
     memory=Range(1),
     program_types=_ProgramTypes(),
     optional=frozenset({"Timeout", "ImageId"}),
+    packageless_types=frozenset({"shell", "command"}),
     source="the local region",
 )
-"""As the reference, but for small Cpu and Memory, for Timeout (86400 if absent) and ImageId (`img-local`)."""
+"""As the reference, but for small Cpu and Memory, for Timeout (86400 if absent), ImageId (`img-local`) and more program types."""

@@ -1,4 +1,4 @@
-"""The ten operations (protocol 1.2) as typed methods. They run in the engine's turn: `engine.submit(lambda turn: ...)`.
+"""The operations (protocol 1.2) as typed methods. They run in the engine's turn: `engine.submit(lambda turn: ...)`.
 
 Each has the name of its row in `batchcompute.operations`, which also says in which states it is allowed. All take the
 turn and the owner's number; nobody sees another owner's jobs. All raise ServiceError, before anything is changed.
@@ -15,6 +15,7 @@ from batchcompute.operations import Operation
 from batchcompute_local.errors import conflict, not_found
 from batchcompute_local.images import Image
 from batchcompute_local.jobs.model import Job
+from batchcompute_local.jobs.ranges import LOCAL_RANGES
 from batchcompute_local.jobs.states import is_allowed
 from batchcompute_local.jobs.turn import Turn
 from batchcompute_local.jobs.views import JOB_COLUMNS, images_view, job_view, task_view
@@ -77,6 +78,10 @@ class Service:
     def list_images(self, turn: Turn, owner: int) -> dict[str, Any]:
         """Return the images by id."""
         return images_view(self._images.values())
+
+    def get_region(self, turn: Turn, owner: int) -> dict[str, Any]:
+        """Return what a description may contain here."""
+        return {"Name": "local", "IdempotentTokens": True, **LOCAL_RANGES.to_wire()}
 
 
 def _find(turn: Turn, owner: int, job_id: str) -> Job:

@@ -63,9 +63,15 @@ class Packages:
         self._recent: OrderedDict[str, tuple[Path, str, Package]] = OrderedDict()
         # folder names include the boot: after a power failure a folder may exist without its content
         self._boot = boot_id().partition("-")[0]
+        self._empty = Package(root / "empty", ())  # the folder never exists, and nothing needs it
 
     def at_hand(self, uri: str) -> Package | None:
-        """Return the package `uri` if it is small, was used before and is unchanged, else None. Cheap."""
+        """Return the package `uri` if it is small, was used before and is unchanged, else None. Cheap.
+
+        The package of a task without a PackageUri, "", is empty.
+        """
+        if not uri:
+            return self._empty
         recent = self._recent.get(uri)
         if recent is None:
             return None

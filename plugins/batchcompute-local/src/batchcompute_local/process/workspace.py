@@ -189,16 +189,20 @@ class Workspaces:
         task = launch.task
         kind, image = task.program_type, self._settings.images.get(task.image_id) or _THIS_MACHINE
 
+        named = image.programs.get(kind) or (None if image.command else self._settings.programs.get(kind))
+
+        def find(program: str) -> str | None:
+            return program if image.command else _find(program, environment)
+
         def interpreter(default: str) -> str:
-            wanted = image.programs.get(kind)
             if image.command:
-                return wanted or kind  # searched in the image
-            return self._found(wanted or self._settings.programs.get(kind) or default, kind, environment)
+                return named or kind  # searched in the image
+            return self._found(named or default, kind, environment)
 
         program_type = BUILT_IN.get(kind) or _installed(kind)
         if program_type is None:
             raise ProgramError(f"program type {kind!r} is no longer installed")
-        words = [*program_type.command(Program(task.program_name, package, _CWD, interpreter))]
+        words = [*program_type.command(Program(task.program_name, package, _CWD, interpreter, named, find))]
         try:
             words += shlex.split(task.program_arguments)
         except ValueError as error:
@@ -215,10 +219,10 @@ class Workspaces:
 
     @staticmethod
     def _found(program: str, for_what: str, environment: Mapping[str, str]) -> str:
-        found = shutil.which(program, path=environment.get("PATH"))
+        found = _find(program, environment)
         if found is None:
             raise ProgramError(f"this machine has no {program} to run {for_what} programs with")
-        return os.path.abspath(found)
+        return found
 
     def _environment(self, launch: Launch) -> dict[str, str]:
         """Return the variables of both API versions (protocol 2.8) that are the same for all instances.
@@ -239,6 +243,11 @@ class Workspaces:
             "BATCHCOMPUTE_OSS_ROOT": str(self._layout.oss),
             **task.environment,
         }
+
+
+def _find(program: str, environment: Mapping[str, str]) -> str | None:
+    found = shutil.which(program, path=environment.get("PATH"))
+    return None if found is None else os.path.abspath(found)
 
 
 def _installed(kind: str) -> ProgramType | None:

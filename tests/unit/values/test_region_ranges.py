@@ -1,0 +1,57 @@
+"""The ranges that a service at a URL of its own answers, and when it is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from batchcompute import Client, JobDescription, ValidationError
+from tests.support.descriptions import describe_find
+from tests.support.stub import Stub
+
+ANSWER = {
+    "Name": "far",
+    "ProgramTypes": ["python", "command"],
+    "PackagelessTypes": ["command"],
+    "Ranges": {"Cpu": [1, None]},
+}
+COMMAND = {"ProgramType": "command", "PackageUri": "", "ResourceDescription": {"Cpu": 1, "Memory": 2000}}
+
+
+def _command(**more: Any) -> dict[str, Any]:
+    description = describe_find()
+    description["TaskDag"]["TaskDescMap"]["Find"] |= COMMAND | more
+    return description
+
+
+def _client(stub: Stub, endpoint: str) -> Client:
+    return Client(endpoint, "testid", "testsecret", plugins=[stub])
+
+
+def test_a_service_that_nobody_declared_is_asked_once(stub: Stub) -> None:
+    client = _client(stub, "http://far.example:8888")
+    client.check_job(JobDescription(describe_find()))
+    assert stub.requests == []
+    stub.answer(ANSWER)
+    client.check_job(JobDescription(_command()))
+    with pytest.raises(ValidationError, match="allowed: python, command"):
+        client.check_job(JobDescription(_command(ProgramType="perl")))
+    assert [(request.method, request.target) for request in stub.requests] == [("GET", "/-/region")]
+
+
+@pytest.mark.parametrize("answer", [{"Ranges": 3}, {"Ranges": {"Cpu": ["a", "b"]}}, {"ProgramTypes": "python"}, None])
+def test_without_an_answer_the_reference_counts(stub: Stub, answer: Any) -> None:
+    stub.answer(answer) if answer else stub.answer({"Code": "InvalidUrlPattern", "Message": "no"}, 404)
+    client = _client(stub, "http://far.example:8888")
+    for _ in range(2):
+        with pytest.raises(ValidationError, match=r"allowed: python, php \[reference section 2\.1\]"):
+            client.check_job(JobDescription(_command()))
+    assert len(stub.requests) == 1
+
+
+@pytest.mark.parametrize("endpoint", ["cn-qingdao", "https://batchcompute.cn-beijing.aliyuncs.com"])
+def test_the_cloud_is_not_asked(stub: Stub, endpoint: str) -> None:
+    with pytest.raises(ValidationError, match="allowed: python, php"):
+        _client(stub, endpoint).check_job(JobDescription(_command()))
+    assert stub.requests == []
