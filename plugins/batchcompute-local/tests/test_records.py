@@ -15,6 +15,7 @@ from batchcompute_local.records import (
     Exited,
     ExitRecord,
     Greeting,
+    Leftover,
     Lost,
     Order,
     Refused,
@@ -60,7 +61,7 @@ _REQUESTS = (
 )
 _GREETINGS = st.builds(Greeting, _TEXTS, st.lists(_EXITS, max_size=3).map(tuple), _INTEGER)
 START = StartRecord("job-1.0.0.1", 1.5, "h", pid=7, boot="b", born=(1, 2))
-EXIT = ExitRecord("job-1.0.0.1", 0, None, "", False, 1.5, 2.5, "h", cwd="/c")
+EXIT = ExitRecord("job-1.0.0.1", 0, None, "", False, 1.5, 2.5, "h", (Leftover(9, "sleep", "SIGTERM"),), cwd="/c")
 ORDER = Order("job-1.0.0.1", ("/bin/true",), "/c", {"KEY": "sesame"}, "/out", "/err", 60, 0.5)
 WHOLE = (
     (START, read_event),
@@ -74,7 +75,7 @@ WHOLE = (
     (End(), read_request),
     (Greeting(("a",), (EXIT,), 2), read_greeting),
 )
-LATER = {(StartRecord, "born"), (Greeting, "version")}
+LATER = {(StartRecord, "born"), (ExitRecord, "leftovers"), (Greeting, "version")}
 
 
 def _wire(record: Any) -> Any:
