@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
 
 ATTEMPT_VARIABLE = "BATCHCOMPUTE_ATTEMPT"
 _MARK = ATTEMPT_VARIABLE.encode() + b"="
@@ -85,10 +86,19 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the children of `pid`, their children, and so on."""
-    found = children(pid)
+    """Return the children of `pid` (of all its threads), their children, and so on."""
+    found = _children_of_threads(pid)
     for each in found:
-        found.extend(children(each))
+        found.extend(_children_of_threads(each))
+    return found
+
+
+def _children_of_threads(pid: int) -> list[int]:
+    found = []
+    with suppress(OSError):  # a process or a thread that has ended meanwhile
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                found += [int(word) for word in file.read().split()]
     return found
 
 

@@ -180,6 +180,20 @@ def test_a_stop_reaches_the_worker_behind_a_wrapper(tree: Tree, script: str) -> 
     assert "checkpoint written" in tree.log()
 
 
+def test_a_stop_reaches_a_worker_that_a_thread_started(tree: Tree) -> None:
+    """Its leader survives SIGTERM, so that the worker is no orphan when it must be found."""
+    leader = (
+        "import signal, subprocess, threading; signal.signal(signal.SIGTERM, lambda *_: None); done = []; "
+        "t = threading.Thread(target=lambda: done.append(subprocess.run(['python3', 'worker.py']))); t.start(); t.join()"
+    )
+    tree.open(20, 20)
+    attempt = tree.start(f'exec python3 -c "{leader}"\n')
+    wait_for(lambda: "ready" in tree.log(), "the worker")
+    tree.executor.stop([attempt])
+    assert tree.ended().reason == "stopped"
+    assert "checkpoint written" in tree.log()
+
+
 def test_a_timeout_reaches_the_worker_behind_a_wrapper(tree: Tree) -> None:
     tree.open(20, 20)
     tree.start("python3 worker.py\necho after\n", timeout=1)

@@ -214,8 +214,8 @@ class ProcessExecutor:
     def _hear(self, event: RunnerEvent) -> None:
         if not isinstance(event, StartRecord):
             self._note_end(event)
-        if isinstance(event, ExitRecord) and event.leftovers:
-            _log.warning("%s: %s", event.attempt, describe_leftovers(event))
+        if isinstance(event, ExitRecord):
+            _log_leftovers(event)
         if isinstance(event, Refused):
             self._return_later(event.attempt)
         else:
@@ -231,6 +231,8 @@ class ProcessExecutor:
     def _take_up(self, greeting: Greeting) -> set[str]:
         """Note which attempts the runner has. Returns those that were sent, and that it does not know."""
         sent = {name for name, attempt in self._attempts.items() if attempt.state is _State.SENT}
+        for event in greeting.ended:
+            _log_leftovers(event)
         gone = sent.difference(greeting.live)
         for name in gone:
             del self._attempts[name]
@@ -264,3 +266,8 @@ class ProcessExecutor:
                 self._workspaces.remove(cwd)
             except OSError as error:
                 _log.warning("the working folder %s cannot be removed: %s", cwd, error)
+
+
+def _log_leftovers(event: ExitRecord) -> None:
+    if event.leftovers:
+        _log.warning("%s: %s", event.attempt, describe_leftovers(event))
