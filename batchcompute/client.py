@@ -242,20 +242,29 @@ class Client:
         )
 
     def read_log(
-        self, job: JobLike, task_name: str, instance_id: int = 0, stream: str = "stderr", *, start: int = 0
+        self,
+        job: JobLike,
+        task_name: str,
+        instance_id: int = 0,
+        stream: str = "stderr",
+        *,
+        start: int = 0,
+        attempt: int | None = None,
     ) -> bytes | None:
         """Return what an instance wrote to `stream`, stdout or stderr; None if the region has no logs to give.
 
-        start: how many bytes to leave out, because they were read before.
-        Raises KeyError for a task that the job does not have.
+        start: how many bytes to leave out, because they were read before; attempt: from 1, None for the newest one.
+        Raises KeyError for a task that the job does not have; LookupError for an attempt without a log, where that is known.
         """
         if stream not in ("stdout", "stderr"):
             raise ValueError(f"stream must be 'stdout' or 'stderr', not {stream!r}")
+        if attempt is not None and attempt < 1:
+            raise ValueError(f"attempt must be None or at least 1, not {attempt}")
         job_id = job_id_of(job)
         task = self.get_job_description(job_id).TaskDag.get_task(task_name)
         redirect = task.StdoutRedirectPath if stream == "stdout" else task.StderrRedirectPath
         log = self._hooks.fetch_log(
-            LogContext(self._region, self._config, job_id, task_name, instance_id, stream, redirect)
+            LogContext(self._region, self._config, job_id, task_name, instance_id, stream, redirect, attempt)
         )
         if log is None:
             return None

@@ -21,12 +21,13 @@ from .progress import ENDED
 from .session import Session, command
 
 if TYPE_CHECKING:
-    from .. import Client, Task
+    from .. import Client, Task, TaskDag
 
 _EXAMPLES = (
     "batchcompute job logs last",
     "batchcompute job logs last Find --follow",
     "batchcompute job logs last Find 3 --stderr > find-3.txt",
+    "batchcompute job logs last Find 3 --attempt 1",
     "batchcompute job logs last --format json | jq -r 'select(.instance == 0).line'",
 )
 _FIRST_PAUSE = 0.1
@@ -40,15 +41,25 @@ _GROWTH = 1.4
 @click.argument("instance", required=False, type=click.IntRange(0))
 @click.option("--follow", "-f", is_flag=True, help="Continue until the job has ended.")
 @click.option("--stderr", is_flag=True, help="Print stderr instead of stdout.")
-def logs(session: Session, job: str, task: str | None, instance: int | None, follow: bool, stderr: bool) -> None:
+@click.option("--attempt", type=click.IntRange(1), metavar="N", help="Print the log of attempt N of one instance.")
+def logs(
+    session: Session,
+    job: str,
+    task: str | None,
+    instance: int | None,
+    follow: bool,
+    stderr: bool,
+    attempt: int | None,
+) -> None:
     """Print the logs of all instances of a job, of one TASK, or of one INSTANCE. Lines of several instances begin with the
     name of the instance. The log of a single INSTANCE is printed unchanged.
+    --attempt needs TASK and INSTANCE, unless the job has one task, or the task one instance.
 
     JSON: one object on each line, {task, instance, stream, line}.
     """
     with session.client() as client:
         stream = "stderr" if stderr else "stdout"
-        Logs(client, find_job(client, job), task, instance, stream, follow, session.json).show()
+        Logs(client, find_job(client, job), task, instance, stream, follow, session.json, attempt).show()
 
 
 @dataclass(slots=True)
@@ -74,6 +85,7 @@ class Logs:
     """Logs of a job, of one of its tasks, or of one instance.
 
     follow: continue until the job has ended; as_json: one object for each line, instead of text.
+    attempt: the attempt to print, of one instance; None for the newest.
     """
 
     client: Client
@@ -83,6 +95,7 @@ class Logs:
     stream: str = "stdout"
     follow: bool = False
     as_json: bool = False
+    attempt: int | None = None
     _sources: dict[tuple[str, int], _Source] = field(default_factory=dict)
     _width: int = 0
 
@@ -116,7 +129,24 @@ class Logs:
             count = dag.get_task(self.task).InstanceCount
             if not 0 <= self.instance < count:
                 raise BatchComputeError(f"task {self.task} has no instance {self.instance}: they are 0 to {count - 1}")
+        if self.attempt is not None:
+            self._choose_instance(dag)
         return {name: place for place, name in enumerate(order(list(dag.TaskDescMap), dag.Dependencies))}
+
+    def _choose_instance(self, dag: TaskDag) -> None:
+        """Find the one instance of --attempt. Raises BatchComputeError if there are several."""
+        names = list(dag.TaskDescMap)
+        if self.task is None:
+            if len(names) != 1:
+                raise BatchComputeError(f"--attempt needs a TASK, since the job has several: {', '.join(names)}")
+            self.task = names[0]
+        if self.instance is None:
+            count = dag.get_task(self.task).InstanceCount
+            if count != 1:
+                raise BatchComputeError(
+                    f"--attempt needs an INSTANCE, since task {self.task} has several: 0 to {count - 1}"
+                )
+            self.instance = 0
 
     def _find(self, tasks: list[Task]) -> None:
         """Find the instances that have started, and those that have ended."""
@@ -126,7 +156,7 @@ class Logs:
                     number = instance.InstanceId
                     if self.instance in (None, number):
                         self._width = max(self._width, len(f"{task.TaskName}.{number}"))
-                        if instance.State != "Waiting" or instance.StartTime:
+                        if instance.State != "Waiting" or instance.StartTime or self.attempt is not None:
                             key = task.TaskName, number
                             source = self._sources.setdefault(key, _Source(*key))
                             if source.began != instance.StartTime:  # its log begins again
@@ -139,7 +169,7 @@ class Logs:
         anything = False
         for source in [one for one in self._sources.values() if not one.done]:
             final = last or source.ended
-            data = self.client.read_log(self.job_id, source.task, source.instance, self.stream, start=source.shown)
+            data = self._read(source)
             if data is None:
                 continue
             source.there, source.done = True, source.ended
@@ -149,6 +179,18 @@ class Logs:
                 anything = True
         out.flush()
         return anything
+
+    def _read(self, source: _Source) -> bytes | None:
+        """Read new output. Raises BatchComputeError for an attempt that has no log."""
+        try:
+            data = self.client.read_log(
+                self.job_id, source.task, source.instance, self.stream, start=source.shown, attempt=self.attempt
+            )
+        except LookupError as error:
+            raise BatchComputeError(f"{source.name}: {error}") from None
+        if data is None and self.attempt is not None:
+            raise BatchComputeError(f"{source.name}: the region has no log of attempt {self.attempt}")
+        return data
 
     def _texts(self, source: _Source, data: bytes, final: bool) -> Iterator[bytes]:
         if self.instance is not None and not self.as_json:

@@ -81,6 +81,35 @@ def test_what_is_not_there(job: str) -> None:
         assert "Traceback" not in said
 
 
+def test_an_earlier_attempt(client: Client, describe: Callable[..., dict[str, Any]]) -> None:
+    fails = "import os, sys; sys.exit('rare error of ' + os.environ['BATCHCOMPUTE_ATTEMPT'].rpartition('.')[2])"
+    description = describe({"First": ["Second"]}, First=fails, Second="pass")
+    description["TaskDag"]["TaskDescMap"]["First"]["InstanceCount"] = 1
+    job = client.create_job(description)
+    client.wait(job, timeout=60)
+    for _ in range(2):
+        client.start_job(job)
+        client.wait(job, timeout=60)
+    for attempt in (1, 2, 3):
+        said = logs(job.JobId, "First", "--stderr", "--attempt", str(attempt)).stdout
+        assert said.startswith(f"rare error of {attempt}\n".encode())
+        assert client.read_log(job, "First", attempt=attempt) == said
+    assert client.read_log(job, "First") == client.read_log(job, "First", attempt=3)
+    with pytest.raises(LookupError, match="no log of attempt 4; attempts with a log: 1, 2, 3"):
+        client.read_log(job, "First", attempt=4)
+    for arguments, words in (
+        (("First", "0", "--attempt", "7"), "First.0: no log of attempt 7; attempts with a log: 1, 2, 3"),
+        (("--attempt", "1"), "--attempt needs a TASK, since the job has several: First, Second"),
+        (("Second", "--attempt", "1"), "--attempt needs an INSTANCE, since task Second has several: 0 to 1"),
+        (("Second", "0", "--attempt", "1"), "Second.0: no log of attempt 1; attempts with a log: none"),
+        (("First", "0", "--attempt", "0"), "0 is not in the range x>=1"),
+    ):
+        done = logs(job.JobId, *arguments)
+        assert (done.returncode != 0, done.stdout) == (True, b"")
+        assert words in done.stderr.decode()
+        assert "Traceback" not in done.stderr.decode()
+
+
 def test_nothing_was_started_yet(client: Client, describe: Callable[..., dict[str, Any]]) -> None:
     first = "import sys; sys.exit(1)"
     job = client.create_job(describe({"First": ["Second"]}, First=first, Second="pass"))
@@ -115,7 +144,7 @@ def test_an_instance_that_runs_again_is_read_anew(
         instances = [{"InstanceId": 0, "State": "Running", "StartTime": began}]
         return [Task({"TaskName": "Say", "State": "Running", "InstanceList": instances})]
 
-    def read(job: str, task: str, instance: int, stream: str, *, start: int) -> bytes:
+    def read(job: str, task: str, instance: int, stream: str, *, start: int, attempt: None) -> bytes:
         return log[start:]
 
     client = SimpleNamespace(

@@ -27,7 +27,7 @@ def test_the_newest_earlier_ones_stay(log: Path) -> None:
     texts = {number: find_log(log, number).read_text() for number in (3, 4, 5, 6)}
     assert texts == {number: str(number) for number in (3, 4, 5, 6)}
     for number in (1, 2, 7):
-        with pytest.raises(LookupError, match=r"^attempts with a log: 3, 4, 5, 6$"):
+        with pytest.raises(LookupError, match=r"; attempts with a log: 3, 4, 5, 6$"):
             find_log(log, number)
     keep_log(str(log), 6, 0)
     assert [path.name for path in log.parent.iterdir()] == ["stdout.job-1.Say.01"]
@@ -40,7 +40,7 @@ def test_attempts_that_never_began_have_none_and_do_not_count(log: Path) -> None
     log.write_text("4")
     keep_log(str(log), 4, 2)
     assert [find_log(log, number).read_text() for number in (2, 4)] == ["2", "4"]
-    with pytest.raises(LookupError, match=r"^attempts with a log: 2, 4$"):
+    with pytest.raises(LookupError, match=r"; attempts with a log: 2, 4$"):
         find_log(log, 3)
 
 
@@ -48,7 +48,7 @@ def test_nothing_is_there(log: Path) -> None:
     keep_log(str(log), 1, 10)
     keep_log(str(log.parent / "no" / "folder"), 1, 10)
     for path in (log, log.parent / "no" / "folder"):
-        with pytest.raises(LookupError, match=r"^attempts with a log: none$"):
+        with pytest.raises(LookupError, match=r"; attempts with a log: none$"):
             find_log(path, 1)
 
 

@@ -35,7 +35,8 @@ def find_log(path: Path, attempt: int) -> Path:
         numbers.append(max(numbers, default=0) + 1)
         if attempt == numbers[-1]:
             return path
-    raise LookupError(f"attempts with a log: {', '.join(map(str, numbers)) or 'none'}")
+    found = ", ".join(map(str, numbers)) or "none"
+    raise LookupError(f"no log of attempt {attempt}; attempts with a log: {found}")
 
 
 def _list_attempts(path: Path) -> list[int]:
