@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from . import credentials as _credentials, operations as ops, waiting
 from .config import Config
 from .configuration import hooks_for
 from .errors import BatchComputeError, ConfigError, ValidationError
 from .hooks import LogContext, ObjectStore, ValidationContext
+from .log_pieces import read, skip
 from .messages import did_you_mean, warn_caller
 from .operations import A, Call
 from .pipeline import Pipeline
@@ -242,27 +243,51 @@ class Client:
         )
 
     def read_log(
-        self, job: JobLike, task_name: str, instance_id: int = 0, stream: str = "stderr", *, start: int = 0
+        self,
+        job: JobLike,
+        task_name: str,
+        instance_id: int = 0,
+        stream: str = "stderr",
+        *,
+        start: int = 0,
+        limit: int | None = None,
+        attempt: int | None = None,
     ) -> bytes | None:
         """Return what an instance wrote to `stream`, stdout or stderr; None if the region has no logs to give.
 
-        start: how many bytes to leave out, because they were read before.
-        Raises KeyError for a task that the job does not have.
+        start: how many bytes to leave out, because they were read before; limit: at most so many bytes, None for all.
+        attempt: from 1, None for the newest one.
+        Raises KeyError for a task that the job does not have; LookupError for an attempt without a log, where that is known.
         """
-        if stream not in ("stdout", "stderr"):
-            raise ValueError(f"stream must be 'stdout' or 'stderr', not {stream!r}")
-        job_id = job_id_of(job)
-        task = self.get_job_description(job_id).TaskDag.get_task(task_name)
-        redirect = task.StdoutRedirectPath if stream == "stdout" else task.StderrRedirectPath
-        log = self._hooks.fetch_log(
-            LogContext(self._region, self._config, job_id, task_name, instance_id, stream, redirect)
-        )
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit must be None or at least 0, not {limit}")
+        log = self.open_log(job, task_name, instance_id, stream, attempt=attempt)
         if log is None:
             return None
         with log:
-            if start:
-                log.seek(start) if log.seekable() else log.read(start)
-            return log.read()
+            skip(log, start)
+            return read(log, limit)
+
+    def open_log(
+        self,
+        job: JobLike,
+        task_name: str,
+        instance_id: int = 0,
+        stream: str = "stderr",
+        *,
+        attempt: int | None = None,
+    ) -> BinaryIO | None:
+        """Open what `read_log` reads, for a log of any size; arguments and errors are the same. The caller closes it."""
+        if stream not in ("stdout", "stderr"):
+            raise ValueError(f"stream must be 'stdout' or 'stderr', not {stream!r}")
+        if attempt is not None and attempt < 1:
+            raise ValueError(f"attempt must be None or at least 1, not {attempt}")
+        job_id = job_id_of(job)
+        task = self.get_job_description(job_id).TaskDag.get_task(task_name)
+        redirect = task.StdoutRedirectPath if stream == "stdout" else task.StderrRedirectPath
+        return self._hooks.fetch_log(
+            LogContext(self._region, self._config, job_id, task_name, instance_id, stream, redirect, attempt)
+        )
 
     @property
     def objects(self) -> ObjectStore:

@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from ..errors import BatchComputeError
+from ..log_pieces import BLOCK, find_tail, skip
 from ..messages import did_you_mean
 from .arguments import job_argument
 from .completion import tasks
@@ -21,17 +22,25 @@ from .progress import ENDED
 from .session import Session, command
 
 if TYPE_CHECKING:
-    from .. import Client, Task
+    from .. import Client, Task, TaskDag
 
 _EXAMPLES = (
     "batchcompute job logs last",
     "batchcompute job logs last Find --follow",
     "batchcompute job logs last Find 3 --stderr > find-3.txt",
+    "batchcompute job logs last Find 3 --attempt 1",
+    "batchcompute job logs last Find --tail 20",
     "batchcompute job logs last --format json | jq -r 'select(.instance == 0).line'",
 )
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
 _GROWTH = 1.4
+_MOMENT = 0.5
+"""Seconds after which an unfinished line that does not grow is shown."""
+_AT_ONCE = 16 << 20
+"""Bytes of one running instance before the next one gets its turn."""
+_LONGEST_LINE = 1 << 20
+"""Bytes of an unfinished line that are kept."""
 
 
 @command("logs", examples=_EXAMPLES)
@@ -40,26 +49,46 @@ _GROWTH = 1.4
 @click.argument("instance", required=False, type=click.IntRange(0))
 @click.option("--follow", "-f", is_flag=True, help="Continue until the job has ended.")
 @click.option("--stderr", is_flag=True, help="Print stderr instead of stdout.")
-def logs(session: Session, job: str, task: str | None, instance: int | None, follow: bool, stderr: bool) -> None:
+@click.option("--attempt", type=click.IntRange(1), metavar="N", help="Print the log of attempt N of one instance.")
+@click.option("--tail", type=click.IntRange(0), metavar="N", help="Print the last N lines of each instance.")
+def logs(
+    session: Session,
+    job: str,
+    task: str | None,
+    instance: int | None,
+    follow: bool,
+    stderr: bool,
+    attempt: int | None,
+    tail: int | None,
+) -> None:
     """Print the logs of all instances of a job, of one TASK, or of one INSTANCE. Lines of several instances begin with the
     name of the instance. The log of a single INSTANCE is printed unchanged.
+    --attempt needs TASK and INSTANCE, unless the job has one task, or the task one instance.
+
+    Lines of several instances also end at a carriage return, and a line without an end is printed when it does not grow for a
+    moment.
 
     JSON: one object on each line, {task, instance, stream, line}.
     """
     with session.client() as client:
         stream = "stderr" if stderr else "stdout"
-        Logs(client, find_job(client, job), task, instance, stream, follow, session.json).show()
+        Logs(client, find_job(client, job), task, instance, stream, follow, session.json, attempt, tail).show()
 
 
 @dataclass(slots=True)
 class _Source:
-    """One instance: the number of bytes shown, and its last, unfinished line."""
+    """One instance: the number of bytes shown, its last, unfinished line, and when it grew.
+
+    cut: the last printed line had no newline yet.
+    """
 
     task: str
     instance: int
     began: object = 0
     shown: int = 0
     rest: bytes = b""
+    cut: bool = False
+    grew: float = 0.0
     there: bool = False
     ended: bool = False
     done: bool = False
@@ -74,6 +103,7 @@ class Logs:
     """Logs of a job, of one of its tasks, or of one instance.
 
     follow: continue until the job has ended; as_json: one object for each line, instead of text.
+    attempt: the attempt to print, of one instance; None for the newest. tail: the lines of each log to begin with; None for all.
     """
 
     client: Client
@@ -83,6 +113,8 @@ class Logs:
     stream: str = "stdout"
     follow: bool = False
     as_json: bool = False
+    attempt: int | None = None
+    tail: int | None = None
     _sources: dict[tuple[str, int], _Source] = field(default_factory=dict)
     _width: int = 0
 
@@ -116,7 +148,24 @@ class Logs:
             count = dag.get_task(self.task).InstanceCount
             if not 0 <= self.instance < count:
                 raise BatchComputeError(f"task {self.task} has no instance {self.instance}: they are 0 to {count - 1}")
+        if self.attempt is not None:
+            self._choose_instance(dag)
         return {name: place for place, name in enumerate(order(list(dag.TaskDescMap), dag.Dependencies))}
+
+    def _choose_instance(self, dag: TaskDag) -> None:
+        """Find the one instance of --attempt. Raises BatchComputeError if there are several."""
+        names = list(dag.TaskDescMap)
+        if self.task is None:
+            if len(names) != 1:
+                raise BatchComputeError(f"--attempt needs a TASK, since the job has several: {', '.join(names)}")
+            self.task = names[0]
+        if self.instance is None:
+            count = dag.get_task(self.task).InstanceCount
+            if count != 1:
+                raise BatchComputeError(
+                    f"--attempt needs an INSTANCE, since task {self.task} has several: 0 to {count - 1}"
+                )
+            self.instance = 0
 
     def _find(self, tasks: list[Task]) -> None:
         """Find the instances that have started, and those that have ended."""
@@ -126,11 +175,12 @@ class Logs:
                     number = instance.InstanceId
                     if self.instance in (None, number):
                         self._width = max(self._width, len(f"{task.TaskName}.{number}"))
-                        if instance.State != "Waiting" or instance.StartTime:
+                        if instance.State != "Waiting" or instance.StartTime or self.attempt is not None:
                             key = task.TaskName, number
                             source = self._sources.setdefault(key, _Source(*key))
                             if source.began != instance.StartTime:  # its log begins again
                                 source.began, source.shown, source.rest, source.done = instance.StartTime, 0, b"", False
+                                source.cut = False
                             source.ended = instance.State in ENDED
 
     def _print_new(self, last: bool) -> bool:
@@ -138,30 +188,64 @@ class Logs:
         out = sys.stdout.buffer
         anything = False
         for source in [one for one in self._sources.values() if not one.done]:
-            final = last or source.ended
-            data = self.client.read_log(self.job_id, source.task, source.instance, self.stream, start=source.shown)
-            if data is None:
+            log = self._open(source)
+            if log is None:
                 continue
-            source.there, source.done = True, source.ended
-            source.shown += len(data)
-            for text in self._texts(source, data, final):
-                out.write(text)
-                anything = True
+            final = last or source.ended
+            if not source.there and self.tail is not None:
+                with log:
+                    source.shown = find_tail(log, self.tail)
+                log = self._open(source) or log
+            with log:
+                source.there, source.done = True, source.ended
+                skip(log, source.shown)
+                grown = 0
+                while (final or grown < _AT_ONCE) and (data := log.read(BLOCK)):
+                    grown += len(data)
+                    source.shown += len(data)
+                    out.writelines(self._texts(source, data))
+            if final or not grown:
+                out.writelines(self._partial(source, final))
+            source.grew = time.monotonic() if grown else source.grew
+            anything = anything or grown > 0
         out.flush()
         return anything
 
-    def _texts(self, source: _Source, data: bytes, final: bool) -> Iterator[bytes]:
+    def _open(self, source: _Source) -> BinaryIO | None:
+        """Open a log. Raises BatchComputeError for an attempt that has none."""
+        try:
+            log = self.client.open_log(self.job_id, source.task, source.instance, self.stream, attempt=self.attempt)
+        except LookupError as error:
+            raise BatchComputeError(f"{source.name}: {error}") from None
+        if log is None and self.attempt is not None:
+            raise BatchComputeError(f"{source.name}: the region has no log of attempt {self.attempt}")
+        return log
+
+    def _texts(self, source: _Source, data: bytes) -> Iterator[bytes]:
+        """Yield what is to be printed of new output, and keep an unfinished line. A carriage return ends a line too."""
         if self.instance is not None and not self.as_json:
-            if data:
-                yield data
+            yield data
             return
-        *whole, source.rest = (source.rest + data).split(b"\n")
-        if final and source.rest:
-            whole, source.rest = [*whole, source.rest], b""
-        for line in whole:
-            if self.as_json:
-                text = line.decode("utf-8", "replace")
-                item = {"task": source.task, "instance": source.instance, "stream": self.stream, "line": text}
-                yield json.dumps(item).encode() + b"\n"
-            else:
-                yield f"{source.name:<{self._width}} | ".encode() + line + b"\n"
+        rest, source.rest = source.rest + data, b""
+        for line in rest.splitlines(keepends=True):
+            if not line.endswith((b"\n", b"\r")) and len(line) < _LONGEST_LINE:
+                source.rest = line
+                return
+            text = line.rstrip(b"\r\n")
+            if text or (line.endswith(b"\n") and not source.cut):
+                yield self._line(source, text)
+            source.cut = not line.endswith(b"\n")
+
+    def _partial(self, source: _Source, final: bool) -> Iterator[bytes]:
+        """Yield the unfinished line at the end, or when it has not grown for a moment. Objects have whole lines."""
+        still = not self.as_json and time.monotonic() - source.grew >= _MOMENT
+        if source.rest and (final or still):
+            yield self._line(source, source.rest)
+            source.rest, source.cut = b"", True
+
+    def _line(self, source: _Source, line: bytes) -> bytes:
+        if self.as_json:
+            text = line.decode("utf-8", "replace")
+            item = {"task": source.task, "instance": source.instance, "stream": self.stream, "line": text}
+            return json.dumps(item).encode() + b"\n"
+        return f"{source.name:<{self._width}} | ".encode() + line + b"\n"

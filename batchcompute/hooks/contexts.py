@@ -128,6 +128,7 @@ class LogContext:
     """The output of a program: `stream` is stdout or stderr of one instance.
 
     `redirect_path` is the task's StdoutRedirectPath or StderrRedirectPath, '' when it has none (object names: protocol 2.9).
+    `attempt` counts the attempts of the instance from 1; None for the newest one.
     """
 
     region: Region
@@ -137,3 +138,4 @@ class LogContext:
     instance_id: int
     stream: str
     redirect_path: str = ""
+    attempt: int | None = None

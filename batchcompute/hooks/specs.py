@@ -278,7 +278,7 @@ def fetch_log(ctx: LogContext) -> BinaryIO | None:
     """Open an instance's stdout or stderr for reading.
 
     When: once for each `read_log`, also for the failing instance of `wait(check=True)`.
-    Set: every field of `ctx`; `ctx.redirect_path` is "" for a task without one.
+    Set: every field of `ctx`; `ctx.redirect_path` is "" for a task without one, `ctx.attempt` None for the newest attempt.
     None: declines; if all decline, `read_log` returns None.
     Exception: reaches the caller of `read_log`; `wait` raises JobFailedError without a log.
     """

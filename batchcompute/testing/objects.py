@@ -105,7 +105,9 @@ class ReplayedObjects:
 
 def log_uri(ctx: LogContext) -> str:
     """Return the URI that a log is recorded under."""
-    parts = (ctx.job_id, ctx.task_name, str(ctx.instance_id), ctx.stream)
+    parts = [ctx.job_id, ctx.task_name, str(ctx.instance_id), ctx.stream]
+    if ctx.attempt is not None:
+        parts.append(str(ctx.attempt))
     return "log://" + "/".join(quote(part, safe="") for part in parts)
 
 

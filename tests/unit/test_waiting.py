@@ -316,9 +316,15 @@ def test_read_log(stub: Stub) -> None:
     for _ in range(3):
         stub.answer(DESCRIPTION)
     assert client.read_log("job-1", "Find", 3, "stdout") == b"out"
-    assert (logs.asked[0].instance_id, logs.asked[0].stream) == (3, "stdout")
+    asked = logs.asked[0]
+    assert (asked.instance_id, asked.stream, asked.attempt) == (3, "stdout", None)
     assert stub.client().read_log("job-1", "Find") is None
     with pytest.raises(KeyError, match="no task 'Fnid'; did you mean 'Find'"):
         client.read_log("job-1", "Fnid")
     with pytest.raises(ValueError, match="'stdout' or 'stderr', not 'stdin'"):
         client.read_log("job-1", "Find", 0, "stdin")
+    with pytest.raises(ValueError, match="attempt must be None or at least 1, not 0"):
+        client.read_log("job-1", "Find", attempt=0)
+    stub.answer(DESCRIPTION)
+    client.read_log("job-1", "Find", attempt=2)
+    assert logs.asked[-1].attempt == 2

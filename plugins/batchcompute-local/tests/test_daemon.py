@@ -14,6 +14,7 @@ from batchcompute_local import __version__
 from batchcompute_local.client import control
 from batchcompute_local.errors import DaemonError
 
+from tests.support.descriptions import PACKAGE
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
 
@@ -143,6 +144,45 @@ def test_a_killed_runner_costs_an_attempt(cloud: Cloud, both: bool) -> None:
     (cloud.root / "oss/tests/go").touch()
     assert cloud.ended(job_id)["State"] == "Terminated"
     assert _started(cloud) == [f"started.{job_id}.0.0.1", f"started.{job_id}.0.0.2"]
+
+
+def test_logs_of_earlier_attempts_stay(cloud: Cloud) -> None:
+    """Attempts that fail, one whose package is gone, and one that is lost with service and runner."""
+    cloud.settings("kept_attempts = 3")
+    pid = cloud.up()
+    fails = "import os, sys\nsys.exit('rare error of ' + os.environ['BATCHCOMPUTE_ATTEMPT'].rpartition('.')[2])"
+    cloud.program(fails)
+    redirected = {"StderrRedirectPath": "oss://tests/logs"}
+    job_id = cloud.create({"A": redirected})
+    for _ in range(2):
+        cloud.ended(job_id)
+        assert cloud.call("PUT", f"/jobs/{job_id}?Action=Start")[0] == 200
+    cloud.ended(job_id)
+    cloud.oss.delete(PACKAGE)
+    assert cloud.call("PUT", f"/jobs/{job_id}?Action=Start")[0] == 200
+    cloud.ended(job_id)
+    cloud.program(WAITER)
+    assert cloud.call("PUT", f"/jobs/{job_id}?Action=Start")[0] == 200
+    wait_for(lambda: _started(cloud) and cloud.log(job_id, "A"))
+    runner = wait_for(cloud.runner_pid)
+    os.kill(pid, signal.SIGKILL)
+    os.kill(runner, signal.SIGKILL)
+    cloud.up()
+    wait_for(lambda: len(_started(cloud)) == 2, "the next attempt")
+    (cloud.root / "oss" / "tests" / "go").touch()
+    assert cloud.ended(job_id)["State"] == "Terminated"
+    folder, name = cloud.root / "oss" / "tests" / "logs", f"stderr.{job_id}.A.0"
+    texts = {path.name.removeprefix(name): path.read_text() for path in folder.iterdir()}
+    assert sorted(texts) == ["", ".attempt-3", ".attempt-4", ".attempt-5"], "three earlier ones stay"
+    assert texts[".attempt-3"].startswith("rare error of 3\n")
+    assert "cannot be read" in texts[".attempt-4"]
+    own = cloud.root / "work" / job_id
+    lost = own / f"stdout.{job_id}.A.0.attempt-5"
+    assert lost.read_text() == "begun\n"
+    assert cloud.log(job_id, "A") == "begun\ndone\n"
+    assert cloud.call("DELETE", f"/jobs/{job_id}") == (200, None)
+    wait_for(lambda: not own.exists())
+    assert len(list(folder.iterdir())) == 4, "objects stay"
 
 
 def test_a_restart_waits_for_the_old_processes(cloud: Cloud) -> None:

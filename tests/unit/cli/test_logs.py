@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -81,6 +83,35 @@ def test_what_is_not_there(job: str) -> None:
         assert "Traceback" not in said
 
 
+def test_an_earlier_attempt(client: Client, describe: Callable[..., dict[str, Any]]) -> None:
+    fails = "import os, sys; sys.exit('rare error of ' + os.environ['BATCHCOMPUTE_ATTEMPT'].rpartition('.')[2])"
+    description = describe({"First": ["Second"]}, First=fails, Second="pass")
+    description["TaskDag"]["TaskDescMap"]["First"]["InstanceCount"] = 1
+    job = client.create_job(description)
+    client.wait(job, timeout=60)
+    for _ in range(2):
+        client.start_job(job)
+        client.wait(job, timeout=60)
+    for attempt in (1, 2, 3):
+        said = logs(job.JobId, "First", "--stderr", "--attempt", str(attempt)).stdout
+        assert said.startswith(f"rare error of {attempt}\n".encode())
+        assert client.read_log(job, "First", attempt=attempt) == said
+    assert client.read_log(job, "First") == client.read_log(job, "First", attempt=3)
+    with pytest.raises(LookupError, match="no log of attempt 4; attempts with a log: 1, 2, 3"):
+        client.read_log(job, "First", attempt=4)
+    for arguments, words in (
+        (("First", "0", "--attempt", "7"), "First.0: no log of attempt 7; attempts with a log: 1, 2, 3"),
+        (("--attempt", "1"), "--attempt needs a TASK, since the job has several: First, Second"),
+        (("Second", "--attempt", "1"), "--attempt needs an INSTANCE, since task Second has several: 0 to 1"),
+        (("Second", "0", "--attempt", "1"), "Second.0: no log of attempt 1; attempts with a log: none"),
+        (("First", "0", "--attempt", "0"), "0 is not in the range x>=1"),
+    ):
+        done = logs(job.JobId, *arguments)
+        assert (done.returncode != 0, done.stdout) == (True, b"")
+        assert words in done.stderr.decode()
+        assert "Traceback" not in done.stderr.decode()
+
+
 def test_nothing_was_started_yet(client: Client, describe: Callable[..., dict[str, Any]]) -> None:
     first = "import sys; sys.exit(1)"
     job = client.create_job(describe({"First": ["Second"]}, First=first, Second="pass"))
@@ -115,14 +146,14 @@ def test_an_instance_that_runs_again_is_read_anew(
         instances = [{"InstanceId": 0, "State": "Running", "StartTime": began}]
         return [Task({"TaskName": "Say", "State": "Running", "InstanceList": instances})]
 
-    def read(job: str, task: str, instance: int, stream: str, *, start: int) -> bytes:
-        return log[start:]
+    def read(job: str, task: str, instance: int, stream: str, *, attempt: None) -> io.BytesIO:
+        return io.BytesIO(log)
 
     client = SimpleNamespace(
         get_job=lambda job: Job({"State": state}),
         get_job_description=lambda job: JobDescription({"TaskDag": {"TaskDescMap": {"Say": {}}}}),
         list_tasks=tasks,
-        read_log=read,
+        open_log=read,
     )
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     looks = iter([*looks, (2, b"again\nto the end\n")])  # a last look when it has ended
@@ -131,4 +162,94 @@ def test_an_instance_that_runs_again_is_read_anew(
         b"Say.0 | first try",
         b"Say.0 | again",
         b"Say.0 | to the end",
+    ]
+
+
+def test_memory_stays_flat(client: Client, describe: Callable[..., dict[str, Any]]) -> None:
+    """A log of 200 MB, half of it one line, with 160 MB of address space."""
+    big = """
+import sys
+line = b"x" * 99 + b"\\n"
+for _ in range(100): sys.stdout.buffer.write(line * 10000)
+for _ in range(100): sys.stdout.buffer.write(b"y" * 1000000)
+sys.stdout.buffer.write(b"\\nlast\\n")
+"""
+    description = describe({"Big": []}, Big=big)
+    description["TaskDag"]["TaskDescMap"]["Big"]["InstanceCount"] = 1
+    job = client.create_job(description).JobId
+    client.wait(job, check=True, timeout=120)
+    code = "from batchcompute.cli import main; main()"
+    limit = 160 << 20
+
+    def run(*arguments: str) -> tuple[int, int, bytes]:
+        """Return the exit code, the number of bytes, and the last of them."""
+        command = [sys.executable, "-c", code, "job", "logs", job, *arguments]
+        number, end = 0, b""
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        ) as process:
+            assert process.stdout is not None
+            while piece := process.stdout.read(1 << 20):
+                number, end = number + len(piece), (end + piece)[-20:]
+        return process.returncode, number, end
+
+    assert run("Big", "0") == (0, 200_000_006, b"y" * 14 + b"\nlast\n")
+    returncode, number, end = run()
+    assert (returncode, end) == (0, b"yyyyyy\nBig.0 | last\n")
+    assert number > 200_000_000
+    assert run("--tail", "1") == (0, 13, b"Big.0 | last\n")
+    client.delete_job(job)
+
+
+def test_the_last_lines(job: str) -> None:
+    assert logs(job, "--tail", "1").stdout.splitlines() == [
+        b"Say.0  | \xff end",
+        b"Say.1  | \xff end",
+        b"Echo.0 | echo",
+        b"Echo.1 | echo",
+    ]
+    assert logs(job, "Say", "0", "--tail", "2").stdout == b"hello from 0\n\xff end"
+    assert logs(job, "Say", "0", "--tail", "0").stdout == b""
+
+
+def test_what_has_no_end_is_shown_while_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """A progress bar, and a question: of two instances, with a clock that moves by a second for each look."""
+    writes = iter([b"begin\n10%\r", b"20%\r", b"\nwait", b" for", b"", b" it\r\n\nend?", b"", b"\n", b" no"])
+    log, state, now = b"", "Running", 0.0
+    seen = []
+
+    def look(job: str) -> Job:
+        nonlocal log, now, state
+        now += 0.4
+        seen.append(capsysbinary.readouterr().out)
+        more = next(writes, None)
+        state = "Running" if more is not None else "Finished"
+        log += more or b""
+        return Job({"State": state})
+
+    instances = [{"InstanceId": number, "State": "Running", "StartTime": 1} for number in (0, 1)]
+    fake = SimpleNamespace(
+        get_job=look,
+        get_job_description=lambda job: JobDescription({"TaskDag": {"TaskDescMap": {"Say": {}}}}),
+        list_tasks=lambda job: [Task({"TaskName": "Say", "State": state, "InstanceList": instances})],
+        open_log=lambda job, task, number, stream, *, attempt: io.BytesIO(b"" if number else log),
+    )
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(module, "_MOMENT", 0.3)
+    module.Logs(fake, "job-1", follow=True).show()  # type: ignore[arg-type]
+    seen.append(capsysbinary.readouterr().out)
+    assert [text.replace(b"Say.0 | ", b"").splitlines() for text in seen[1:]] == [
+        [b"begin", b"10%"],
+        [b"20%"],
+        [],
+        [],
+        [b"wait for"],
+        [b" it", b""],
+        [b"end?"],
+        [],
+        [],
+        [b" no"],
     ]

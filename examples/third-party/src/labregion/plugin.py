@@ -97,7 +97,7 @@ def fetch_log(ctx: LogContext) -> BinaryIO | None:
     """The lab's logs are those of the service behind its gateway."""
     if ctx.region.name != NAME:
         return None
-    log = _service().read_log(ctx.job_id, ctx.task_name, ctx.instance_id, ctx.stream)
+    log = _service().read_log(ctx.job_id, ctx.task_name, ctx.instance_id, ctx.stream, attempt=ctx.attempt)
     return None if log is None else io.BytesIO(log)
 
 

@@ -144,6 +144,7 @@ def fetch_log(ctx: LogContext) -> BinaryIO | None:
     """Open an instance's log, also while it runs. None for other regions, and for an instance that never started.
 
     Raises OSError at once if its program replaced the log by something else than a regular file.
+    Raises LookupError for an attempt without a log; it says which attempts have one.
     """
     if ctx.region.transport != NAME:
         return None
@@ -151,10 +152,13 @@ def fetch_log(ctx: LogContext) -> BinaryIO | None:
 
     from batchcompute_local.files import open_regular
     from batchcompute_local.paths import Layout
+    from batchcompute_local.process.attempt_logs import find_log
     from batchcompute_local.process.workspace import log_path
 
     path = log_path(Layout.at(_data_dir()), ctx.redirect_path, ctx.stream, ctx.job_id, ctx.task_name, ctx.instance_id)
     try:
+        if ctx.attempt is not None:
+            path = find_log(path, ctx.attempt)
         return os.fdopen(open_regular(path, os.O_RDONLY), "rb")
     except FileNotFoundError:
         return None

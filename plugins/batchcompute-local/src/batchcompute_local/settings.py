@@ -30,6 +30,8 @@ class Settings:
     """After the program has ended, its other processes may run this long; then they get SIGTERM."""
     grace_seconds: float = 5.0
     """Time between SIGTERM and SIGKILL, for a stop and for a timeout."""
+    kept_attempts: int = 10
+    """Earlier attempts of an instance whose logs stay; 0: none."""
     runner_linger_seconds: float = 300.0
     """The runner ends after this time without a daemon and without a process."""
     interpreter: str = ""
@@ -103,5 +105,5 @@ def _check(path: Path, key: str, value: Any) -> None:
             raise SettingsError(f"{path}: require_nonce must be true or false")
     elif isinstance(value, bool) or not isinstance(value, (int, float) if key.endswith("_seconds") else int):
         raise SettingsError(f"{path}: {key} must be a number")
-    elif value < 0 or (value == 0 and not key.endswith("_seconds") and key not in ("cpu", "memory")):
+    elif value < 0 or (value == 0 and not key.endswith("_seconds") and key not in ("cpu", "memory", "kept_attempts")):
         raise SettingsError(f"{path}: {key} must be positive")

@@ -20,6 +20,7 @@ from batchcompute_local.executors.base import Exited, Launch, Lost, Recovered, R
 from batchcompute_local.exhaustion import is_exhausted
 from batchcompute_local.files import create_log
 from batchcompute_local.paths import Layout
+from batchcompute_local.process.attempt_logs import keep_log
 from batchcompute_local.process.connection import RunnerConnection
 from batchcompute_local.process.workspace import PreparationError, Prepared, Workspaces
 from batchcompute_local.records import (
@@ -175,12 +176,24 @@ class ProcessExecutor:
     def _prepared(self, launch: Launch) -> Prepared | str | None:
         """Prepare an instance, or return the reason why it cannot run; None if the disk or the machine is full."""
         try:
+            self._keep_logs(launch)
             return self._workspaces.prepare(launch)
         except PreparationError as problem:
             return None if is_exhausted(problem) else str(problem)
         except Exception as error:
             _log.exception("%s could not be prepared", launch.attempt)
             return f"the service could not prepare it: {type(error).__name__}"
+
+    def _keep_logs(self, launch: Launch) -> None:
+        """Rename the logs of the attempt before this one. Raises PreparationError."""
+        earlier = int(launch.attempt.rpartition(".")[2]) - 1
+        if earlier < 1:
+            return
+        for path in self._workspaces.logs(launch):
+            try:
+                keep_log(str(path), earlier, self._settings.kept_attempts)
+            except OSError as error:
+                _log.warning("%s: the log of an earlier attempt is not kept: %s", launch.attempt, error)
 
     def _return_later(self, attempt: str) -> None:
         _log.warning("%s cannot begin: the disk or the machine is full; it is tried again", attempt)

@@ -1,0 +1,69 @@
+"""Logs of earlier attempts: which are renamed, which stay, which are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from batchcompute_local.process.attempt_logs import find_log, keep_log
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "stdout.job-1.Say.0"
+
+
+def write(log: Path, attempts: range, kept: int) -> None:
+    """Have each attempt write its number, and keep the log of the one before."""
+    for number in attempts:
+        if number > 1:
+            keep_log(str(log), number - 1, kept)
+        log.write_text(str(number))
+
+
+def test_the_newest_earlier_ones_stay(log: Path) -> None:
+    log.with_name(log.name.replace(".0", ".01")).write_text("another instance")
+    write(log, range(1, 7), kept=3)
+    texts = {number: find_log(log, number).read_text() for number in (3, 4, 5, 6)}
+    assert texts == {number: str(number) for number in (3, 4, 5, 6)}
+    for number in (1, 2, 7):
+        with pytest.raises(LookupError, match=r"; attempts with a log: 3, 4, 5, 6$"):
+            find_log(log, number)
+    keep_log(str(log), 6, 0)
+    assert [path.name for path in log.parent.iterdir()] == ["stdout.job-1.Say.01"]
+
+
+def test_attempts_that_never_began_have_none_and_do_not_count(log: Path) -> None:
+    log.write_text("2")
+    keep_log(str(log), 2, 2)
+    keep_log(str(log), 3, 2)
+    log.write_text("4")
+    keep_log(str(log), 4, 2)
+    assert [find_log(log, number).read_text() for number in (2, 4)] == ["2", "4"]
+    with pytest.raises(LookupError, match=r"; attempts with a log: 2, 4$"):
+        find_log(log, 3)
+
+
+def test_nothing_is_there(log: Path) -> None:
+    keep_log(str(log), 1, 10)
+    keep_log(str(log.parent / "no" / "folder"), 1, 10)
+    for path in (log, log.parent / "no" / "folder"):
+        with pytest.raises(LookupError, match=r"; attempts with a log: none$"):
+            find_log(path, 1)
+
+
+def test_only_regular_files_are_touched(log: Path) -> None:
+    """A program may replace its log by anything."""
+    precious = log.parent / "precious"
+    precious.write_text("stays")
+    log.symlink_to(precious)
+    keep_log(str(log), 3, 1)
+    assert log.is_symlink()
+    earlier = log.with_name(f"{log.name}.attempt-2")
+    earlier.symlink_to(precious)
+    log.unlink()
+    write(log, range(4, 7), kept=1)
+    assert earlier.is_symlink()
+    assert precious.read_text() == "stays"
+    with pytest.raises(LookupError):
+        find_log(log, 2)
