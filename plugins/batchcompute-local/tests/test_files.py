@@ -172,6 +172,7 @@ def test_a_log_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kin
     folder = tmp_path / ("oss/b/logs" if redirect else "work/job-1")
     folder.mkdir(parents=True)
     context: Any = SimpleNamespace(
+        attempt=None,
         region=SimpleNamespace(transport="local"),
         job_id="job-1", task_name="T", instance_id=0, stream="stderr", redirect_path=redirect,
     )  # fmt: skip

@@ -25,7 +25,7 @@ from batchcompute_local.files import create_log
 from batchcompute_local.mark import Marks
 from batchcompute_local.records import ExitRecord, Leftover, Order, StartRecord
 from batchcompute_local.runner.exit_message import write_exit_message
-from batchcompute_local.runner.orphans import find_orphans, kill, list_tree, terminate
+from batchcompute_local.runner.orphans import find_orphans, is_spared, kill, list_tree, terminate
 
 _FIRST_POLL_SECONDS = 0.005
 _LONGEST_POLL_SECONDS = 0.1
@@ -217,8 +217,9 @@ class Children:
         for pid in processes:
             if pid == child.record.pid and child.status is None:
                 _signal_group(pid, signal.SIGKILL)
-            elif kill(pid, child.kill_at, now):
-                self._note(child, pid, "SIGKILL")
+            elif not is_spared(pid, child.kill_at, now):
+                self._note(child, pid, "SIGKILL")  # before it is gone
+                kill(pid)
 
     @staticmethod
     def _note(child: _Child, pid: int, name: str) -> None:

@@ -66,14 +66,15 @@ def terminate(pid: int) -> bool:
     return True
 
 
-def kill(pid: int, since: float, now: float) -> bool:
-    """Send SIGKILL; False if it was not sent. `since` is when the first SIGKILL was due (monotonic seconds, as `now`).
+def is_spared(pid: int, since: float, now: float) -> bool:
+    """Return whether a process gets no SIGKILL yet; `since` is when it was due first (monotonic seconds, as `now`).
 
     A process that cleared its environment gets a moment to end by itself: a container's monitor cleans up then.
     """
-    if now - since < _HOUSEKEEPING_SECONDS and procs.attempt_of(pid) is None:
-        return False
+    return now - since < _HOUSEKEEPING_SECONDS and procs.attempt_of(pid) is None
+
+
+def kill(pid: int) -> None:
+    """Send SIGKILL."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
-        return True
-    return False
