@@ -83,6 +83,16 @@ def test_a_greeting_that_is_not_whole_is_an_error(layout: Layout, monkeypatch: p
     speaking.join()
 
 
+def test_a_connection_that_breaks_before_the_greeting_is_closed(layout: Layout) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"{")
+    ours.sendall(b"what they do not read resets the connection")
+    theirs.close()
+    with pytest.raises(ConnectionError):
+        _connect(layout)._greet(ours)
+    assert ours.fileno() == -1
+
+
 def _repeat(listener: socket.socket, line: bytes, ended: threading.Event) -> None:
     with listener:
         while not ended.is_set():

@@ -110,8 +110,8 @@ class RunnerConnection:
 
     def _greet(self, sock: socket.socket) -> Greeting:
         stream = sock.makefile("rb")
-        line = stream.readline()
         try:
+            line = stream.readline()
             if not line.endswith(b"\n"):
                 raise ConnectionResetError("the runner ended")
             greeting = read_greeting(json.loads(line))
