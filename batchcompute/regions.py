@@ -40,8 +40,9 @@ class Range:
 class Ranges:
     """The values that a description may contain in a region. The defaults are the reference's (section 2.1).
 
-    `optional` names task properties that may be left out; tasks of the `packageless_types` may leave out PackageUri. `source`
-    names who says all this: it ends every validation message.
+    `optional` names task properties that may be left out; tasks of the `packageless_types` may leave out PackageUri.
+    `extensions` names the properties beyond the reference that the region knows: `MaxRetryCount`, `JobFailOnInstanceFail`.
+    `source` names who says all this: it ends every validation message.
     Units: timeout seconds, cpu hundredths of a core, memory MB.
     """
 
@@ -53,6 +54,7 @@ class Ranges:
     program_types: Collection[str] = ("python", "php")
     optional: frozenset[str] = frozenset()
     packageless_types: frozenset[str] = frozenset()
+    extensions: frozenset[str] = frozenset()
     source: str = "reference section 2.1"
 
     @classmethod
@@ -82,7 +84,7 @@ _RANGES = {
     "cpu": "Cpu",
     "memory": "Memory",
 }
-_SETS = {"optional": "Optional", "packageless_types": "PackagelessTypes"}
+_SETS = {"optional": "Optional", "packageless_types": "PackagelessTypes", "extensions": "Extensions"}
 
 
 def _limits(value: Any) -> tuple[int, int | None]:

@@ -38,6 +38,13 @@ def whole(value: object) -> int:
     raise expected("an int", value)
 
 
+def either(value: object) -> bool:
+    """`value` if it is True or False; 1 and "true" are not."""
+    if isinstance(value, bool):
+        return value
+    raise expected("a bool", value)
+
+
 class Number(Field[int, int]):
     """An int of something that was answered; 0 when unset."""
 
@@ -68,6 +75,15 @@ class Count(Number):
         return whole(value)
 
 
+class ExtensionNumber(Number):
+    """A Number that is an extension. Its default is the same as no value: it is never sent, since not every service knows it."""
+
+    __slots__ = ()
+
+    def plain(self, value: int) -> object:
+        return None if value == self.default else value
+
+
 class OptionalNumber(Field[int | None, int]):
     """An int that a description may leave out; None when unset."""
 
@@ -91,9 +107,20 @@ class Flag(Field[bool | None, bool]):
         super().__init__(None)
 
     def convert(self, value: object, source: Source) -> bool | None:
-        if isinstance(value, bool):
-            return value
-        raise expected("a bool", value)
+        return either(value)
+
+
+class ExtensionFlag(Field[bool, bool]):
+    """A bool that is an extension. Its default is the same as no value: it is never sent, since not every service knows it."""
+
+    __slots__ = ()
+    kind = bool
+
+    def convert(self, value: object, source: Source) -> bool:
+        return either(value)
+
+    def plain(self, value: bool) -> object:
+        return None if value == self.default else value
 
 
 class Nested(Field[W, "W | Mapping[str, Any] | str"]):

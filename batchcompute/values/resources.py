@@ -1,6 +1,7 @@
 """The values that you send: JobDescription, TaskDag, TaskDescription and ResourceDescription (reference section 2.1). No I/O.
 
-The defaults are those of the original SDK (protocol 1.7). An empty value takes a property away, or back to its default.
+The defaults are those of the original SDK (protocol 1.7). MaxRetryCount and JobFailOnInstanceFail are extensions, with the
+names and defaults of API 2015-11-11 (protocol 2.5). An empty value takes a property away, or back to its default.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 
 from ..messages import did_you_mean
 from .containers import CheckedDict, NamesDict, StringDict
-from .fields import Count, DictOf, Flag, Nested, Number, OptionalNumber, Text, build
+from .fields import Count, DictOf, ExtensionFlag, ExtensionNumber, Flag, Nested, Number, OptionalNumber, Text, build
 from .jsonizable import Writable
 from .properties import Source
 
@@ -57,6 +58,8 @@ class TaskDescription(Writable):
     """bool or None: whether file locks work on mapped paths."""
     OssMappingLocale = Text()
     """str: character set of file names on mapped paths."""
+    MaxRetryCount = ExtensionNumber()
+    """int: how often an instance that fails runs again; [0, 10]. An extension, see `Ranges.extensions`."""
 
 
 class TaskDict(CheckedDict[TaskDescription]):
@@ -120,3 +123,5 @@ class JobDescription(Writable):
     """str: the zone to run in; rarely used (protocol 1.7)."""
     TaskDag = Nested(TaskDag)
     """TaskDag: the tasks and their dependencies."""
+    JobFailOnInstanceFail = ExtensionFlag(True)
+    """bool: False lets the job go on after an instance has failed. An extension, see `Ranges.extensions`."""

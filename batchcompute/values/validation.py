@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 
 from ..messages import nearest
 from ..plain_errors import Problem
 from ..regions import Range, Ranges
+from .properties import AnyField
 from .resources import JobDescription, TaskDescription
 
 _TASK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _OBJECT = re.compile(r"oss://[^/]+/.+", re.DOTALL)
 _PREFIX = re.compile(r"oss://[^/]+(/.*)?", re.DOTALL)
+RETRIES = Range(0, 10)
+"""Values of MaxRetryCount."""
 
 
 def check_job(job: JobDescription, ranges: Ranges) -> list[Problem]:
@@ -28,6 +32,7 @@ def _job(job: JobDescription, ranges: Ranges) -> Iterator[Problem]:
         yield Problem("Priority", None, "is missing", str(ranges.priority), source)
     else:
         yield from _within("Priority", job.Priority, ranges.priority, source)
+    yield from _extension("", JobDescription.JobFailOnInstanceFail, job.JobFailOnInstanceFail, ranges)
     dag = job.TaskDag
     tasks = dag.TaskDescMap
     if not tasks:
@@ -67,6 +72,9 @@ def _task(name: str, task: TaskDescription, ranges: Ranges) -> Iterator[Problem]
         yield from _within(f"{path}.Timeout", task.Timeout, ranges.timeout, source)
     elif "Timeout" not in ranges.optional:
         yield Problem(f"{path}.Timeout", None, "is missing", f"{ranges.timeout} seconds", source)
+    yield from _extension(f"{path}.", TaskDescription.MaxRetryCount, task.MaxRetryCount, ranges)
+    if "MaxRetryCount" in ranges.extensions:
+        yield from _within(f"{path}.MaxRetryCount", task.MaxRetryCount, RETRIES, source)
     resources = task.ResourceDescription
     yield from _within(f"{path}.ResourceDescription.Cpu", resources.Cpu, ranges.cpu, source)
     yield from _within(f"{path}.ResourceDescription.Memory", resources.Memory, ranges.memory, source)
@@ -81,6 +89,15 @@ _WANTED = {
     "ProgramName": "a file in the package",
     "ImageId": "the id of an image, see list_images()",
 }
+
+
+def _extension(path: str, field: AnyField, value: object, ranges: Ranges) -> Iterator[Problem]:
+    """An extension that the region does not know may only have its default, which is not sent."""
+    if value != field.default and field.name not in ranges.extensions:
+        allowed = f"{json.dumps(field.default)}, the default"
+        yield Problem(
+            f"{path}{field.name}", value, "is an extension that this region does not have", allowed, ranges.source
+        )
 
 
 def _within(path: str, value: int, allowed: Range, source: str) -> Iterator[Problem]:

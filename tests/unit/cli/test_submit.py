@@ -91,6 +91,8 @@ def test_yaml_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ('Find.EnvironmentVariables={"A": 1}', ("TaskDag", "TaskDescMap", "Find", "EnvironmentVariables"), {"A": "1"}),
         ("Find.ResourceDescription.Cpu=100", ("TaskDag", "TaskDescMap", "Find", "ResourceDescription", "Cpu"), 100),
         ("Find.ProgramArguments=", ("TaskDag", "TaskDescMap", "Find", "ProgramArguments"), None),
+        ("JobFailOnInstanceFail=false", ("JobFailOnInstanceFail",), False),
+        ("*.MaxRetryCount=3", ("TaskDag", "TaskDescMap", "Find", "MaxRetryCount"), 3),
         ("Find.OssMappingLock=true", ("TaskDag", "TaskDescMap", "Find", "OssMappingLock"), True),
     ],
 )
@@ -114,6 +116,8 @@ def test_set(assignment: str, where: tuple[str, ...], value: object) -> None:
         ("Find.InstanceCnt=1", "did you mean 'InstanceCount'"),
         ("Find.InstanceCount=many", "expected an int or its digits, got 'many'"),
         ("Priority=high", "expected an int"),
+        ("Find.MaxRetryCount=often", "expected an int, got str 'often'"),
+        ("JobFailOnInstanceFail=no", "expected a bool, got str 'no'"),
         ("Find.ResourceDescription.Cpus=1", "no property 'Cpus'"),
         ("Find.Resources.Cpu=1", "no property 'Resources'"),
     ],

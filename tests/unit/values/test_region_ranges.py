@@ -14,6 +14,7 @@ ANSWER = {
     "Name": "far",
     "ProgramTypes": ["python", "command"],
     "PackagelessTypes": ["command"],
+    "Extensions": ["MaxRetryCount"],
     "Ranges": {"Cpu": [1, None]},
 }
 COMMAND = {"ProgramType": "command", "PackageUri": "", "ResourceDescription": {"Cpu": 1, "Memory": 2000}}
@@ -35,6 +36,9 @@ def test_a_service_that_nobody_declared_is_asked_once(stub: Stub) -> None:
     assert stub.requests == []
     stub.answer(ANSWER)
     client.check_job(JobDescription(_command()))
+    client.check_job(JobDescription(_command(MaxRetryCount=10)))
+    with pytest.raises(ValidationError, match=r"MaxRetryCount: is out of range, got 11; allowed: \[0, 10\]"):
+        client.check_job(JobDescription(_command(MaxRetryCount=11)))
     with pytest.raises(ValidationError, match="allowed: python, command"):
         client.check_job(JobDescription(_command(ProgramType="perl")))
     assert [(request.method, request.target) for request in stub.requests] == [("GET", "/-/region")]

@@ -278,3 +278,68 @@ def test_types_that_need_no_package() -> None:
     assert found("command") == []
     assert found("python") == ["PackageUri"]
     assert found("command", CLOUD) == ["PackageUri", "ProgramType"]
+
+
+def _with_extensions(retries: object, fails: object) -> dict[str, Any]:
+    description = describe_find(MaxRetryCount=retries)
+    return description | {"JobFailOnInstanceFail": fails}
+
+
+KNOWING = Ranges(extensions=frozenset({"MaxRetryCount", "JobFailOnInstanceFail"}), source="region knowing")
+
+
+def test_an_extension_that_the_region_does_not_have_is_a_problem() -> None:
+    found = problems(_with_extensions(3, False))
+    assert [str(problem) for problem in found.values()] == [
+        "JobFailOnInstanceFail: is an extension that this region does not have, got False; allowed: true, the default"
+        " [reference section 2.1]",
+        f"{FIND}.MaxRetryCount: is an extension that this region does not have, got 3; allowed: 0, the default"
+        " [reference section 2.1]",
+    ]
+    assert problems(_with_extensions(11, False), Ranges(extensions=frozenset({"JobFailOnInstanceFail"}))).keys() == {
+        f"{FIND}.MaxRetryCount"
+    }
+    assert problems(_with_extensions(3, False), KNOWING) == {}
+
+
+@pytest.mark.parametrize(("retries", "right"), [(0, True), (10, True), (11, False), (-1, False)])
+def test_the_range_of_retries(retries: int, right: bool) -> None:
+    found = problems(_with_extensions(retries, True), KNOWING)
+    assert [str(problem) for problem in found.values()] == [
+        f"{FIND}.MaxRetryCount: is out of range, got {retries}; allowed: [0, 10] [region knowing]"
+    ] * (not right)
+
+
+@pytest.mark.parametrize("given", [(None, None), (0, True)])
+def test_the_default_of_an_extension_is_not_sent(stub: Stub, given: tuple[object, object]) -> None:
+    stub.answer({"ResourceId": "job-1"})
+    description = JobDescription(_with_extensions(*given))
+    task = description.TaskDag.get_task("Find")
+    assert (task.MaxRetryCount, description.JobFailOnInstanceFail) == (0, True)
+    assert description == JobDescription(describe_find())
+    stub.client().create_job(description)
+    assert "MaxRetryCount" not in stub.requests[0].body.decode()
+    assert "JobFailOnInstanceFail" not in stub.requests[0].body.decode()
+
+
+def test_extensions_are_sent_where_they_are_known(stub: Stub) -> None:
+    from batchcompute import Client
+
+    class Knowing:
+        @hookimpl
+        def register_regions(self, ctx: RegistrationContext) -> list[Region]:
+            return [Region("knowing", "knowing.example", ranges=KNOWING)]
+
+    stub.answer({"ResourceId": "job-1"})
+    client = Client("knowing", "id", "secret", plugins=[stub, Knowing()])
+    client.create_job(json.dumps(_with_extensions(2, False)))
+    sent = json.loads(stub.requests[0].body)
+    assert sent["JobFailOnInstanceFail"] is False
+    assert sent["TaskDag"]["TaskDescMap"]["Find"]["MaxRetryCount"] == 2
+    assert JobDescription.from_wire(sent) == JobDescription(_with_extensions(2, False))
+
+
+@pytest.mark.parametrize(("retries", "fails"), [("3", True), (True, True), (1.5, True), (1, 0), (1, "false")])
+def test_extensions_of_the_wrong_type(retries: object, fails: object) -> None:
+    with pytest.raises(TypeError, match=r"MaxRetryCount: expected an int|JobFailOnInstanceFail: expected a bool"):
+        JobDescription(_with_extensions(retries, fails))
