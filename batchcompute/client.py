@@ -234,8 +234,9 @@ class Client:
         """Wait until a job has ended, and return its last state.
 
         timeout: seconds, None for as long as it takes; on_change: called with the Job whenever anything about it changed.
-        check: raise JobFailedError or JobStoppedError unless the job has Finished; the error ends with the last lines of
-        the failing instance's stderr, where the region can give them. Raises WaitTimeoutError; the job then goes on.
+        check: raise JobFailedError or JobStoppedError unless the job has Finished; the error names the
+        failed instances, twenty at most, and ends with the last lines of the first one's stderr, where the region can give
+        them. Raises WaitTimeoutError; the job then goes on.
         """
         check_timeout(timeout)
         return waiting.wait(

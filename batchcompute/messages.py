@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 
 def shorten(value: object, limit: int = 80) -> str:
@@ -31,6 +32,17 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     """`; did you mean 'X'?`, or ''."""
     best = nearest(name, known)
     return f"; did you mean {best!r}?" if best else ""
+
+
+def name_instances(instances: Sequence[tuple[str, int]], most: int = 20) -> str:
+    """Name instances, given by task and number: `task A, instances 1, 5; task B, instance 0; and 7 more` after `most`."""
+    parts = []
+    for task, group in groupby(instances[:most], key=lambda one: one[0]):
+        numbers = [str(number) for _, number in group]
+        parts.append(f"task {task}, instance{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}")
+    if len(instances) > most:
+        parts.append(f"and {len(instances) - most} more")
+    return "; ".join(parts)
 
 
 _NOT_THE_CALLER = ("batchcompute", "tenacity")

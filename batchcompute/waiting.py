@@ -6,6 +6,7 @@ A service that can (region local) is asked to answer when the job has ended, so 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from .errors import (
@@ -18,6 +19,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .hooks import Clock
+from .messages import name_instances
 from .values.responses import Job, JobResponse, ListResponse, Task
 
 FIRST_INTERVAL = 0.05
@@ -151,20 +153,27 @@ def _raise_unless_finished(client: Reader, job: JobResponse) -> None:
     if job.State == "Stopped":
         raise JobStoppedError(f"{job.JobId} was stopped", job)
     if job.State == "Failed":
-        try:
-            where, log = _failing_instance(client, job.JobId)
-        except (BatchComputeError, LookupError, OSError):  # what only explains the failure must not hide it
-            where, log = "", ""
+        failed: list[tuple[str, int]] = []
+        log = ""
+        with suppress(BatchComputeError, LookupError, OSError):  # what only explains the failure must not hide it
+            failed = _failed_instances(client, job.JobId)
+            log = _end_of_stderr(client, job.JobId, *failed[0])
+        where = f" in {name_instances(failed)}" if failed else ""
+        if log:
+            where += "; the stderr of the first one ends:" if len(failed) > 1 else "; its stderr ends:"
         raise JobFailedError(f"{job.JobId} failed{where}", job, log)
 
 
-def _failing_instance(client: Reader, job_id: str) -> tuple[str, str]:
-    """Describe the instance that failed, and return the end of its stderr."""
-    for task in client.list_tasks(job_id):
-        for instance in task.InstanceList:
-            if instance.State == "Failed":
-                data = client.read_log(job_id, task.TaskName, instance.InstanceId) or b""
-                lines = data[-LOG_BYTES:].decode("utf-8", "replace").splitlines()
-                where = f" in task {task.TaskName}, instance {instance.InstanceId}"
-                return where + ("; its stderr ends:" if lines else ""), "\n".join(lines[-LOG_LINES:])
-    return "", ""
+def _failed_instances(client: Reader, job_id: str) -> list[tuple[str, int]]:
+    """Return task and number of all failed instances."""
+    return [
+        (task.TaskName, instance.InstanceId)
+        for task in client.list_tasks(job_id)
+        for instance in task.InstanceList
+        if instance.State == "Failed"
+    ]
+
+
+def _end_of_stderr(client: Reader, job_id: str, task: str, instance: int) -> str:
+    data = client.read_log(job_id, task, instance) or b""
+    return "\n".join(data[-LOG_BYTES:].decode("utf-8", "replace").splitlines()[-LOG_LINES:])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.exceptions import Exit
 
+from ..errors import BatchComputeError
+from ..messages import name_instances
 from . import dag, output, shapes
 from .arguments import job_argument
 from .failures import FAILED, STOPPED
@@ -129,7 +132,8 @@ def _explain(job_id: str, tasks: Sequence[Mapping[str, Any]]) -> None:
     failed = [(task["task"], number) for task in tasks for number in task["failed"]]
     if failed:
         name, number = failed[0]
-        output.put(f"\nWhy {name} failed: batchcompute job logs {job_id} {name} {number} --stderr")
+        output.put(f"\nFailed: {output.plain(name_instances(failed))}")
+        output.put(f"Why {name} failed: batchcompute job logs {job_id} {name} {number} --stderr")
 
 
 @command("describe", examples=["batchcompute job describe last > again.json", "batchcompute job submit again.json"])
@@ -181,5 +185,9 @@ def follow(session: Session, client: Client, job_id: str, timeout: float | None 
         spent = output.since(shape["started"] or shape["created"], shape["ended"])
         output.say(f"Job {job_id} is {ended.State}, after {spent}.", output.COLOURS.get(ended.State))
     if ended.State == "Failed":
+        with suppress(BatchComputeError):  # what only explains the failure must not hide it
+            failed = [(task.TaskName, number) for task in client.list_tasks(job_id) for number in shapes.failed(task)]
+            if failed:
+                output.say(f"Failed: {output.plain(name_instances(failed))}")
         output.say(f"Why: batchcompute job logs {job_id} --stderr")
     return {"Failed": FAILED, "Stopped": STOPPED}.get(ended.State, 0)

@@ -51,8 +51,13 @@ def task(one: Task, before: list[str]) -> dict[str, Any]:
         "after": before,
         "instances_total": counts.total(),
         **{f"instances_{state.lower()}": counts[state] for state in STATES},
-        "failed": [instance.InstanceId for instance in one.InstanceList if instance.State == "Failed"],
+        "failed": failed(one),
     }
+
+
+def failed(one: Task) -> list[int]:
+    """Return the numbers of the failed instances of a task."""
+    return [instance.InstanceId for instance in one.InstanceList if instance.State == "Failed"]
 
 
 def image(one: Image) -> dict[str, Any]:

@@ -260,6 +260,28 @@ def test_check_tells_which_instance_failed_and_how_its_stderr_ends(stub: Stub, c
     assert all(log.closed for log in logs.opened)
 
 
+MANY = {
+    name: {"StartTime": place, "State": 4, "InstanceStatusVector": [{"InstanceId": n, "State": 4} for n in numbers]}
+    for place, (name, numbers) in enumerate({"Find": [7], "Count": range(50)}.items(), start=1)
+}
+NINETEEN = ", ".join(str(number) for number in range(19))
+
+
+@pytest.mark.parametrize(
+    ("text", "end"), [(b"bad header", "; the stderr of the first one ends:\nbad header"), (None, "")]
+)
+def test_check_names_all_failed_instances_up_to_a_bound(stub: Stub, text: bytes | None, end: str) -> None:
+    states(stub, "Failed")
+    stub.answer(MANY)
+    stub.answer(DESCRIPTION)
+    logs = Logs(text)
+    with pytest.raises(JobFailedError) as caught:
+        stub.client(plugins=(logs,)).wait("job-1", check=True)
+    where = f"task Find, instance 7; task Count, instances {NINETEEN}; and 31 more"
+    assert str(caught.value) == f"job-1 failed in {where}{end}"
+    assert [(asked.task_name, asked.instance_id) for asked in logs.asked] == [("Find", 7)]
+
+
 @pytest.mark.parametrize("text", [None, b""])
 def test_check_without_a_log(stub: Stub, text: bytes | None) -> None:
     failed(stub)
@@ -297,7 +319,8 @@ def test_what_only_explains_the_failure_cannot_hide_it(stub: Stub, once: Config,
         states(stub, "Failed")
         stub.answer(TASKS if broken == "description" else {}, 200 if broken == "description" else 500)
         stub.answer({})  # a description that does not have the task, as for a service's own `_prepare`
-    with pytest.raises(JobFailedError, match="job-1 failed"):
+    where = "" if broken == "tasks" else " in task Count, instance 1"
+    with pytest.raises(JobFailedError, match=f"^job-1 failed{where}$"):
         stub.client(plugins=(NoLog(),), config=once).wait("job-1", check=True)
 
 

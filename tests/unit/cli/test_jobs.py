@@ -108,6 +108,15 @@ def test_show(bc: Run, submit: Callable[..., str]) -> None:
     assert bc("job", "list", "--format", "dot").code == 2
 
 
+def test_all_failed_instances_are_named(bc: Run, client: Client, describe: Callable[..., dict[str, Any]]) -> None:
+    description = describe({}, A="raise SystemExit(1)", B="raise SystemExit(1)") | {"JobFailOnInstanceFail": False}
+    job = client.create_job(description).JobId
+    named = "Failed: task A, instances 0, 1; task B, instances 0, 1\n"
+    done = bc("job", "wait", job)
+    assert (done.code, named in done.err) == (3, True)
+    assert f"\n{named}Why A failed: batchcompute job logs {job} A 0 --stderr\n" in bc("job", "show", job).out
+
+
 def test_describe_can_be_submitted_again(bc: Run, submit: Callable[..., str], typed: Callable[[bytes], None]) -> None:
     submit(A="pass")
     described = bc("job", "describe", "last")

@@ -43,6 +43,8 @@ class JobPlan:
     priority: int
     tasks: tuple[TaskSpec, ...]
     successors: tuple[tuple[int, ...], ...]
+    goes_on: bool = False
+    """JobFailOnInstanceFail is false: the job runs all it can after an instance has failed."""
 
 
 NO_PLAN = JobPlan({}, "", "", 0, (), ())
@@ -62,6 +64,7 @@ def build_plan(view: Mapping[str, Any]) -> JobPlan:
         priority=view["Priority"],
         tasks=tuple(_task(name, task) for name, task in described.items()),
         successors=tuple(tuple(sorted({position[after] for after in followers.get(name) or ()})) for name in described),
+        goes_on=not view.get("JobFailOnInstanceFail", True),
     )
 
 

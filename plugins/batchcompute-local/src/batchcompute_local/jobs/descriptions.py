@@ -58,7 +58,11 @@ def _parse(body: bytes) -> JobDescription:
 
 
 def _view(job: JobDescription) -> Mapping[str, Any]:
-    """Return the description as GET answers it: with everything that the service fills in (protocol 1.7)."""
+    """Return the description as GET answers it: with everything that the service fills in (protocol 1.7).
+
+    An extension is there only if it was sent, since clients of all versions read this.
+    """
+    extensions = {} if job.JobFailOnInstanceFail else {"JobFailOnInstanceFail": False}
     return {
         "JobName": job.JobName,
         "JobTag": job.JobTag,
@@ -69,6 +73,7 @@ def _view(job: JobDescription) -> Mapping[str, Any]:
             "TaskDescMap": {name: _task_view(task) for name, task in job.TaskDag.TaskDescMap.items()},
             "Dependencies": {before: list(after) for before, after in job.TaskDag.Dependencies.items()},
         },
+        **extensions,
     }
 
 

@@ -118,6 +118,10 @@ class Job:
                     if instance.state is State.RUNNING:
                         yield task, instance
 
+    def can_run(self) -> bool:
+        """Return whether an instance runs, or waits for nothing but its turn. Only for a job whose tasks are lined up."""
+        return bool(self.counts.running) or any(task.counts.waiting and not task.blockers for task in self.tasks)
+
     def offer(self, task: Task) -> None:
         """Put `task` on the list if it has something to run and waits for no other task."""
         if not task.listed and not task.blockers and task.counts.waiting:

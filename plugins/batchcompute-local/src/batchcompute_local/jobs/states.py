@@ -2,8 +2,9 @@
 
 The documents give the states, the actions and where each is allowed (protocol 2.3); the rest is ours, since no document
 says it (protocol 2.5, ours): one failed instance fails its task and its job at once. The other running instances of the
-job are ended and become Stopped, waiting ones stay Waiting, successors never start. A job that has ended has nothing
-Running in it, neither instance nor task.
+job are ended and become Stopped, waiting ones stay Waiting, successors never start. A job that goes on (its
+JobFailOnInstanceFail is false) ends nothing: its task is Failed when all instances have ended, and the job when nothing can
+run any more. A job that has ended has nothing Running in it, neither instance nor task.
 """
 
 from __future__ import annotations
@@ -74,14 +75,15 @@ class Counts(NamedTuple):
 NONE = Counts()
 
 
-def progress(current: State, counts: Counts) -> State:
+def progress(current: State, counts: Counts, goes_on: bool) -> State:
     """Return the state of a task (or job) that was `current` and whose instances are now `counts`.
 
-    It is Waiting until the first instance starts; after that Running until it ends, also between two instances.
+    It is Waiting until the first instance starts; after that Running until it ends, also between two instances. One that
+    goes on fails only when all instances have ended.
     """
     if current in ENDED:
         return current
-    if counts.failed:
+    if counts.failed and (not goes_on or counts.finished + counts.failed == counts.total):
         return FAILED
     if counts.finished == counts.total:
         return FINISHED

@@ -20,8 +20,7 @@ def claim(job: Job, task: Task, number: int, now: float, changes: Changes) -> st
         job.started = now
     if not task.started:
         task.started = now
-    _task_to(job, task, states.progress(task.state, task.counts), now)
-    job.state = states.progress(job.state, job.counts)
+    _progress(job, task, now)
     changes.touch(job, task, instance)
     return attempt_id(job, task, instance)
 
@@ -37,13 +36,20 @@ def finish(job: Job, task: Task, instance: Instance, event: Exited, now: float, 
     if outcome is FINISHED:
         job.total_time += max(0.0, event.ended - event.started)
     changes.touch(job, task, instance)
-    _task_to(job, task, states.progress(task.state, task.counts), now)
+    _progress(job, task, now)
+    return _fail_rest(job, now, changes) if job.state is FAILED else []
+
+
+def _progress(job: Job, task: Task, now: float) -> None:
+    goes_on = job.plan.goes_on
+    _task_to(job, task, states.progress(task.state, task.counts, goes_on), now)
     if task.state is FINISHED:
         _release_successors(job, task)
-    job.state = states.progress(job.state, job.counts)
+    job.state = states.progress(job.state, job.counts, goes_on)
+    if job.counts.failed and not job.can_run():
+        job.state = FAILED  # what still waits is behind a failed task
     if job.state in ENDED:
         job.ended = now
-    return _fail_rest(job, now, changes) if job.state is FAILED else []
 
 
 def _fail_rest(job: Job, now: float, changes: Changes) -> list[str]:
