@@ -73,7 +73,8 @@ class World:
 
     def open(self, executor: FakeExecutor) -> None:
         self.executor = executor
-        self.engine = Engine(Store(self.path), executor, self.slots, lambda: self.clock(), self.capacity)
+        seconds = self.settings.retry_seconds
+        self.engine = Engine(Store(self.path), executor, self.slots, lambda: self.clock(), self.capacity, seconds)
         self.engine.recover()
 
     def crash(self, executor: FakeExecutor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,6 +79,36 @@ def test_a_failure_says_why_in_the_last_line(cloud: Cloud, monkeypatch: pytest.M
     assert cloud.log(fine, "A", stream="stderr") == "no newline"
 
 
+def test_a_retry_survives_a_kill_and_the_logs_of_all_attempts_stay(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(cloud.root))
+    cloud.settings("retry_seconds = 1.5\n")
+    cloud.up()
+    cloud.program(
+        "import os, sys; n = os.environ['BATCHCOMPUTE_ATTEMPT'].rpartition('.')[2]; sys.exit(f'rare {n}' if n < '3' else 0)"
+    )
+    job_id = cloud.create({"A": {"MaxRetryCount": 2}})
+
+    with Client("local") as client:
+
+        def failed_once() -> bool:
+            _, tasks = cloud.call("GET", f"/jobs/{job_id}/tasks")
+            waits = [one["State"] for one in tasks["A"]["InstanceStatusVector"]] == [1]
+            return waits and b"rare 1" in (client.read_log(job_id, "A") or b"")
+
+        wait_for(failed_once, "the pause")
+        found = control.status(cloud.root)
+        assert found is not None
+        os.kill(int(found["pid"]), signal.SIGKILL)
+        cloud.up()
+        assert cloud.ended(job_id)["State"] == "Terminated"
+        for attempt in (1, 2):
+            log = (client.read_log(job_id, "A", attempt=attempt) or b"").decode()
+            assert log.startswith(f"rare {attempt}\nbatchcompute: ended with exit code 1")
+        assert client.read_log(job_id, "A") == b""
+
+
 def test_an_executor_that_is_not_installed_keeps_the_daemon_from_starting(cloud: Cloud) -> None:
     cloud.settings('executor = "proces"\n')
     with pytest.raises(DaemonError, match="executor 'proces' is not installed; did you mean 'process'"):
@@ -111,3 +142,7 @@ def test_a_command_over_a_port(cloud: Cloud, over_port: Client) -> None:
     assert (ranges.cpu, ranges.timeout) == (Range(1), Range(1, 86400))
     assert ranges.packageless_types == {"shell", "command"}
     assert ranges.optional == {"Timeout", "ImageId"}
+    assert ranges.extensions == {"JobFailOnInstanceFail", "MaxRetryCount"}
+    again = over_port.create_job(job(MaxRetryCount=1, ProgramArguments="") | {"JobFailOnInstanceFail": False})
+    described = over_port.get_job_description(again)
+    assert (described.TaskDag.get_task("A").MaxRetryCount, described.JobFailOnInstanceFail) == (1, False)

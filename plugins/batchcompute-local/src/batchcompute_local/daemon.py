@@ -193,7 +193,8 @@ def _engine(layout: Layout, settings: Settings) -> Engine:
 
     store = Store(layout.database)
     capacity = Capacity(settings.cpu, settings.memory)
-    return Engine(store, _executor(layout, settings, store), settings.slots, capacity=capacity)
+    executor = _executor(layout, settings, store)
+    return Engine(store, executor, settings.slots, capacity=capacity, retry_seconds=settings.retry_seconds)
 
 
 def _executor(layout: Layout, settings: Settings, store: Store) -> Executor:

@@ -31,6 +31,8 @@ class TaskSpec:
     mapping: Mapping[str, str] = field(default_factory=dict)
     """OssMapping: absolute local paths by `oss://` URI."""
     mapping_locale: str = "GBK"
+    max_retries: int = 0
+    """MaxRetryCount: how often an instance that fails runs again."""
 
 
 @dataclass(frozen=True)
@@ -85,4 +87,5 @@ def _task(name: str, task: Mapping[str, Any]) -> TaskSpec:
         environment=task.get("EnvironmentVariables") or {},
         mapping=task.get("OssMapping") or {},
         mapping_locale=task.get("OssMappingLocale") or "GBK",
+        max_retries=task.get("MaxRetryCount", 0),
     )

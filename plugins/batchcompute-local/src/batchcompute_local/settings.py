@@ -32,6 +32,8 @@ class Settings:
     """Time between SIGTERM and SIGKILL, for a stop and for a timeout."""
     kept_attempts: int = 10
     """Earlier attempts of an instance whose logs stay; 0: none."""
+    retry_seconds: float = 1.0
+    """Pause before the first retry of an instance; it doubles with each further one, up to 60 seconds."""
     runner_linger_seconds: float = 300.0
     """The runner ends after this time without a daemon and without a process."""
     interpreter: str = ""

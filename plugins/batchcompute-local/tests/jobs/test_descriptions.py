@@ -54,6 +54,8 @@ def test_the_spelling_of_early_2015() -> None:
         ({"PackageUri": "oss://b/x/"}, "PackageUri"),
         ({"StdoutRedirectPath": "oss://b/../x/"}, "StdoutRedirectPath"),
         ({"ImageId": "m-28ga7wbnb"}, "ImageId"),
+        ({"MaxRetryCount": 11}, r"A\.MaxRetryCount: is out of range, got 11; allowed: \[0, 10\]"),
+        ({"MaxRetryCount": "3"}, "MaxRetryCount: expected an int"),
         ({"OssMapping": {"oss://b/x/": "mnt"}}, r"A\.OssMapping"),
         ({"OssMapping": {"oss://b/x/": "/"}}, "OssMapping: is not a path to map to"),
         ({"OssMapping": {"oss://b/x/": "/a/../b"}}, "OssMapping: is not a path to map to"),
@@ -122,6 +124,7 @@ def test_settings_name_the_nearest_key(tmp_path: Path) -> None:
     for text, message in (
         ("idle_second = 3", "did you mean 'idle_seconds'"),
         ("slots = 0", "slots must be positive"),
+        ("retry_seconds = -1", "retry_seconds must be positive"),
         ("slots = true", "slots must be a number"),
         ('slots = "2"', "slots must be a number"),
         ("programs = 3", "programs"),

@@ -77,6 +77,26 @@ def test_nothing_runs_in_a_failed_job(task: State, now: Counts) -> None:
     assert states.task_after_failure(task, stopped) is not RUNNING
 
 
+@pytest.mark.parametrize(
+    ("code", "signal", "timed_out", "spent"),
+    [
+        (0, None, False, False),
+        (3, None, False, True),
+        (None, 9, False, True),
+        (0, None, True, True),
+        (None, None, False, False),
+    ],
+)
+def test_what_spends_a_retry(code: int | None, signal: int | None, timed_out: bool, spent: bool) -> None:
+    assert states.is_spent(code, signal, timed_out) is spent
+
+
+def test_pauses_double_up_to_a_minute() -> None:
+    assert [states.pause(retry, 1.0) for retry in range(1, 11)] == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
+    assert states.pause(1, 0.0) == 0
+    assert states.pause(1, 1e9) == 60
+
+
 @given(st.none() | st.integers(0, 255), st.none() | st.integers(1, 64), st.booleans())
 def test_only_exit_code_zero_is_success(code: int | None, signal: int | None, timed_out: bool) -> None:
     success = code == 0 and signal is None and not timed_out

@@ -17,7 +17,7 @@ from batchcompute_local.jobs.store import Store
 
 JOB = Job(7, "job-7", 3, "n", "d", 5, 1.5, RUNNING, 2.5, 3.5, 4.5, Counts(1, 2, 3, 4, 5), Counts(6, 7, 8, 9, 10))
 TASK = Task(2, "t", Counts(1, 2, 3, 4, 5), FAILED, 1.5, 2.5)
-INSTANCE = Instance(4, STOPPED, 2, 1.5, 2.5, 3.5, 4.5, 1, None, "why", "h")
+INSTANCE = Instance(4, STOPPED, 2, 1.5, 2.5, 3.5, 4.5, 1, None, "why", "h", 2, 5.5)
 
 
 SHIPPED = ("e41e12019532fc40", "9937b7767cc96c4b")

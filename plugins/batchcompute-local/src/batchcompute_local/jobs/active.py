@@ -5,26 +5,32 @@ What changes is noted in `Changes`, what has to be done outside the store in `Ef
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Sequence
+from itertools import count
 
 from batchcompute_local.executors.base import Event, Exited, Launch, Lost, Returned, Started
 from batchcompute_local.jobs import transitions
 from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
-from batchcompute_local.jobs.model import Changes, Job, Task, attempt_id, has_ended, running_instance
+from batchcompute_local.jobs.model import Changes, Instance, Job, Task, attempt_id, has_ended, running_instance
 from batchcompute_local.jobs.scheduler import ClaimAhead, Scheduler
+from batchcompute_local.jobs.states import LONGEST_PAUSE, WAITING
 
 
 class ActiveJobs:
     """Jobs in memory by id, and the `live` attempts: those whose final event has not come."""
 
-    def __init__(self, changes: Changes, effects: Effects, capacity: Capacity) -> None:
+    def __init__(self, changes: Changes, effects: Effects, capacity: Capacity, retry_seconds: float) -> None:
         self.jobs: dict[str, Job] = {}
         self.live: set[str] = set()
         self._changes = changes
         self._effects = effects
         self._capacity = capacity
-        self._held: dict[str, tuple[Task, int]] = {}
+        self._retry_seconds = retry_seconds
+        self._held: dict[str, tuple[Task, Instance]] = {}
+        self._paused: list[tuple[float, int, Job, Task, Instance]] = []
+        self._ticket = count()
         self._deleted: set[str] = set()
         self._scheduler = Scheduler()
         self._claim_ahead = ClaimAhead()
@@ -36,6 +42,7 @@ class ActiveJobs:
         """
         self._scheduler = Scheduler()
         self._held = {}
+        self._paused = []
         self.jobs = {job.id: job for job in jobs}
         wanted: set[str] = set()
         for job in self.jobs.values():
@@ -60,9 +67,17 @@ class ActiveJobs:
         self._scheduler.add(job)
 
     def _line_up(self, job: Job) -> None:
-        # an instance whose earlier attempt still lives is held until that has ended
-        for attempt, task, number in job.line_up(self.live.__contains__):
-            self._held[attempt] = (task, number)
+        def is_held(task: Task, instance: Instance) -> bool:
+            attempt = attempt_id(job, task, instance)
+            if attempt in self.live:  # until that attempt has ended
+                self._held[attempt] = (task, instance)
+                return True
+            if instance.not_before:
+                self._pause(job, task, instance)
+                return True
+            return False
+
+        job.line_up(is_held)
 
     def retire(self, job: Job, stops: Sequence[str]) -> None:
         """Drop `job`, which has ended, and end these attempts of it."""
@@ -92,7 +107,10 @@ class ActiveJobs:
         found = running_instance(self.jobs, event.attempt)
         if found is not None:
             job, task, instance = found
-            if isinstance(event, Exited):
+            if isinstance(event, Exited) and transitions.is_retried(job, task, instance, event):
+                transitions.retry(job, task, instance, now, self._retry_seconds, self._changes)
+                self._pause(job, task, instance)
+            elif isinstance(event, Exited):
                 stops = transitions.finish(job, task, instance, event, now, self._changes)
                 if has_ended(job):
                     self.retire(job, stops)
@@ -106,13 +124,36 @@ class ActiveJobs:
         held = self._held.pop(attempt, None)
         job = self.jobs.get(attempt.partition(".")[0])
         if held is not None and job is not None:
-            task, number = held
-            task.put_back(number)
-            job.offer(task)
-            self._scheduler.add(job)
+            task, instance = held
+            if instance.not_before:
+                self._pause(job, task, instance)
+            else:
+                self._put_back(job, task, instance)
+
+    def _pause(self, job: Job, task: Task, instance: Instance) -> None:
+        heapq.heappush(self._paused, (instance.not_before, next(self._ticket), job, task, instance))
+
+    def _put_back(self, job: Job, task: Task, instance: Instance) -> None:
+        task.put_back(instance.number)
+        job.offer(task)
+        self._scheduler.add(job)
+
+    @property
+    def next_retry(self) -> float | None:
+        """The end of the first pause before a retry, in epoch seconds; None if there is none."""
+        return self._paused[0][0] if self._paused else None
+
+    def _end_pauses(self, now: float) -> None:
+        # a clock that was set back must not make a pause longer than the longest one
+        while self._paused and not now < self._paused[0][0] <= now + LONGEST_PAUSE:
+            until, _, job, task, instance = heapq.heappop(self._paused)
+            waits = instance.state is WAITING and instance.not_before == until
+            if waits and self.jobs.get(job.id) is job:  # else it was stopped, or failed
+                self._put_back(job, task, instance)
 
     def fill_slots(self, now: float, slots: int, look_ahead: int) -> None:
         """Claim what can start: an attempt for each free slot, and up to `look_ahead` that begin soon."""
+        self._end_pauses(now)
         admission = self._capacity.admission()
         limit = slots + min(look_ahead, self._claim_ahead.count(slots))
         launches = self._effects.launches

@@ -78,6 +78,7 @@ def _view(job: JobDescription) -> Mapping[str, Any]:
 
 
 def _task_view(task: TaskDescription) -> Mapping[str, Any]:
+    extensions = {"MaxRetryCount": task.MaxRetryCount} if task.MaxRetryCount else {}
     return {
         "BlockDeviceMapping": {},
         "CreateSnapshotAfterTerminated": "",
@@ -100,4 +101,5 @@ def _task_view(task: TaskDescription) -> Mapping[str, Any]:
         "StderrRedirectPath": task.StderrRedirectPath,
         "StdoutRedirectPath": task.StdoutRedirectPath,
         "Timeout": DEFAULT_TIMEOUT if task.Timeout is None else task.Timeout,
+        **extensions,
     }

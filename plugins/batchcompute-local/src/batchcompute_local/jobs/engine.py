@@ -24,6 +24,7 @@ from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
 from batchcompute_local.jobs.inbox import Inbox, PoisonedError, WorkItem
 from batchcompute_local.jobs.model import Changes
+from batchcompute_local.jobs.states import LONGEST_PAUSE
 from batchcompute_local.jobs.store import Store
 from batchcompute_local.jobs.turn import Turn
 from batchcompute_local.jobs.waiters import JobWaiters
@@ -44,6 +45,7 @@ class Engine:
         slots: int,
         clock: Callable[[], float] = time.time,
         capacity: Capacity | None = None,
+        retry_seconds: float = 1.0,
     ) -> None:
         self.store = store
         self.waiters = JobWaiters()
@@ -53,7 +55,7 @@ class Engine:
         self._changes = Changes()
         self._effects = Effects()
         capacity = capacity or Capacity()
-        self._active = ActiveJobs(self._changes, self._effects, capacity)
+        self._active = ActiveJobs(self._changes, self._effects, capacity, retry_seconds)
         self._turn = Turn(store, self._active, self._changes, self._effects, capacity, clock)
         self._inbox = Inbox()
         self._retry: list[WorkItem | Event] = []
@@ -122,7 +124,13 @@ class Engine:
 
     def _run(self) -> None:
         while not self._inbox.closed:
-            self.turn(_RETRY_SECONDS if self._retry or self._stale else None)
+            self.turn(self._patience())
+
+    def _patience(self) -> float | None:
+        if self._retry or self._stale:
+            return _RETRY_SECONDS
+        due = self._active.next_retry
+        return None if due is None else min(max(due - self._clock(), 0.0), LONGEST_PAUSE)
 
     def turn(self, timeout: float | None = 0.0) -> None:
         """Wait up to `timeout` seconds (None: for ever) for something to do, and do all there is."""

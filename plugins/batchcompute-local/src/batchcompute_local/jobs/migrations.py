@@ -36,6 +36,10 @@ MIGRATIONS = (
         PRIMARY KEY (owner, token)) WITHOUT ROWID;
     CREATE INDEX answers_by_age ON answers (at);
     """,
+    """
+    ALTER TABLE instances ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE instances ADD COLUMN not_before REAL NOT NULL DEFAULT 0;
+    """,
 )
 """One script for each schema version; `PRAGMA user_version` is the number of those that the file has seen."""
 

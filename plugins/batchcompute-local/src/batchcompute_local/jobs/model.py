@@ -30,11 +30,15 @@ class Instance:
     signal: int | None = None
     reason: str = ""
     host: str = ""
+    retries: int = 0
+    """Retries since the job was started."""
+    not_before: float = 0.0
+    """The end of the pause before a retry, in epoch seconds; 0: none."""
 
     def reset(self) -> None:
-        """Go back to Waiting; only the number of attempts is kept."""
+        """Go back to Waiting; only the numbers of attempts and of retries are kept."""
         self.state = WAITING
-        self.started = self.ended = self.worker_started = self.worker_ended = 0.0
+        self.started = self.ended = self.worker_started = self.worker_ended = self.not_before = 0.0
         self.exit_code = self.signal = None
         self.reason = self.host = ""
 
@@ -128,24 +132,18 @@ class Job:
             task.listed = True
             heapq.heappush(self.ready, task.position)
 
-    def line_up(self, is_live: Callable[[str], bool]) -> list[tuple[str, Task, int]]:
-        """Find what is ready. Returns (attempt, task, number) of instances whose earlier attempt must end first."""
+    def line_up(self, is_held: Callable[[Task, Instance], bool]) -> None:
+        """Find what is ready. A waiting instance that `is_held` has to be put back later."""
         for task, after in zip(self.tasks, self.plan.successors, strict=True):
             if task.state is not FINISHED:
                 for position in after:
                     self.tasks[position].blockers += 1
-        held = []
         for task in self.tasks:
             for instance in task.instances.values():
-                if instance.state is WAITING:
-                    attempt = attempt_id(self, task, instance)
-                    if is_live(attempt):
-                        held.append((attempt, task, instance.number))
-                    else:
-                        task.again.append(instance.number)
+                if instance.state is WAITING and not is_held(task, instance):
+                    task.again.append(instance.number)
             heapq.heapify(task.again)
             self.offer(task)
-        return held
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,9 @@ _JOB_WORDS = {state: "Terminated" if state is FINISHED else state.title for stat
 
 ENDED = frozenset({FINISHED, FAILED, STOPPED})
 
+LONGEST_PAUSE = 60.0
+"""Seconds before a retry, at most."""
+
 
 def is_allowed(operation: Operation[Any], state: State) -> bool:
     """Return whether `operation` may be done to a job in `state` (protocol 2.3), as the table of operations says."""
@@ -95,6 +98,16 @@ def progress(current: State, counts: Counts, goes_on: bool) -> State:
 def exit_state(code: int | None, signal: int | None, timed_out: bool) -> State:
     """Return the state of an instance whose program ended: Finished for exit code 0, else Failed (protocol 2.5)."""
     return FINISHED if code == 0 and signal is None and not timed_out else FAILED
+
+
+def is_spent(code: int | None, signal: int | None, timed_out: bool) -> bool:
+    """Return whether an end spends a retry: the program began and failed. A program that cannot be started has no retry."""
+    return exit_state(code, signal, timed_out) is FAILED and (code is not None or signal is not None or timed_out)
+
+
+def pause(retry: int, first: float) -> float:
+    """Return the seconds before retry number `retry`: `first` before the first one, then doubled, at most LONGEST_PAUSE."""
+    return min(first * 2.0 ** (retry - 1), LONGEST_PAUSE)
 
 
 def after_stop(state: State) -> State:

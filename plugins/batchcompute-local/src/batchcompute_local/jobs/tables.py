@@ -16,6 +16,8 @@ from batchcompute_local.jobs.states import FINISHED, STOPPED, Counts, State
 T = TypeVar("T")
 
 _INTEGER, _REAL, _TEXT = "INTEGER NOT NULL", "REAL NOT NULL", "TEXT NOT NULL"
+_ADDED = "DEFAULT 0"
+"""For a number that a migration adds to a table with rows."""
 _STATES = tuple(State)
 """By number."""
 
@@ -160,6 +162,8 @@ INSTANCES = ObjectTable(
         *_plain(_REAL, "started", "ended", "worker_started", "worker_ended"),
         *_plain("INTEGER", "exit_code", "signal"),
         *_plain(_TEXT, "reason", "host"),
+        *_plain(f"{_INTEGER} {_ADDED}", "retries"),
+        *_plain(f"{_REAL} {_ADDED}", "not_before"),
     ],
     options="WITHOUT ROWID",
 )

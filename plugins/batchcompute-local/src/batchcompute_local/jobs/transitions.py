@@ -95,6 +95,7 @@ def restart(job: Job, changes: Changes) -> None:
         for instance in task.instances.values():
             if instance.state is not FINISHED:
                 instance.reset()
+                instance.retries = 0
                 changes.touch(job, task, instance)
         task.counts = states.counts_after_restart(task.counts)
         if task.state is not FINISHED:
@@ -108,11 +109,28 @@ def restart(job: Job, changes: Changes) -> None:
 
 
 def requeue(job: Job, task: Task, instance: Instance, changes: Changes) -> None:
-    """Let a running instance that was lost with its executor wait for its next attempt."""
-    _move(job, task, instance.number, WAITING)
-    instance.reset()
+    """Let a running instance that was lost with its executor wait for its next attempt. It spends no retry."""
+    _to_waiting(job, task, instance, changes)
     task.put_back(instance.number)
     job.offer(task)
+
+
+def is_retried(job: Job, task: Task, instance: Instance, event: Exited) -> bool:
+    """Return whether an instance whose attempt ended with `event` runs again by itself."""
+    left = instance.retries < job.plan.tasks[task.position].max_retries
+    return left and states.is_spent(event.code, event.signal, event.timed_out)
+
+
+def retry(job: Job, task: Task, instance: Instance, now: float, first_pause: float, changes: Changes) -> None:
+    """Let a running instance wait for a retry, until its pause is over. Whoever calls puts it back then."""
+    _to_waiting(job, task, instance, changes)
+    instance.retries += 1
+    instance.not_before = now + states.pause(instance.retries, first_pause)
+
+
+def _to_waiting(job: Job, task: Task, instance: Instance, changes: Changes) -> None:
+    _move(job, task, instance.number, WAITING)
+    instance.reset()
     changes.touch(job, task, instance)
 
 
