@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +13,17 @@ ALLOWED = {"stop": (W, R), "start": (S, X), "priority": (S, X), "delete": (S, X,
 
 @dataclass
 class Model:
-    """One job as the documents tell it: `states[task][instance]`."""
+    """One job as the documents tell it: `states[task][instance]`. `retries` is the MaxRetryCount of each task."""
 
     owner: int
     priority: int
     before: list[set[int]]
     states: list[list[int]]
     attempts: list[list[int]]
+    retries: list[int]
+    goes_on: bool
+    spent: list[list[int]]
+    not_before: list[list[float]]
     total: int = 0
     begun: bool = False
     over: int = 0
@@ -32,17 +36,22 @@ class Model:
 
     def task_state(self, n: int) -> int:
         found = set(self.states[n])
-        if found == {F} or X in found:
-            return X if X in found else F
+        if found == {F}:
+            return F
+        if X in found and (found <= {F, X} or not self.goes_on):
+            return X
         if self.over:
             return S if self.over == S or found != {W} else W
         return R if n in self.tasks_begun else W
 
-    def may_start(self) -> Iterator[tuple[int, int]]:
+    def may_start(self, now: float) -> Iterator[tuple[int, int]]:
         if not self.over:
             for n, states in enumerate(self.states):
-                if all(set(self.states[b]) == {F} for b in self.before[n]):
-                    yield from ((n, k) for k, state in enumerate(states) if state == W)
+                if self.is_reached(n):
+                    yield from ((n, k) for k, state in enumerate(states) if state == W and self.not_before[n][k] <= now)
+
+    def is_reached(self, n: int) -> bool:
+        return all(set(self.states[b]) == {F} for b in self.before[n])
 
     def started(self, n: int, k: int) -> None:
         self.states[n][k] = R
@@ -50,12 +59,20 @@ class Model:
         self.begun = True
         self.tasks_begun.add(n)
 
-    def ended(self, n: int, k: int, good: bool) -> None:
+    def ended(self, n: int, k: int, good: bool, now: float, spends: bool = True) -> None:
+        if not good and spends and self.spent[n][k] < self.retries[n]:
+            self.not_before[n][k] = now + min(60, 2 ** self.spent[n][k])  # seconds
+            self.spent[n][k] += 1
+            self.states[n][k] = W
+            return
         self.states[n][k] = F if good else X
         self.total += 2 if good else 0
-        if not good:
+        if not good and not self.goes_on:
             self.over = X
             self._all({R: S})
+        reached = {state for n, states in enumerate(self.states) if self.is_reached(n) for state in states}
+        if X in reached and reached <= {F, X}:
+            self.over = X
 
     def stop(self) -> None:
         self.over = S
@@ -64,6 +81,8 @@ class Model:
     def start(self) -> None:
         self.over, self.begun = 0, False
         self.tasks_begun.clear()
+        self.spent = [[0] * len(task) for task in self.states]
+        self.not_before = [[0.0] * len(task) for task in self.states]
         self._all({X: W, S: W})
 
     def _all(self, change: dict[int, int]) -> None:
@@ -80,12 +99,24 @@ def expected_view(job: Model) -> dict[str, Any]:
     return view | {"NumTotalInstance": len(parts), "NumTotalTask": len(tasks), "OwnerId": job.owner}
 
 
-def new_model(owner: int, priority: int, sizes: list[int], edges: set[tuple[int, int]]) -> Model:
+def new_model(
+    owner: int,
+    priority: int,
+    sizes: list[int],
+    edges: set[tuple[int, int]],
+    retries: Sequence[int] = (),
+    goes_on: bool = False,
+) -> Model:
     before = [{a for a, b in edges if b == n} for n in range(len(sizes))]
-    return Model(owner, priority, before, [[W] * size for size in sizes], [[0] * size for size in sizes])
+    none, no_time = [[0] * size for size in sizes], [[0.0] * size for size in sizes]
+    states, attempts = [[W] * size for size in sizes], [[0] * size for size in sizes]
+    return Model(owner, priority, before, states, attempts, list(retries) or [0] * len(sizes), goes_on, none, no_time)
 
 
-def tasks_of(sizes: list[int], edges: set[tuple[int, int]], **more: Any) -> tuple[dict[str, Any], dict[str, list[str]]]:
+def tasks_of(
+    sizes: list[int], edges: set[tuple[int, int]], retries: Sequence[int] = ()
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """Tasks and dependencies of a description."""
     follow = {f"t{a}": sorted({f"t{b}" for x, b in edges if x == a}) for a, _ in edges}
-    return {f"t{n}": {"InstanceCount": size} | more for n, size in enumerate(sizes)}, follow
+    counts = retries or [0] * len(sizes)
+    return {f"t{n}": {"InstanceCount": size, "MaxRetryCount": counts[n]} for n, size in enumerate(sizes)}, follow

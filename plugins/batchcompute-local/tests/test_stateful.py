@@ -1,7 +1,8 @@
 """Random sequences of all operations, against a model of protocol 2.3 to 2.6 that shares no code with the service.
 
 The model gets the requests of the user and the ends of programs; it never schedules. What the service starts is checked: it
-must be the first of what may start, and something must be started while there is room.
+must be the first of what may start, and something must be started while there is room. Time passes only by a rule, so that the
+pauses before retries can be checked to the second.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = type(self).make_world()
-        self.time = count(1000)
-        self.world.clock = lambda: float(next(self.time))
+        self.now = 1000.0
+        self.world.clock = lambda: self.now
         self.jobs: dict[str, Model] = {}
         self.gone: list[str] = []
         self.live: dict[str, None] = {}
@@ -57,10 +58,17 @@ class Machine(RuleBasedStateMachine):
 
     # -- what users ask
 
-    @rule(owner=st.sampled_from([1, 1, 1, 2]), priority=st.integers(0, 3), graph=graphs)
-    def create(self, owner: int, priority: int, graph: Any) -> None:
-        body = describe(*tasks_of(*graph), Priority=priority)
-        self.jobs[self.world.create(body, owner)] = new_model(owner, priority, *graph)
+    @rule(
+        owner=st.sampled_from([1, 1, 1, 2]),
+        priority=st.integers(0, 3),
+        graph=graphs,
+        retries=st.lists(st.sampled_from([0, 0, 1, 2, 10]), min_size=4, max_size=4),
+        goes_on=st.booleans(),
+    )
+    def create(self, owner: int, priority: int, graph: Any, retries: list[int], goes_on: bool) -> None:
+        sizes, edges = graph
+        body = describe(*tasks_of(sizes, edges, retries), Priority=priority, JobFailOnInstanceFail=not goes_on)
+        self.jobs[self.world.create(body, owner)] = new_model(owner, priority, sizes, edges, retries, goes_on)
 
     @rule(pick=picks, action=st.sampled_from(sorted(ALLOWED)), other=st.integers(0, 9), value=st.integers(0, 3))
     def act(self, pick: int, action: str, other: int, value: int) -> None:
@@ -84,6 +92,23 @@ class Machine(RuleBasedStateMachine):
             assert answer is None
             self.applied(job_id, action, value)
 
+    def retried(self) -> list[str]:
+        """The jobs that have spent retries and are not Finished."""
+        return [job_id for job_id, job in self.jobs.items() if job.state != F and any(map(any, job.spent))]
+
+    @precondition(lambda self: self.retried())
+    @rule(pick=picks)
+    def start_anew(self, pick: int) -> None:
+        """Stop and start a job that has spent retries: rare by chance, and the count begins anew."""
+        found = self.retried()
+        job_id = found[pick % len(found)]
+        job, service = self.jobs[job_id], self.world.service
+        if job.state in ALLOWED["stop"]:
+            assert self.answer(lambda turn: service.stop_job(turn, job.owner, job_id)) is None
+            self.applied(job_id, "stop", 0)
+        assert self.answer(lambda turn: service.start_job(turn, job.owner, job_id)) is None
+        self.applied(job_id, "start", 0)
+
     def applied(self, job_id: str, action: str, value: int) -> None:
         job = self.jobs[job_id]
         if action == "delete":
@@ -101,7 +126,12 @@ class Machine(RuleBasedStateMachine):
             return error.status, error.code
         return None
 
-    # -- what programs and machines do
+    # -- what time, programs and machines do
+
+    @rule(seconds=st.sampled_from([0.5, 1.0, 3.0, 70.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.world.engine.turn()
 
     @precondition(lambda self: self.live)
     @rule(which=st.lists(st.tuples(picks, ends), min_size=1, max_size=4), stale=st.booleans())
@@ -118,10 +148,10 @@ class Machine(RuleBasedStateMachine):
     def exit(self, attempt: str, how: dict[str, Any]) -> Exited:
         event = Exited(attempt, started=100.0, ended=102.0, **how)
         self.world.executor.sink(event)
-        self.over(attempt, how == {"code": 0})
+        self.over(attempt, how == {"code": 0}, spends=how != {})
         return event
 
-    def over(self, attempt: str, good: bool | None) -> None:
+    def over(self, attempt: str, good: bool | None, spends: bool = True) -> None:
         """The attempt's last process is gone; how it ended is not known if `good` is None."""
         del self.live[attempt]
         job_id, *numbers = attempt.split(".")
@@ -131,7 +161,7 @@ class Machine(RuleBasedStateMachine):
             if good is None:
                 job.states[n][k] = W
             else:
-                job.ended(n, k, good)
+                job.ended(n, k, good, self.now, spends)
 
     @precondition(lambda self: self.live)
     @rule(pick=picks, how=st.sampled_from([Lost, Returned]))
@@ -154,7 +184,6 @@ class Machine(RuleBasedStateMachine):
                 self.over(attempt, fate == "good")
         live = frozenset(self.live)
         self.world.crash(FakeExecutor(Recovered(live, tuple(events))))
-        self.world.clock = lambda: float(next(self.time))
 
     @precondition(lambda self: self.live)
     @rule(pick=picks, how=ends)
@@ -219,7 +248,7 @@ class Machine(RuleBasedStateMachine):
         return [
             (job_id, f"t{n}", k)
             for job_id, job in sorted(self.jobs.items(), key=lambda each: (-each[1].priority, each[0]))
-            for n, k in job.may_start()
+            for n, k in job.may_start(self.now)
             if f"{job_id}.{n}.{k}" not in busy
         ]
 
