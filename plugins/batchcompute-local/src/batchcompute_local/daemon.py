@@ -160,6 +160,7 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
     recovery = threading.Thread(target=_recover, args=(engine, failure))
     recovery.start()
     from batchcompute_local import unixsocket
+    from batchcompute_local.housekeeping import Housekeeping
     from batchcompute_local.http.application import Front
     from batchcompute_local.http.auth import Authenticator
     from batchcompute_local.http.connections import Limits
@@ -170,6 +171,8 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
     if failure:
         raise failure[0]
     engine.start()
+    housekeeping = Housekeeping(layout, settings, engine)
+    housekeeping.start()
     nonces = Nonces(layout.nonces, time.time())
     authenticator = Authenticator(accounts, nonces=nonces, require_nonce=settings.require_nonce)
     limits = settings.max_connections, settings.request_seconds
@@ -181,6 +184,7 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
     try:
         serve(listeners, engine, layout.socket, idle_seconds, lambda: _announce(ready, url))
     finally:
+        housekeeping.close()
         engine.close()
         nonces.close()
     _log.info("ended")

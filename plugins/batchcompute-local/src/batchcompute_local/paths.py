@@ -102,6 +102,11 @@ class Layout:
         return self.root / "state.sqlite3"
 
     @property
+    def kept_logs(self) -> Path:
+        """The logs of Finished jobs."""
+        return self.root / "logs.sqlite3"
+
+    @property
     def oss(self) -> Path:
         """The objects: `oss://bucket/key` is `oss/bucket/key`."""
         return self.root / "oss"

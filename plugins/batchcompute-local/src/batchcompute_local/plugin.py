@@ -155,13 +155,19 @@ def fetch_log(ctx: LogContext) -> BinaryIO | None:
     from batchcompute_local.process.attempt_logs import find_log
     from batchcompute_local.process.workspace import log_path
 
-    path = log_path(Layout.at(_data_dir()), ctx.redirect_path, ctx.stream, ctx.job_id, ctx.task_name, ctx.instance_id)
+    layout = Layout.at(_data_dir())
+    path = log_path(layout, ctx.redirect_path, ctx.stream, ctx.job_id, ctx.task_name, ctx.instance_id)
     try:
         if ctx.attempt is not None:
-            path = find_log(path, ctx.attempt)
+            return os.fdopen(open_regular(find_log(path, ctx.attempt), os.O_RDONLY), "rb")
         return os.fdopen(open_regular(path, os.O_RDONLY), "rb")
-    except FileNotFoundError:
-        return None
+    except (FileNotFoundError, LookupError) as missing:
+        from batchcompute_local.process.kept_logs import KeptLogs
+
+        kept = None if ctx.redirect_path else KeptLogs(layout.kept_logs).open(ctx.job_id, path.name, ctx.attempt)
+        if kept is None and isinstance(missing, LookupError):
+            raise
+        return kept
 
 
 class _Factory:

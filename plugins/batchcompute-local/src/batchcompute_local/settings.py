@@ -13,6 +13,9 @@ from typing import Any
 from batchcompute_local.errors import SettingsError
 from batchcompute_local.images import Image, read_images
 
+_FRACTIONS = ("_seconds", "_days")
+"""Endings of settings that may be 0 or no whole number."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -32,6 +35,12 @@ class Settings:
     """Time between SIGTERM and SIGKILL, for a stop and for a timeout."""
     kept_attempts: int = 10
     """Earlier attempts of an instance whose logs stay; 0: none."""
+    keep_finished_days: float = 0.0
+    """A Finished job is deleted so many days after its end; 0: never."""
+    keep_failed_days: float = 0.0
+    """The same for a Failed job."""
+    keep_stopped_days: float = 0.0
+    """The same for a Stopped job."""
     retry_seconds: float = 1.0
     """Pause before the first retry of an instance; it doubles with each further one, up to 60 seconds."""
     runner_linger_seconds: float = 300.0
@@ -105,7 +114,7 @@ def _check(path: Path, key: str, value: Any) -> None:
     elif key == "require_nonce":
         if not isinstance(value, bool):
             raise SettingsError(f"{path}: require_nonce must be true or false")
-    elif isinstance(value, bool) or not isinstance(value, (int, float) if key.endswith("_seconds") else int):
+    elif isinstance(value, bool) or not isinstance(value, (int, float) if key.endswith(_FRACTIONS) else int):
         raise SettingsError(f"{path}: {key} must be a number")
-    elif value < 0 or (value == 0 and not key.endswith("_seconds") and key not in ("cpu", "memory", "kept_attempts")):
+    elif value < 0 or (value == 0 and not key.endswith(_FRACTIONS) and key not in ("cpu", "memory", "kept_attempts")):
         raise SettingsError(f"{path}: {key} must be positive")

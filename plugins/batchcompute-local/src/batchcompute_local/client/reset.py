@@ -118,8 +118,8 @@ def _until(condition: Callable[[], bool], seconds: float) -> bool:
 
 def _files(layout: Layout, everything: bool) -> list[Path]:
     """List the service's files. Not its lock files: a process that waits for one would get a lock on a removed file."""
-    names = [path.name for path in (layout.database, layout.journal, layout.log)]
-    names += [f"{layout.database.name}-wal", f"{layout.database.name}-shm", f"{layout.log.name}.1"]
+    names = [layout.journal.name, layout.log.name, f"{layout.log.name}.1"]
+    names += [f"{path.name}{end}" for path in (layout.database, layout.kept_logs) for end in ("", "-wal", "-shm")]
     names += [path.name for path in (layout.socket, layout.runner_socket, layout.packages)]
     names += [layout.work("x").parent.name]
     if everything:

@@ -15,6 +15,7 @@ from batchcompute_local.executors.base import Exited
 from batchcompute_local.jobs import tables
 from batchcompute_local.jobs.migrations import migrate
 from batchcompute_local.jobs.model import Changes, Job, StoredAnswer, parse_attempt
+from batchcompute_local.jobs.states import State
 from batchcompute_local.jobs.tables import ANSWERS, DESCRIPTIONS, INSTANCES, JOBS, TASKS
 from batchcompute_local.plan import build_plan
 
@@ -89,6 +90,12 @@ class Store:
         """Read one job without its tasks, of any owner; None if there is none."""
         row = self._db.execute(f"{JOBS.select} WHERE id = ?", (job_id,)).fetchone()
         return JOBS.read(row) if row else None
+
+    def ended(self, state: State, before: float, limit: int) -> list[Job]:
+        """Read up to `limit` jobs, of any owner, that ended in `state` before that time, without tasks, oldest first."""
+        condition = f"{JOBS['state']} = ? AND {JOBS['ended']} < ?"
+        rows = self._db.execute(f"{JOBS.select} WHERE {condition} ORDER BY seq LIMIT ?", (state.real, before, limit))
+        return [JOBS.read(row) for row in rows]
 
     def description(self, seq: int) -> str:
         """Read the stored description as JSON text."""

@@ -14,6 +14,7 @@ from batchcompute_local.jobs.active import ActiveJobs
 from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
 from batchcompute_local.jobs.model import Changes, Job, StoredAnswer, new_job
+from batchcompute_local.jobs.states import State
 from batchcompute_local.jobs.store import Store
 from batchcompute_local.plan import JobPlan
 
@@ -93,6 +94,13 @@ class Turn:
         """Delete `job`, which has ended, and its folders once nothing of it runs."""
         self._changes.deleted.add(job.seq)
         self._effects.deleted.add(job.id)
+
+    def delete_old(self, state: State, before: float, limit: int) -> list[str]:
+        """Delete up to `limit` jobs, of any owner, that ended in `state` before that time (epoch seconds). Return their ids."""
+        old = self._written().ended(state, before, limit)
+        for job in old:
+            self.delete(job)
+        return [job.id for job in old]
 
     # -- answers of requests that may come again
 

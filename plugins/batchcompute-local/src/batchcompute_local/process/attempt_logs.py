@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 _MARK = ".attempt-"
@@ -27,25 +28,30 @@ def keep_log(path: str, attempt: int, kept: int) -> None:
 
 def find_log(path: Path, attempt: int) -> Path:
     """Return the log of `attempt` beside or at `path`. Raises LookupError with the attempts that there are."""
-    earlier = path.with_name(f"{path.name}{_MARK}{attempt}")
-    if _is_regular(earlier):
-        return earlier
-    numbers = _list_attempts(path)
-    if _is_regular(path):
+    try:
+        names = [name for name in os.listdir(path.parent) if name == path.name or name.startswith(path.name + _MARK)]
+    except FileNotFoundError:
+        names = []
+    there = [name for name in names if _is_regular(path.with_name(name))]
+    return path.with_name(choose_log(path.name, there, attempt))
+
+
+def choose_log(name: str, there: Collection[str], attempt: int) -> str:
+    """Return which of the names `there` is the log of `attempt`, the newest one being `name`.
+
+    Raises LookupError with the attempts that there are.
+    """
+    start = name + _MARK
+    endings = [each.removeprefix(start) for each in there if each.startswith(start)]
+    numbers = sorted(int(ending) for ending in endings if ending.isascii() and ending.isdigit())
+    if attempt in numbers:
+        return f"{start}{attempt}"
+    if name in there:
         numbers.append(max(numbers, default=0) + 1)
         if attempt == numbers[-1]:
-            return path
+            return name
     found = ", ".join(map(str, numbers)) or "none"
     raise LookupError(f"no log of attempt {attempt}; attempts with a log: {found}")
-
-
-def _list_attempts(path: Path) -> list[int]:
-    start = path.name + _MARK
-    try:
-        names = [name.removeprefix(start) for name in os.listdir(path.parent) if name.startswith(start)]
-    except FileNotFoundError:
-        return []
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
 
 def _is_regular(path: str | Path) -> bool:

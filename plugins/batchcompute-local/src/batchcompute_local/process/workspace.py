@@ -14,6 +14,7 @@ from batchcompute_local.executors.base import Launch
 from batchcompute_local.images import Image
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import LOCAL_IMAGE, TaskSpec
+from batchcompute_local.process.kept_logs import KeptLogs
 from batchcompute_local.process.mappings import Mapper, MappingError
 from batchcompute_local.process.packages import Package, PackageError, Packages
 from batchcompute_local.process.pool import FolderPool
@@ -90,6 +91,7 @@ class Workspaces:
         self._remover = Remover(layout.trash)
         self._pool = FolderPool(layout.pool, self._remover)
         self._mapper = Mapper(layout)
+        self._kept_logs = KeptLogs(layout.kept_logs)
         self._latest: _Common | None = None
 
     def logs(self, launch: Launch) -> tuple[Path, Path]:
@@ -158,6 +160,7 @@ class Workspaces:
     def forget(self, job: str) -> None:
         """Have the working folders and logs of a job removed."""
         self._remover.remove(self._layout.work(job))
+        self._kept_logs.forget([job])
 
     def remove(self, folder: str) -> None:
         """Free the name of a working folder, and have the folder removed. Raises OSError if it keeps its name."""
