@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,7 +27,7 @@ def stop(session: Session, jobs: Sequence[str]) -> None:
     JSON: a list of {job_id, action, error}; action is "stopped", error null if it was done.
     """
     with session.client() as client:
-        raise Exit(_each(session, find_jobs(client, jobs), "stopped", client.stop_job))
+        raise Exit(change_each(session, find_jobs(client, jobs), "stopped", client.stop_job))
 
 
 @command("start", examples=["batchcompute job start last"])
@@ -38,7 +38,7 @@ def start(session: Session, jobs: Sequence[str]) -> None:
     JSON: a list of {job_id, action, error}; action is "started", error null if it was done.
     """
     with session.client() as client:
-        raise Exit(_each(session, find_jobs(client, jobs), "started", client.start_job))
+        raise Exit(change_each(session, find_jobs(client, jobs), "started", client.start_job))
 
 
 @command(
@@ -55,7 +55,7 @@ def delete(session: Session, jobs: Sequence[str], yes: bool) -> None:
         found = find_jobs(client, jobs)
         if not yes:
             _ask(client, found)
-        raise Exit(_each(session, found, "deleted", client.delete_job))
+        raise Exit(change_each(session, found, "deleted", client.delete_job))
 
 
 @command("priority", examples=["batchcompute job priority last 500"])
@@ -68,7 +68,7 @@ def priority(session: Session, jobs: Sequence[str], priority: int) -> None:
     """
     with session.client() as client:
         found = find_jobs(client, jobs)
-        raise Exit(_each(session, found, "changed", lambda job: client.update_job_priority(job, priority)))
+        raise Exit(change_each(session, found, "changed", lambda job: client.update_job_priority(job, priority)))
 
 
 def _ask(client: Client, jobs: Sequence[str]) -> None:
@@ -79,24 +79,43 @@ def _ask(client: Client, jobs: Sequence[str]) -> None:
     click.confirm(f"Delete {names}?", abort=True, err=True)
 
 
-def _each(session: Session, jobs: Sequence[str], action: str, change: Callable[[str], Any]) -> int:
+def change_each(
+    session: Session, jobs: Sequence[str], action: str, change: Callable[[str], Any], threads: int = 1
+) -> int:
     """Change every job, also after a failure. Return the exit code of the first failure, else 0."""
     rows: list[dict[str, Any]] = []
     code = 0
-    for job in jobs:
-        error = None
-        try:
-            change(job)
-        except Exception as caught:
-            error = caught
+    for job, error in _attempt(jobs, change, threads):
+        rows.append({"job_id": job, "action": action, "error": None if error is None else str(error)})
+        if error is not None:
             code = code or code_of(error)
             if not session.json:
                 report(error, session, f"{job}: ")
-        rows.append({"job_id": job, "action": action, "error": None if error is None else str(error)})
+        elif not session.json:
+            output.put(f"{job} {action}")
     if session.json:
         output.emit_json(rows)
-    else:
-        for row in rows:
-            if row["error"] is None:
-                output.put(f"{row['job_id']} {action}")
     return code
+
+
+def _attempt(jobs: Sequence[str], change: Callable[[str], Any], threads: int) -> Iterator[tuple[str, Exception | None]]:
+    """Change every job; yield each with its error, None if it was done, in order."""
+
+    def attempt(job: str) -> Exception | None:
+        try:
+            change(job)
+        except Exception as error:
+            return error
+        return None
+
+    if threads == 1:
+        yield from ((job, attempt(job)) for job in jobs)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            yield from zip(jobs, pool.map(attempt, jobs), strict=True)
+        except BaseException:  # Ctrl-C: what is not sent yet is not sent
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -34,6 +34,7 @@ COMMANDS: dict[str, Entry] = {
             "stop": "actions:stop",
             "start": "actions:start",
             "delete": "actions:delete",
+            "prune": "prune:prune",
             "priority": "actions:priority",
             "logs": "logs:logs",
         },

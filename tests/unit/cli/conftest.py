@@ -146,3 +146,15 @@ def two(tmp_path: Path) -> Path:
     path = tmp_path / "two.toml"
     path.write_text(TWO)
     return path
+
+
+@pytest.fixture
+def submit(client: Client, describe: Callable[..., dict[str, Any]]) -> Callable[..., str]:
+    """Runs a job to its end: submit({"A": ["B"]}, A="program", B="program"); its id."""
+
+    def make(dependencies: Mapping[str, list[str]] | None = None, **programs: str) -> str:
+        job = client.create_job(describe(dependencies, **programs))
+        client.wait(job, timeout=60)
+        return job.JobId
+
+    return make

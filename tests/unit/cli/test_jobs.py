@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +56,6 @@ def test_which_job_is_not_clear(text: str, expected: str) -> None:
         find(Fake(A, B, C), text)
     with pytest.raises(Refused, match="no job yet"):
         find(Fake(), "last")
-
-
-@pytest.fixture
-def submit(client: Client, describe: Callable[..., dict[str, Any]]) -> Callable[..., str]:
-    """Runs a job to its end: submit({"A": ["B"]}, A="program", B="program"); its id."""
-
-    def make(dependencies: Mapping[str, list[str]] | None = None, **programs: str) -> str:
-        job = client.create_job(describe(dependencies, **programs))
-        client.wait(job, timeout=60)
-        return job.JobId
-
-    return make
 
 
 def test_list(bc: Run, submit: Callable[..., str], data_dir: Path) -> None:
