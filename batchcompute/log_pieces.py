@@ -29,6 +29,17 @@ def read(log: BinaryIO, limit: int | None) -> bytes:
     return b"".join(pieces)
 
 
+def read_end(log: BinaryIO, limit: int) -> bytes:
+    """Read the last `limit` bytes of a log of any size."""
+    if log.seekable():
+        log.seek(max(0, log.seek(0, 2) - limit))
+        return read(log, limit)  # what is written meanwhile is left out
+    end = b""
+    while piece := log.read(BLOCK):
+        end = (end + piece)[-limit:]
+    return end
+
+
 def find_tail(log: BinaryIO, lines: int) -> int:
     """Return where the last `lines` lines of a log begin, in bytes. A last line without an end counts."""
     return _find_backwards(log, lines) if log.seekable() else _find_forwards(log, lines)

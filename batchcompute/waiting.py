@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from .errors import (
     BatchComputeError,
@@ -19,6 +19,7 @@ from .errors import (
     WaitTimeoutError,
 )
 from .hooks import Clock
+from .log_pieces import read_end
 from .messages import name_instances
 from .values.responses import Job, JobResponse, ListResponse, Task
 
@@ -40,7 +41,7 @@ class Reader(Protocol):
 
     def list_tasks(self, job: str, *, timeout: float | None = None) -> ListResponse[Task]: ...
 
-    def read_log(self, job: str, task_name: str, instance_id: int = 0) -> bytes | None: ...
+    def open_log(self, job: str, task_name: str, instance_id: int = 0) -> BinaryIO | None: ...
 
 
 def wait(
@@ -175,5 +176,8 @@ def _failed_instances(client: Reader, job_id: str) -> list[tuple[str, int]]:
 
 
 def _end_of_stderr(client: Reader, job_id: str, task: str, instance: int) -> str:
-    data = client.read_log(job_id, task, instance) or b""
-    return "\n".join(data[-LOG_BYTES:].decode("utf-8", "replace").splitlines()[-LOG_LINES:])
+    log = client.open_log(job_id, task, instance)
+    if log is None:
+        return ""
+    with log:
+        return "\n".join(read_end(log, LOG_BYTES).decode("utf-8", "replace").splitlines()[-LOG_LINES:])

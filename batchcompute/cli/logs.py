@@ -18,11 +18,12 @@ from .arguments import job_argument
 from .completion import tasks
 from .dag import order
 from .finding import find_job
-from .progress import ENDED
+from .progress import ENDED, seconds
 from .session import Session, command
+from .times import read_moment
 
 if TYPE_CHECKING:
-    from .. import Client, Task, TaskDag
+    from .. import Client, Instance, Task, TaskDag
 
 _EXAMPLES = (
     "batchcompute job logs last",
@@ -30,6 +31,7 @@ _EXAMPLES = (
     "batchcompute job logs last Find 3 --stderr > find-3.txt",
     "batchcompute job logs last Find 3 --attempt 1",
     "batchcompute job logs last Find --tail 20",
+    "batchcompute job logs last --since 10m",
     "batchcompute job logs last --format json | jq -r 'select(.instance == 0).line'",
 )
 _FIRST_PAUSE = 0.1
@@ -50,6 +52,12 @@ _LONGEST_LINE = 1 << 20
 @click.option("--follow", "-f", is_flag=True, help="Continue until the job has ended.")
 @click.option("--stderr", is_flag=True, help="Print stderr instead of stdout.")
 @click.option("--attempt", type=click.IntRange(1), metavar="N", help="Print the log of attempt N of one instance.")
+@click.option(
+    "--since",
+    callback=read_moment,
+    metavar="TIME",
+    help="Print logs of instances that ran since then: 10m, 2026-11-26T18:00.",
+)
 @click.option("--tail", type=click.IntRange(0), metavar="N", help="Print the last N lines of each instance.")
 def logs(
     session: Session,
@@ -59,6 +67,7 @@ def logs(
     follow: bool,
     stderr: bool,
     attempt: int | None,
+    since: float | None,
     tail: int | None,
 ) -> None:
     """Print the logs of all instances of a job, of one TASK, or of one INSTANCE. Lines of several instances begin with the
@@ -68,11 +77,16 @@ def logs(
     Lines of several instances also end at a carriage return, and a line without an end is printed when it does not grow for a
     moment.
 
+    Lines have no times. So --since leaves out the instances that ended before that time, and prints the others from the
+    beginning, or with --tail N from their last N lines on. A TIME is an age (s, m, h, d, w) or ISO 8601.
+
     JSON: one object on each line, {task, instance, stream, line}.
     """
     with session.client() as client:
         stream = "stderr" if stderr else "stdout"
-        Logs(client, find_job(client, job), task, instance, stream, follow, session.json, attempt, tail).show()
+        Logs(
+            client, find_job(client, job), task, instance, stream, follow, session.json, attempt, tail, since or 0.0
+        ).show()
 
 
 @dataclass(slots=True)
@@ -104,6 +118,7 @@ class Logs:
 
     follow: continue until the job has ended; as_json: one object for each line, instead of text.
     attempt: the attempt to print, of one instance; None for the newest. tail: the lines of each log to begin with; None for all.
+    since: leave out instances that ended before, in epoch seconds.
     """
 
     client: Client
@@ -115,6 +130,7 @@ class Logs:
     as_json: bool = False
     attempt: int | None = None
     tail: int | None = None
+    since: float = 0.0
     _sources: dict[tuple[str, int], _Source] = field(default_factory=dict)
     _width: int = 0
 
@@ -134,8 +150,9 @@ class Logs:
                 break
             time.sleep(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+        when = "run since then" if self.since else "started yet"
         if not any(source.there for source in self._sources.values()):
-            click.echo("There are no logs: no instance has started yet, or the region keeps no logs.", err=True)
+            click.echo(f"There are no logs: no instance has {when}, or the region keeps no logs.", err=True)
 
     def _order(self) -> dict[str, int]:
         dag = self.client.get_job_description(self.job_id).TaskDag
@@ -173,7 +190,7 @@ class Logs:
             if self.task in (None, task.TaskName):
                 for instance in task.InstanceList:
                     number = instance.InstanceId
-                    if self.instance in (None, number):
+                    if self.instance in (None, number) and self._is_wanted(instance):
                         self._width = max(self._width, len(f"{task.TaskName}.{number}"))
                         if instance.State != "Waiting" or instance.StartTime or self.attempt is not None:
                             key = task.TaskName, number
@@ -182,6 +199,11 @@ class Logs:
                                 source.began, source.shown, source.rest, source.done = instance.StartTime, 0, b"", False
                                 source.cut = False
                             source.ended = instance.State in ENDED
+
+    def _is_wanted(self, instance: Instance) -> bool:
+        # times are whole seconds, rounded down; the program of a stopped instance ends after it
+        ended = max(seconds(instance.EndTime), seconds(instance.WorkerEndTime))
+        return instance.State not in ENDED or not ended or ended + 1 > self.since
 
     def _print_new(self, last: bool) -> bool:
         """Print new output. Return True if there was any."""

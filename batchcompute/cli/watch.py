@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 import click
 
 from ..errors import BatchComputeError, StateConflictError, TransportError
+from ..log_pieces import read_end
 from .dag import order
 from .failures import INTERRUPTED, STOPPED
 from .output import plain
@@ -94,10 +96,12 @@ class _Followed:
         if self.tail and (self.tail.task, self.tail.instance) == (task, instance):
             return self.tail
         try:
-            data = self._client.read_log(self._id, task, instance) or b""
+            log = self._client.open_log(self._id, task, instance)
+            with log or io.BytesIO() as end:
+                data = read_end(end, _TAIL_BYTES)
         except (BatchComputeError, LookupError, OSError):  # an error here must not hide the failure
             return None
-        shown = [plain(line) for line in data[-_TAIL_BYTES:].decode("utf-8", "replace").splitlines()]
+        shown = [plain(line) for line in data.decode("utf-8", "replace").splitlines()]
         return Tail(task, instance, tuple(shown[-_TAIL_LINES:]))
 
 

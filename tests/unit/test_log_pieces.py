@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from batchcompute import log_pieces
-from batchcompute.log_pieces import find_tail, read, skip
+from batchcompute.log_pieces import find_tail, read, read_end, skip
+from tests.support.logs import LargeLog
 
 
 class Stream(io.BytesIO):
@@ -44,3 +45,14 @@ def test_a_part(kind: type[io.BytesIO]) -> None:
     assert read(log, 9) == b"789"
     skip(log, 99)
     assert read(log, 5) == b""
+
+
+@pytest.mark.parametrize("kind", [io.BytesIO, Stream])
+def test_the_end(kind: type[io.BytesIO]) -> None:
+    assert read_end(kind(b"0123456789"), 4) == b"6789"
+    assert read_end(kind(b"0123456789"), 40) == b"0123456789"
+    assert read_end(kind(b""), 4) == b""
+
+
+def test_the_end_of_a_large_log_costs_no_memory() -> None:
+    assert read_end(LargeLog(b"end"), 4000) == b"x" * 3997 + b"end"  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ from batchcompute.hooks import LogContext, hookimpl
 from batchcompute.values.responses import JobResponse
 from batchcompute.wire import Response
 from tests.support.clock import Clock
+from tests.support.logs import LargeLog
 from tests.support.stub import Stub
 
 
@@ -289,6 +290,18 @@ def test_check_without_a_log(stub: Stub, text: bytes | None) -> None:
         stub.client(plugins=(Logs(text),)).wait("job-1", check=True)
     assert str(caught.value) == "job-1 failed in task Count, instance 1"
     assert caught.value.log == ""
+
+
+def test_of_a_large_log_only_the_end_is_read(stub: Stub) -> None:
+    class Large:
+        @hookimpl
+        def fetch_log(self, ctx: LogContext) -> BinaryIO | None:
+            return LargeLog(b"\nthe end")  # type: ignore[return-value]
+
+    failed(stub)
+    with pytest.raises(JobFailedError) as caught:
+        stub.client(plugins=(Large(),)).wait("job-1", check=True)
+    assert caught.value.log.endswith("xxx\nthe end")
 
 
 def test_a_log_with_one_endless_line_of_no_text_is_cut(stub: Stub) -> None:

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from batchcompute import Client, Job, JobDescription, Task
 from batchcompute.cli import logs as module
+from tests.support.command_line import Open
 
 SAY = """
 import os, sys
@@ -253,3 +254,118 @@ def test_what_has_no_end_is_shown_while_it_is_written(
         [],
         [b" no"],
     ]
+
+
+class Running:
+    """A client with a running instance of task Say, or two of them, that writes one text at each look."""
+
+    def __init__(self, writes: Sequence[bytes], instances: int) -> None:
+        self._writes = iter(writes)
+        self._log = b""
+        self._state = "Running"
+        self._instances = [{"InstanceId": number, "State": "Running", "StartTime": 1} for number in range(instances)]
+        self.get_job_description = lambda job: JobDescription(
+            {"TaskDag": {"TaskDescMap": {"Say": {"InstanceCount": instances}}}}
+        )
+
+    def get_job(self, job: str) -> Job:
+        more = next(self._writes, None)
+        self._state = "Running" if more is not None else "Finished"
+        self._log += more or b""
+        return Job({"State": self._state})
+
+    def list_tasks(self, job: str) -> list[Task]:
+        return [Task({"TaskName": "Say", "State": self._state, "InstanceList": self._instances})]
+
+    def open_log(self, job: str, task: str, number: int, stream: str, *, attempt: None) -> io.BytesIO:
+        return io.BytesIO(b"" if number else self._log)
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        ({"instance": 0}, b"begin\n10%\r20%\rwait"),
+        ({}, b"Say.0 | begin\nSay.0 | 10%\nSay.0 | 20%\nSay.0 | wait\n"),
+        ({"tail": 1}, b"Say.0 | 10%\nSay.0 | 20%\nSay.0 | wait\n"),
+    ],
+)
+@pytest.mark.parametrize("instances", [1, 2])
+def test_a_running_program_without_follow(
+    capsysbinary: pytest.CaptureFixture[bytes], more: dict[str, Any], shown: bytes, instances: int
+) -> None:
+    """Progress bars and lines without an end are shown as far as they are written."""
+    client = Running([b"begin\n10%\r20%\rwait"], instances)
+    module.Logs(client, "job-1", task="Say", **more).show()  # type: ignore[arg-type]
+    assert capsysbinary.readouterr().out == shown
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+def test_one_instance_is_followed_byte_for_byte(
+    monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], instances: int
+) -> None:
+    """What was written is shown before the next look, whatever it ends with."""
+    writes = [b"begin\n10%\r", b"20%\r", b"", b"100%\nok?", b" yes"]
+    seen: list[bytes] = []
+    monkeypatch.setattr(time, "sleep", lambda seconds: seen.append(capsysbinary.readouterr().out))
+    module.Logs(Running(writes, instances), "job-1", task="Say", instance=0, follow=True).show()  # type: ignore[arg-type]
+    assert seen == writes
+
+
+def test_a_progress_bar_is_shown_while_its_program_runs(
+    client: Client, describe: Callable[..., dict[str, Any]], terminal: Open
+) -> None:
+    """The same with a real program, a real terminal and two instances."""
+    bar = """
+import os, pathlib, time
+gate = pathlib.Path(os.environ["BATCHCOMPUTE_OSS_ROOT"], "mine/gate")
+print("10%", end="\\r20%\\rcontinue?", flush=True)
+while not gate.exists(): time.sleep(0.01)
+"""
+    description = describe({"Bar": []}, Bar=bar)
+    job = client.create_job(description).JobId
+    many, one = terminal("job", "logs", job, "--follow"), terminal("job", "logs", job, "Bar", "0", "--follow")
+    many.expect(r"Bar\.0 \| 20%\s+")
+    many.expect(r"Bar\.\d \| continue\?")
+    one.expect(r"10%\r?20%\r?continue\?")
+    assert client.get_job(job).State == "Running"
+    client.objects.put("oss://mine/gate", b"")
+    assert (many.ends(), one.ends()) == (0, 0)
+
+
+def test_logs_since_a_time(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Instances that ended before it are left out; what still runs, or ended in that second, is printed whole."""
+    ends = {0: (99, 99), 1: (100, 100), 2: (90, 120), 3: (0, 0)}
+    instances = [
+        {
+            "InstanceId": number,
+            "State": "Finished" if end else "Running",
+            "StartTime": 1,
+            "EndTime": end,
+            "WorkerEndTime": worker,
+        }
+        for number, (end, worker) in ends.items()
+    ]
+    fake = SimpleNamespace(
+        get_job=lambda job: Job({"State": "Running"}),
+        get_job_description=lambda job: JobDescription({"TaskDag": {"TaskDescMap": {"Say": {"InstanceCount": 4}}}}),
+        list_tasks=lambda job: [Task({"TaskName": "Say", "State": "Running", "InstanceList": instances})],
+        open_log=lambda job, task, number, stream, *, attempt: io.BytesIO(b"one\ntwo\n"),
+    )
+
+    def run(**more: Any) -> list[bytes]:
+        module.Logs(fake, "job-1", **more).show()  # type: ignore[arg-type]
+        return capsysbinary.readouterr().out.splitlines()
+
+    assert len(run()) == 8
+    assert run(since=100.5) == [b"Say.%d | %s" % (number, line) for number in (1, 2, 3) for line in (b"one", b"two")]
+    assert run(since=125.0, tail=1) == [b"Say.3 | two"]
+
+
+def test_since_on_the_command_line(job: str) -> None:
+    assert logs(job, "--since", "1h").stdout == logs(job).stdout
+    done = logs(job, "--since", "2999-01-01T00:00")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"no instance has run since then" in done.stderr
+    done = logs(job, "--since", "yesterday")
+    assert done.returncode == 2
+    assert b"neither an age, as 10m or 2d, nor a time" in done.stderr

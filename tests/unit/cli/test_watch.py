@@ -6,10 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from batchcompute import Client
+from batchcompute import Client, Job, JobDescription, Task
+from batchcompute.cli.watch import _Followed
 from tests.support.command_line import Open
+from tests.support.logs import LargeLog
 
 CTRL_C = "\x03"
 END_OF_INPUT = "\x04"
@@ -78,6 +81,19 @@ def test_a_failing_instance_is_explained(
     assert "\ufffd[2Jno input \N{SNOWMAN}" in shown.text, "what a program wrote cannot clear the screen"
     last = shown.text.rpartition("First  ")[2]
     assert "Second  ··" in last, "tasks stand in the order in which they run"
+
+
+def test_of_a_large_log_only_the_end_is_read() -> None:
+    instances = [{"InstanceId": 3, "State": "Failed", "EndTime": 1}]
+    fake = SimpleNamespace(
+        get_job_description=lambda job: JobDescription({"TaskDag": {"TaskDescMap": {"Find": {}}}}),
+        list_tasks=lambda job: [Task({"TaskName": "Find", "State": "Failed", "InstanceList": instances})],
+        open_log=lambda job, task, instance: LargeLog(b"\nthe end"),
+    )
+    followed = _Followed(fake, "job-1")  # type: ignore[arg-type]
+    followed.update(Job({"State": "Failed"}))
+    assert followed.tail is not None
+    assert (followed.tail.task, followed.tail.instance, followed.tail.lines[-1]) == ("Find", 3, "the end")
 
 
 def test_narrow_ascii_and_without_colours(client: Client, hold: Path, terminal: Open) -> None:
