@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         ListResponse as ListResponse,
         Task as Task,
     )
+    from .writing import write_whole as write_whole
 
 __version__ = "3.1.0"
 
@@ -146,6 +147,7 @@ _HOMES = {
         "ListResponse",
         "Task",
     ),
+    "writing": ("write_whole",),
 }
 # Modules that are there after `import batchcompute` alone, as in `batchcompute.errors.ClientError`.
 _MODULES = frozenset({"client", "config", "credentials", "errors", "packing", "regions", "resources", "responses"})

@@ -19,7 +19,9 @@ def main() -> None:
     primes = [number for number in share if is_prime(number)]
     folder = Path(os.environ["BATCHCOMPUTE_OSS_ROOT"]) / "demo" / "find-prime" / os.environ["ALI_DIKU_JOB_ID"]
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"primes.{instance}").write_text("\n".join(map(str, primes)))
+    part = folder / f".part-{instance}"
+    part.write_text("\n".join(map(str, primes)))
+    part.replace(folder / f"primes.{instance}")  # so that nobody ever reads half of it
     print(f"instance {instance} of {count}: {len(primes)} primes in [{share.start}, {share.stop})")
 
 

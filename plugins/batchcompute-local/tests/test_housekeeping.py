@@ -28,7 +28,7 @@ from tests.support.waits import wait_for
 DAY = 86400.0
 
 
-class House:
+class Desk:
     """Housekeeping over a service without processes. Its clock begins at 1000 seconds."""
 
     def __init__(self, world: World, folder: Path) -> None:
@@ -37,13 +37,13 @@ class House:
         self.now = 1000.0
         world.clock = lambda: self.now
         world.engine.start()
-        self.houses: list[Housekeeping] = []
+        self.keepers: list[Housekeeping] = []
 
     def keep(self, **days: float) -> Housekeeping:
         """Housekeeping with these settings."""
         settings = replace(self.world.settings, **days)  # type: ignore[arg-type]
-        self.houses.append(Housekeeping(self.layout, settings, self.world.engine, lambda: self.now))
-        return self.houses[-1]
+        self.keepers.append(Housekeeping(self.layout, settings, self.world.engine, lambda: self.now))
+        return self.keepers[-1]
 
     def ask(self, run: Callable[[Turn], Any]) -> Any:
         return self.world.engine.submit(run).result(30)
@@ -72,35 +72,35 @@ class House:
 
 
 @pytest.fixture
-def house(world: World, tmp_path: Path) -> Iterator[House]:
-    made = House(world, tmp_path)
+def desk(world: World, tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(world, tmp_path)
     yield made
-    for each in made.houses:
+    for each in made.keepers:
         each.close()
     world.engine.close()
 
 
-def test_old_jobs_are_deleted_by_state(house: House) -> None:
-    old = {name: house.end_job(code) for name, code in {"Finished": 0, "Failed": 1, "Stopped": None}.items()}
-    house.now += 2 * DAY
-    new = house.end_job()
-    house.keep().delete_old()
-    assert house.jobs() == {*old.values(), new}, "by default all stay"
-    house.keep(keep_failed_days=1, keep_stopped_days=3).delete_old()
-    assert house.jobs() == {old["Finished"], old["Stopped"], new}
-    house.keep(keep_finished_days=1.5, keep_stopped_days=1.5).delete_old()
-    assert house.jobs() == {new}
-    forgotten = house.world.executor.forgotten
+def test_old_jobs_are_deleted_by_state(desk: Desk) -> None:
+    old = {name: desk.end_job(code) for name, code in {"Finished": 0, "Failed": 1, "Stopped": None}.items()}
+    desk.now += 2 * DAY
+    new = desk.end_job()
+    desk.keep().delete_old()
+    assert desk.jobs() == {*old.values(), new}, "by default all stay"
+    desk.keep(keep_failed_days=1, keep_stopped_days=3).delete_old()
+    assert desk.jobs() == {old["Finished"], old["Stopped"], new}
+    desk.keep(keep_finished_days=1.5, keep_stopped_days=1.5).delete_old()
+    assert desk.jobs() == {new}
+    forgotten = desk.world.executor.forgotten
     wait_for(lambda: set(forgotten) == set(old.values()), "their folders")
 
 
 def test_many_jobs_are_deleted_in_pieces(
-    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(housekeeping, "_PIECE", 3)
     for _ in range(7):
-        house.end_job()
-    house.now += DAY
+        desk.end_job()
+    desk.now += DAY
     turns: list[int] = []
     delete_old = Turn.delete_old
 
@@ -110,44 +110,44 @@ def test_many_jobs_are_deleted_in_pieces(
 
     monkeypatch.setattr(Turn, "delete_old", count)
     with caplog.at_level(logging.INFO):
-        house.keep(keep_finished_days=0.5).delete_old()
-    assert house.jobs() == set()
+        desk.keep(keep_finished_days=0.5).delete_old()
+    assert desk.jobs() == set()
     assert turns == [3, 3, 1]
     assert "deleted 3 jobs that have been Finished for more than 0.5 days" in caplog.text
 
 
-def test_logs_of_finished_jobs_are_packed(house: House) -> None:
-    finished, failed = house.end_job(), house.end_job(1)
-    house.now += 100
-    fresh = house.end_job()
-    folders = [house.write_log(job) for job in (finished, failed, fresh)]
-    house.keep().pack_logs()
+def test_logs_of_finished_jobs_are_packed(desk: Desk) -> None:
+    finished, failed = desk.end_job(), desk.end_job(1)
+    desk.now += 100
+    fresh = desk.end_job()
+    folders = [desk.write_log(job) for job in (finished, failed, fresh)]
+    desk.keep().pack_logs()
     assert [folder.exists() for folder in folders] == [False, True, True], "a failed job may run again"
-    assert KeptLogs(house.layout.kept_logs).list_jobs() == [finished]
-    house.ask(lambda turn: house.world.service.start_job(turn, 1, failed))
-    house.now += 100
-    house.keep().pack_logs()
+    assert KeptLogs(desk.layout.kept_logs).list_jobs() == [finished]
+    desk.ask(lambda turn: desk.world.service.start_job(turn, 1, failed))
+    desk.now += 100
+    desk.keep().pack_logs()
     assert [folder.exists() for folder in folders] == [False, True, False]
 
 
-def test_packed_logs_of_jobs_that_are_gone_are_removed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packed_logs_of_jobs_that_are_gone_are_removed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job may be deleted while its logs are packed, or right before a crash."""
-    first, second, third = (house.end_job() for _ in range(3))
-    house.now += 100
+    first, second, third = (desk.end_job() for _ in range(3))
+    desk.now += 100
     for job in (first, second, third):
-        house.write_log(job)
+        desk.write_log(job)
     pack = KeptLogs.pack
 
     def delete_and_pack(kept: KeptLogs, folders: Sequence[Path]) -> list[str]:
-        house.ask(lambda turn: house.world.service.delete_job(turn, 1, second))
+        desk.ask(lambda turn: desk.world.service.delete_job(turn, 1, second))
         return pack(kept, folders)
 
     monkeypatch.setattr(KeptLogs, "pack", delete_and_pack)
-    house.keep().pack_logs()
-    kept = KeptLogs(house.layout.kept_logs)
+    desk.keep().pack_logs()
+    kept = KeptLogs(desk.layout.kept_logs)
     assert kept.list_jobs() == [first, third]
-    house.ask(lambda turn: house.world.service.delete_job(turn, 1, third))
-    house.keep().forget_gone()
+    desk.ask(lambda turn: desk.world.service.delete_job(turn, 1, third))
+    desk.keep().forget_gone()
     assert kept.list_jobs() == [first]
 
 

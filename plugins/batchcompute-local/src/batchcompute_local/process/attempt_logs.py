@@ -42,8 +42,8 @@ def choose_log(name: str, there: Collection[str], attempt: int) -> str:
     Raises LookupError with the attempts that there are.
     """
     start = name + _MARK
-    endings = [each.removeprefix(start) for each in there if each.startswith(start)]
-    numbers = sorted(int(ending) for ending in endings if ending.isascii() and ending.isdigit())
+    rests = [each.removeprefix(start) for each in there if each.startswith(start)]
+    numbers = sorted(int(rest) for rest in rests if rest.isascii() and rest.isdigit())
     if attempt in numbers:
         return f"{start}{attempt}"
     if name in there:
