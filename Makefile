@@ -41,6 +41,7 @@ stress: $(VENV)/.dev
 		plugins/batchcompute-local/tests/test_machine_faults.py
 	$(BIN)/python plugins/batchcompute-local/stress/crash.py
 	$(BIN)/python plugins/batchcompute-local/stress/fuzz.py
+	$(BIN)/python plugins/batchcompute-local/stress/leftovers.py
 	$(BIN)/python plugins/batchcompute-local/stress/upgrade.py
 
 # Wheels and sdists of all packages, built and checked in a fresh environment; CONTRIBUTING.md says how a release is made.
