@@ -130,6 +130,24 @@ def test_logs_of_finished_jobs_are_packed(desk: Desk) -> None:
     assert [folder.exists() for folder in folders] == [False, True, False]
 
 
+def test_a_folder_that_stays_is_read_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = desk.end_job()
+    desk.now += 100
+    (desk.write_log(job) / "result").touch()
+    asked: list[Sequence[Path]] = []
+    pack = KeptLogs.pack
+
+    def note(kept: KeptLogs, folders: Sequence[Path]) -> list[str]:
+        asked.append(folders)
+        return pack(kept, folders)
+
+    monkeypatch.setattr(KeptLogs, "pack", note)
+    keeper = desk.keep()
+    keeper.pack_logs()
+    keeper.pack_logs()
+    assert asked == [[desk.layout.work(job)]]
+
+
 def test_packed_logs_of_jobs_that_are_gone_are_removed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A job may be deleted while its logs are packed, or right before a crash."""
     first, second, third = (desk.end_job() for _ in range(3))

@@ -46,6 +46,7 @@ class Housekeeping:
         }
         self._engine = engine
         self._clock = clock
+        self._left: set[str] = set()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
@@ -88,10 +89,13 @@ class Housekeeping:
     def pack_logs(self) -> None:
         """Pack the logs of jobs that Finished a while ago, and remove their folders."""
         before = self._clock() - _REST_SECONDS
-        for names in self._pieces([path.name for path in self._work.glob("job-*")]):
+        there = {path.name for path in self._work.glob("job-*")}
+        self._left &= there
+        for names in self._pieces(sorted(there - self._left)):
             finished = self._ask(partial(_list_finished, names=names, before=before))
             packed = self._kept_logs.pack([self._work / name for name in finished])
             self._forget_deleted(packed)  # a job that was deleted meanwhile
+            self._left.update(name for name in finished if (self._work / name).exists())  # they do not change any more
             if packed:
                 self._closing.wait(_PAUSE_SECONDS)
 

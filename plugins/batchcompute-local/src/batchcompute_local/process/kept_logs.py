@@ -119,19 +119,23 @@ class KeptLogs:
 
 def _read_logs(folder: Path) -> dict[str, bytes] | None:
     """Return the packed logs of a job by file name; None if there is anything else, or too much. Follows no link."""
-    logs: dict[str, bytes] = {}
+    paths: list[str] = []
     total = 0
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            kind = entry.stat(follow_symlinks=False)
+            facts = entry.stat(follow_symlinks=False)
+            total += facts.st_size
             is_log = entry.name.startswith((f"stdout.{folder.name}.", f"stderr.{folder.name}."))
-            total += kind.st_size
-            if not is_log or not stat.S_ISREG(kind.st_mode) or total > _MOST_BYTES or len(logs) == _MOST_LOGS:
+            if not is_log or not stat.S_ISREG(facts.st_mode) or total > _MOST_BYTES or len(paths) == _MOST_LOGS:
                 return None
-            with os.fdopen(open_regular(entry.path, os.O_RDONLY), "rb") as file:
-                text = file.read(_MOST_BYTES)
-            logs[entry.name] = zlib.compress(text) if text else b""
-    return logs
+            paths.append(entry.path)
+    return {os.path.basename(path): _read_packed(path) for path in paths}
+
+
+def _read_packed(path: str) -> bytes:
+    with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+        text = file.read(_MOST_BYTES)
+    return zlib.compress(text) if text else b""
 
 
 def _shorten(name: str, job: str) -> str:
