@@ -60,6 +60,12 @@ def test_nothing_is_packed_yet(kept: KeptLogs, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_is_no_database(kept: KeptLogs, tmp_path: Path) -> None:
+    (tmp_path / "logs.sqlite3").write_bytes(b"x" * 5000)
+    with pytest.raises(OSError, match=r"logs\.sqlite3 cannot be read"):
+        kept.open(JOB, f"stdout.{JOB}.A.0", None)
+
+
 def test_what_is_not_a_few_small_logs_stays(kept: KeptLogs, tmp_path: Path) -> None:
     log = {f"stdout.{JOB}.A.0": b"text"}
     folders = [

@@ -87,19 +87,16 @@ class KeptLogs:
     def open(self, job: str, name: str, attempt: int | None) -> BinaryIO | None:
         """Open the log that had the file name `name`; None if it is not here.
 
-        attempt: None for the newest. Raises LookupError, with the attempts that there are, for one without a log.
+        attempt: None for the newest. Raises OSError, and LookupError, with the attempts that there are, for one without a log.
         """
         if not self._path.exists():
             return None
-        short = _shorten(name, job)
-        with closing(self._connect("rw")) as db:
-            if attempt is not None:
-                there = [row[0] for row in db.execute("SELECT name FROM logs WHERE job = ?", (job,))]
-                if not there:
-                    return None
-                short = choose_log(short, there, attempt)
-            row = db.execute("SELECT packed FROM logs WHERE job = ? AND name = ?", (job, short)).fetchone()
-        return None if row is None else io.BytesIO(zlib.decompress(row[0]) if row[0] else b"")
+        try:
+            with closing(self._connect("rw")) as db:
+                packed = _find(db, job, _shorten(name, job), attempt)
+        except sqlite3.Error as error:
+            raise OSError(f"{self._path} cannot be read: {error}") from error
+        return None if packed is None else io.BytesIO(zlib.decompress(packed) if packed else b"")
 
     def _connection(self) -> sqlite3.Connection:
         if self._opened is None:
@@ -115,6 +112,16 @@ class KeptLogs:
     def _connect(self, mode: str) -> sqlite3.Connection:
         uri = f"{self._path.as_uri()}?mode={mode}"
         return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
+
+
+def _find(db: sqlite3.Connection, job: str, name: str, attempt: int | None) -> bytes | None:
+    if attempt is not None:
+        there = [row[0] for row in db.execute("SELECT name FROM logs WHERE job = ?", (job,))]
+        if not there:
+            return None
+        name = choose_log(name, there, attempt)
+    row = db.execute("SELECT packed FROM logs WHERE job = ? AND name = ?", (job, name)).fetchone()
+    return None if row is None else bytes(row[0])
 
 
 def _read_logs(folder: Path) -> dict[str, bytes] | None:
