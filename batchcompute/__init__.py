@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         Ranges as Ranges,
         Region as Region,
     )
+    from .surroundings import Surroundings as Surroundings
     from .values.resources import (
         JobDescription as JobDescription,
         ResourceDescription as ResourceDescription,
@@ -131,6 +132,7 @@ _HOMES = {
         "Ranges",
         "Region",
     ),
+    "surroundings": ("Surroundings",),
     "values.resources": (
         "JobDescription",
         "ResourceDescription",

@@ -14,13 +14,14 @@ from typing import Any, BinaryIO
 from . import credentials as _credentials, operations as ops, waiting
 from .config import Config
 from .configuration import hooks_for
-from .errors import BatchComputeError, ConfigError, ValidationError
+from .errors import BatchComputeError, ClientError, ConfigError, ValidationError
 from .hooks import LogContext, ObjectStore, ValidationContext
 from .log_pieces import read, skip
 from .messages import did_you_mean, warn_caller
 from .operations import A, Call
 from .pipeline import Pipeline
 from .regions import Ranges, find_region
+from .surroundings import Surroundings
 from .values.resources import JobDescription
 from .values.responses import (
     ActionResponse,
@@ -38,6 +39,8 @@ JobLike = str | CreateResponse | Job | GetResponse
 """A job: its id, or an answer of create_job, get_job or list_jobs."""
 
 _OLD_NAMES = {"human_readabel": "human_readable"}  # misspelt in the reference's example (section 2)
+_UNKNOWN_PATH = ("InvalidUrlPattern", "InvalidApi.NotFound")
+"""The codes with which services refuse a path that they do not know (protocol 2.11)."""
 _ENDPOINTS = "a region such as 'local' or 'cn-qingdao', a domain or a URL"
 _ARGUMENTS = (
     "endpoint",
@@ -122,6 +125,7 @@ class Client:
         job_desc: JobDescription | Mapping[str, Any] | str,
         *,
         idempotency_token: str | None = None,
+        surroundings: Surroundings | None = None,
         timeout: float | None = None,
     ) -> CreateResponse:
         """Submit a job; its id is `.JobId` (reference section 2.1).
@@ -131,6 +135,8 @@ class Client:
         idempotency_token: 1 to 64 letters, digits, '-' and '_' of your choice; the same token with the same description is
         the same job, for 24 hours. Only where the region supports tokens, ConfigError elsewhere; without one of yours the
         Client makes one for each call.
+        surroundings: interpreter, PATH, locale and time zone of the programs, None for those of this process. Only regions
+        that keep them, as local does, are sent them. Raises ConfigError if they are larger than 8,192 bytes.
         """
         if idempotency_token is not None:
             self._check_token(idempotency_token)
@@ -138,7 +144,13 @@ class Client:
         self.check_job(description)
         body = json.dumps(description.detail(), separators=(",", ":")).encode("ascii")
         return self._pipeline.call(
-            Call(ops.CREATE_JOB, body=body, timeout=self._choose_timeout(timeout), token=idempotency_token)
+            Call(
+                ops.CREATE_JOB,
+                body=body,
+                timeout=self._choose_timeout(timeout),
+                token=idempotency_token,
+                surroundings=surroundings,
+            )
         )
 
     def list_jobs(self, *, timeout: float | None = None) -> ListResponse[Job]:
@@ -222,6 +234,19 @@ class Client:
         Only services of region local answer this, also over a port. Others answer with an error.
         """
         return self._pipeline.call(Call(ops.GET_REGION, timeout=self._choose_timeout(timeout)))
+
+    def get_surroundings(self, job: JobLike, *, timeout: float | None = None) -> Surroundings | None:
+        """Return the interpreter, PATH, locale and time zone with which a job was submitted.
+
+        None if the service knows none: its client sent none, or the service does not keep them, as those of Alibaba Cloud.
+        """
+        try:
+            found = self._call_on_job(ops.GET_SURROUNDINGS, job, timeout)
+        except ClientError as error:
+            if error.code in _UNKNOWN_PATH:
+                return None
+            raise
+        return found if found != Surroundings() else None
 
     def wait(
         self,

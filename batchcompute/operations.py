@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from .plain_errors import ServerError, ThrottlingError, TransportError
 from .regions import Ranges
+from .surroundings import Surroundings
 from .values.responses import (
     ActionResponse,
     CreateResponse,
@@ -59,6 +60,7 @@ class Call(Generic[A]):
     `job` is the job id, "" for an operation that names none. `timeout` is the seconds that the call may take in all, None for
     no limit. `token` is the caller's own idempotency token, None for one of ours. `wait` is the seconds for which the
     service may keep the answer back (`Prefer: wait`, RFC 7240), 0 for none; services that cannot do it ignore it.
+    `surroundings` are those of a new job, None for those of this process.
     """
 
     operation: Operation[A]
@@ -67,6 +69,7 @@ class Call(Generic[A]):
     timeout: float | None = None
     token: str | None = None
     wait: int = 0
+    surroundings: Surroundings | None = None
 
     @property
     def target(self) -> str:
@@ -96,6 +99,8 @@ LIST_TASKS = Operation("list_tasks", "GET", "/jobs/{job}/tasks", ListResponse[Ta
 LIST_IMAGES = Operation("list_images", "GET", "/images", ListResponse[Image], repeatable=True)
 GET_REGION = Operation("get_region", "GET", "/-/region", Ranges, repeatable=True)
 """Ours: what a description may contain there. Services of Alibaba Cloud do not have it."""
+GET_SURROUNDINGS = Operation("get_surroundings", "GET", "/-/jobs/{job}/surroundings", Surroundings, repeatable=True)
+"""Ours: the surroundings with which a job was submitted."""
 
 OPERATIONS: dict[str, Operation[Any]] = {
     operation.name: operation
@@ -111,6 +116,7 @@ OPERATIONS: dict[str, Operation[Any]] = {
         LIST_TASKS,
         LIST_IMAGES,
         GET_REGION,
+        GET_SURROUNDINGS,
     )
 }
 

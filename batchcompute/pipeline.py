@@ -79,7 +79,9 @@ class Pipeline:
             headers = {**headers, IDEMPOTENCY_HEADER: call.token or os.urandom(16).hex()}
         deadline = None if call.timeout is None else self.clock.monotonic() + call.timeout
         request = Request(operation.method, call.target, headers, call.body)
-        return CallContext(operation, self._region, self._config, request, self._credentials, deadline, self.clock)
+        return CallContext(
+            operation, self._region, self._config, request, self._credentials, deadline, self.clock, call.surroundings
+        )
 
     def call(self, call: Call[A]) -> A:
         """Do one call and decode its answer."""

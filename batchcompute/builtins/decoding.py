@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import DecodeError
 from ..hooks import ResponseContext, hookimpl
 from ..regions import Ranges
+from ..surroundings import Surroundings
 from ..values.properties import Origin
 from ..values.responses import (
     ActionResponse,
@@ -59,6 +60,13 @@ def _ranges(response: Response, origin: Origin) -> Ranges:
         raise DecodeError(f"the service answered a region that cannot be read: {error}", response.request_id) from None
 
 
+def _surroundings(response: Response, origin: Origin) -> Surroundings:
+    try:
+        return Surroundings.from_wire(_object(response))
+    except ValueError as error:
+        raise DecodeError(f"the service answered what cannot be read: {error}", response.request_id) from None
+
+
 def _number_or_zero(item: object, key: str) -> int:
     value = item.get(key) if isinstance(item, dict) else None
     return value if type(value) is int else 0
@@ -98,4 +106,5 @@ _DECODERS: dict[object, Callable[[Response, Origin], object]] = {
     ListResponse[Task]: _tasks,
     ListResponse[Image]: _images,
     Ranges: _ranges,
+    Surroundings: _surroundings,
 }

@@ -11,6 +11,7 @@ from ..config import Config
 from ..credentials import Credentials
 from ..operations import Operation
 from ..regions import Region
+from ..surroundings import Surroundings
 from ..values.resources import JobDescription
 from ..wire import IDEMPOTENCY_HEADER, Endpoint, Request, Response
 
@@ -39,6 +40,7 @@ class CallContext:
 
     `request` is what will be sent, before endpoint, credentials and signature; `credentials` are the ones given to the
     Client, None when none were; `deadline` is the second of `clock` at which the call must end, None for no limit.
+    `surroundings` are those that a caller of create_job named, None when none were.
     """
 
     operation: Operation[Any]
@@ -48,6 +50,7 @@ class CallContext:
     credentials: Credentials | None = None
     deadline: float | None = None
     clock: Clock = time
+    surroundings: Surroundings | None = None
 
     @property
     def idempotency_token(self) -> str | None:

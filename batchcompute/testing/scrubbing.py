@@ -1,9 +1,9 @@
 """What never reaches a cassette. Everything is hidden that is not known to be harmless; nobody has to think of it.
 
-By place: only listed headers are written; values of environment variables, account ids, and whatever is called an access
-key, token, secret, signature or password, in bodies and queries. By value, wherever it stands: the access key, its secret and
-token, the host or data folder, the home folder, the values of unlisted headers and of environment variables, account ids, and
-what the caller names. One value has one placeholder in all of a cassette.
+By place: only listed headers are written; values of environment variables, account ids, a submitter's interpreter and PATH,
+and whatever is called an access key, token, secret, signature or password, in bodies and queries. By value, wherever it
+stands: the access key, its secret and token, the host or data folder, the home folder, the values of unlisted headers and of
+environment variables, account ids, and what the caller names. One value has one placeholder in all of a cassette.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _SECRETS = frozenset(
     {"accesskey", "accesskeyid", "accesskeysecret", "authorization", "password", "secret", "securitytoken", "token"}
     | {"signature", "signaturenonce"}
 )
+_PATHS = frozenset({"interpreter", "path"})
+"""Paths of the submitter's machine, in the surroundings of a job."""
 _SHORTEST = 8  # shorter values are hidden where they stand, but not looked for elsewhere
 _WORDS = frozenset({"Batchcompute", "Finished", "Terminated", "Priority"})  # long words of the protocol's own
 
@@ -110,7 +112,7 @@ class Scrubber:
                 self._learn_body(item, name)
         elif _is_account(name, value):
             self._learn(str(value), name)
-        elif isinstance(value, str) and _folded(name) in _SECRETS:
+        elif isinstance(value, str) and _folded(name) in _SECRETS | _PATHS:
             self._learn(value, name)
 
     # --- hiding
@@ -181,6 +183,8 @@ class Scrubber:
             return [self._hidden(item, name, fresh) for item in value]
         if _is_account(name, value):
             return type(value)(self._by_place(str(value), name))
+        if isinstance(value, str) and _folded(name) in _PATHS:
+            return f"/{_placeholder(name)}"  # what must be absolute stays it
         if isinstance(value, str):
             return _placeholder(name) if _folded(name) in _SECRETS else self.text(_replaced(value, fresh))
         if isinstance(value, int) and not isinstance(value, bool) and str(value) in self._known:

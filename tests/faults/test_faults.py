@@ -25,7 +25,7 @@ from tests.support.faults import FaultProxy
 
 OK = "works"
 OPEN = "AmbiguousResultError"
-READS = ("list_jobs", "get_job", "get_job_description", "list_tasks", "list_images", "get_region")
+READS = ("list_jobs", "get_job", "get_job_description", "list_tasks", "list_images", "get_region", "get_surroundings")
 # fault -> what is seen by: reads, changes with a token, changes without; the fault happens once, or always
 ONCE = {
     "refused": (OK, OK, OK),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from batchcompute.surroundings import Surroundings
+
 LOCAL_IMAGE = "img-local"
 DEFAULT_TIMEOUT = 86_400
 """Default Timeout of an instance in seconds (ours; the SDK's examples leave it out)."""
@@ -47,13 +49,15 @@ class JobPlan:
     successors: tuple[tuple[int, ...], ...]
     goes_on: bool = False
     """JobFailOnInstanceFail is false: the job runs all it can after an instance has failed."""
+    surroundings: Surroundings | None = None
+    """The submitter's; None if its client sent none."""
 
 
 NO_PLAN = JobPlan({}, "", "", 0, (), ())
 """The plan of a job that is only shown, not run."""
 
 
-def build_plan(view: Mapping[str, Any]) -> JobPlan:
+def build_plan(view: Mapping[str, Any], surroundings: Surroundings | None = None) -> JobPlan:
     """Make the plan of a complete, checked description (see `descriptions`)."""
     dag = view["TaskDag"]
     described: Mapping[str, Any] = dag["TaskDescMap"]
@@ -67,6 +71,7 @@ def build_plan(view: Mapping[str, Any]) -> JobPlan:
         tasks=tuple(_task(name, task) for name, task in described.items()),
         successors=tuple(tuple(sorted({position[after] for after in followers.get(name) or ()})) for name in described),
         goes_on=not view.get("JobFailOnInstanceFail", True),
+        surroundings=surroundings,
     )
 
 

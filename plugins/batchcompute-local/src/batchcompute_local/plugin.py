@@ -6,7 +6,7 @@ Every program with this package installed imports it at its first Client. So it 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from batchcompute.credentials import Credentials
 from batchcompute.errors import Problem
 from batchcompute.hooks import (
+    AttemptContext,
     CallContext,
     CredentialProvider,
     DiagnosisContext,
@@ -25,6 +26,7 @@ from batchcompute.hooks import (
     ValidationContext,
     hookimpl,
 )
+from batchcompute.operations import CREATE_JOB
 from batchcompute.regions import Region
 from batchcompute.wire import Endpoint
 
@@ -112,6 +114,16 @@ def resolve_credentials(ctx: CallContext) -> Credentials | None:
     if explicit is None:
         return own
     return explicit if explicit.access_key_id == own.access_key_id or _is_account(explicit.access_key_id) else own
+
+
+@hookimpl
+def request_headers(ctx: AttemptContext) -> Mapping[str, str] | None:
+    """Send the surroundings with a new job. None for other calls and other regions. Raises ConfigError if they are too large."""
+    if ctx.call.operation is not CREATE_JOB or ctx.call.region.transport != NAME:
+        return None
+    from batchcompute.surroundings import HEADER, Surroundings
+
+    return {HEADER: (ctx.call.surroundings or Surroundings.of_process()).to_header()}
 
 
 @hookimpl

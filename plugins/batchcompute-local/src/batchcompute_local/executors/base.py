@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from batchcompute.surroundings import Surroundings
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.records import Exited, Lost, Returned, Started
 
@@ -19,12 +20,16 @@ __all__ = ["Event", "Executor", "Exited", "Launch", "Lost", "Recovered", "Return
 
 @dataclass(frozen=True)
 class Launch:
-    """One attempt to run one instance. `attempt` names it uniquely, for ever."""
+    """One attempt to run one instance. `attempt` names it uniquely, for ever.
+
+    `surroundings` are the submitter's interpreter, PATH, locale and time zone; None if its client sent none.
+    """
 
     attempt: str
     job: str
     task: TaskSpec
     number: int
+    surroundings: Surroundings | None = None
 
 
 Event = Started | Exited | Lost | Returned

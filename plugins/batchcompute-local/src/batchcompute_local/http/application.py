@@ -88,7 +88,7 @@ class Front:
         check_body(headers, body)
         self.last_request = time.monotonic()
         route = find_route(request.method, raw_path, query)
-        run = route.bind(self._service, account.owner, await self._read(route.operation.name, body))
+        run = route.bind(self._service, account.owner, await self._read(route.operation.name, body, request))
         if route.operation.method == "GET":
             if route.operation is GET_JOB and route.job is not None:
                 return 200, _dump(await self._job(route.job, run, request))
@@ -99,13 +99,13 @@ class Front:
         result = await asyncio.wrap_future(self._engine.submit(run))
         return route.operation.status, b"" if result is None else await _offload(result)
 
-    async def _read(self, operation: str, body: bytes) -> tuple[Any, ...]:
+    async def _read(self, operation: str, body: bytes, request: Request) -> tuple[Any, ...]:
         reader = READERS.get(operation)
         if reader is None:
             return ()
         if len(body) < _LARGE_BODY:
-            return (reader(body, self._settings),)
-        return (await asyncio.to_thread(reader, body, self._settings),)
+            return (reader(body, request.headers, self._settings),)
+        return (await asyncio.to_thread(reader, body, request.headers, self._settings),)
 
     async def _look(self, run: Callable[[Turn], Any]) -> Any:
         found = self._engine.look(run)

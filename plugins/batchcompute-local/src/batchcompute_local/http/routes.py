@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchcompute.operations import CREATE_JOB, OPERATIONS, UPDATE_JOB_PRIORITY, Operation
+from batchcompute.surroundings import HEADER
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.jobs.descriptions import read_description, read_priority
 from batchcompute_local.jobs.service import Service
 from batchcompute_local.jobs.turn import Turn
 from batchcompute_local.settings import Settings
 
-READERS: Mapping[str, Callable[[bytes, Settings], Any]] = {
-    CREATE_JOB.name: read_description,
-    UPDATE_JOB_PRIORITY.name: lambda body, settings: read_priority(body),
+READERS: Mapping[str, Callable[[bytes, Mapping[str, str], Settings], Any]] = {
+    CREATE_JOB.name: lambda body, headers, settings: read_description(body, settings, headers.get(HEADER)),
+    UPDATE_JOB_PRIORITY.name: lambda body, headers, settings: read_priority(body),
 }
-"""Readers of bodies: the result is the last argument of the method. Other operations take no body."""
+"""Readers of body and headers: the result is the last argument of the method. Other operations take no body."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from batchcompute.errors import JsonError
 from batchcompute.resources import JobDescription, TaskDescription
+from batchcompute.surroundings import Surroundings
 from batchcompute.validation import check_job, find_cycle
 from batchcompute_local.errors import ServiceError, invalid
 from batchcompute_local.jobs.checks import check_here
@@ -16,8 +17,15 @@ from batchcompute_local.plan import DEFAULT_TIMEOUT, LOCAL_IMAGE, JobPlan, build
 from batchcompute_local.settings import Settings
 
 
-def read_description(body: bytes, settings: Settings) -> JobPlan:
-    """Build the plan for a description as sent, defaults filled in. Raises ServiceError 400 (protocol 2.11)."""
+def read_description(body: bytes, settings: Settings, surroundings: str | None = None) -> JobPlan:
+    """Build the plan for a description as sent, defaults filled in. Raises ServiceError 400 (protocol 2.11).
+
+    `surroundings` is the value of their header, None if it was not sent.
+    """
+    try:
+        found = None if surroundings is None else Surroundings.from_header(surroundings)
+    except ValueError as error:
+        raise invalid(str(error).partition(":")[0], str(error)) from None
     description = _parse(body)
     dag = description.TaskDag
     if find_cycle(dag.Dependencies):
@@ -25,7 +33,7 @@ def read_description(body: bytes, settings: Settings) -> JobPlan:
     problems = [*check_job(description, LOCAL_RANGES), *check_here(description, settings)]
     if problems:
         raise invalid(problems[0].path, "; ".join(str(problem) for problem in problems[:20]))
-    return build_plan(_view(description))
+    return build_plan(_view(description), found)
 
 
 def read_priority(body: bytes) -> int:

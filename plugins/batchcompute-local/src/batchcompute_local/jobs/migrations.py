@@ -40,6 +40,7 @@ MIGRATIONS = (
     ALTER TABLE instances ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE instances ADD COLUMN not_before REAL NOT NULL DEFAULT 0;
     """,
+    "ALTER TABLE descriptions ADD COLUMN surroundings TEXT",
 )
 """One script for each schema version; `PRAGMA user_version` is the number of those that the file has seen."""
 

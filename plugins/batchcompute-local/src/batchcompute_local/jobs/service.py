@@ -79,6 +79,11 @@ class Service:
         """Return the images by id."""
         return images_view(self._images.values())
 
+    def get_surroundings(self, turn: Turn, owner: int, job_id: str) -> dict[str, Any]:
+        """Return the surroundings with which a job was submitted; {} if its client sent none."""
+        found = turn.surroundings(_find(turn, owner, job_id))
+        return {} if found is None else found.to_wire()
+
     def get_region(self, turn: Turn, owner: int) -> dict[str, Any]:
         """Return what a description may contain here."""
         return {"Name": "local", "IdempotentTokens": True, **LOCAL_RANGES.to_wire()}

@@ -11,13 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from batchcompute.surroundings import Surroundings
 from batchcompute_local.executors.base import Exited
 from batchcompute_local.jobs import tables
 from batchcompute_local.jobs.migrations import migrate
 from batchcompute_local.jobs.model import Changes, Job, StoredAnswer, parse_attempt
 from batchcompute_local.jobs.states import State
 from batchcompute_local.jobs.tables import ANSWERS, DESCRIPTIONS, INSTANCES, JOBS, TASKS
-from batchcompute_local.plan import build_plan
+from batchcompute_local.plan import JobPlan, build_plan
 
 
 class Store:
@@ -57,8 +58,7 @@ class Store:
         if not db.in_transaction:
             db.execute("BEGIN IMMEDIATE")
         db.executemany(JOBS.put, [(seq, *JOBS.values(job)) for seq, job in changes.jobs.items()])
-        created = changes.created.items()
-        db.executemany(DESCRIPTIONS.put, [(seq, json.dumps(j.plan.view, separators=(",", ":"))) for seq, j in created])
+        db.executemany(DESCRIPTIONS.put, [(seq, *_submitted(job.plan)) for seq, job in changes.created.items()])
         db.executemany(TASKS.put, [(*key, *TASKS.values(task)) for key, task in changes.tasks.items()])
         db.executemany(INSTANCES.put, [(*key, *INSTANCES.values(one)) for key, one in changes.instances.items()])
         db.executemany(tables.UPDATE_LATE, list(_late_rows(changes.late.values())))
@@ -102,6 +102,11 @@ class Store:
         row = self._db.execute("SELECT text FROM descriptions WHERE job = ?", (seq,)).fetchone()
         return str(row[0])
 
+    def surroundings(self, seq: int) -> Surroundings | None:
+        """Read the surroundings of a job; None if none were sent."""
+        row = self._db.execute("SELECT surroundings FROM descriptions WHERE job = ?", (seq,)).fetchone()
+        return None if row[0] is None else Surroundings.from_wire(json.loads(row[0]))
+
     def answer(self, owner: int, token: str) -> StoredAnswer | None:
         """Read what a request with this token was answered; None if there was none, or too long ago."""
         row = self._db.execute(f"{ANSWERS.select} WHERE owner = ? AND token = ?", (owner, token)).fetchone()
@@ -109,7 +114,7 @@ class Store:
 
     def complete(self, job: Job) -> Job:
         """Read the plan, the tasks and the instances of `job`, a summary, into it."""
-        job.plan = build_plan(json.loads(self.description(job.seq)))
+        job.plan = build_plan(json.loads(self.description(job.seq)), self.surroundings(job.seq))
         job.tasks.extend(
             map(TASKS.read, self._db.execute(f"{TASKS.select} WHERE job = ? ORDER BY position", (job.seq,)))
         )
@@ -126,6 +131,11 @@ class Store:
     def close(self) -> None:
         """Close the file; what is not committed is lost."""
         self._db.close()
+
+
+def _submitted(plan: JobPlan) -> tuple[str, str | None]:
+    compact = json.JSONEncoder(separators=(",", ":")).encode
+    return compact(plan.view), None if plan.surroundings is None else compact(plan.surroundings.to_wire())
 
 
 def _late_rows(events: Iterable[Exited]) -> Iterator[tuple[object, ...]]:

@@ -177,7 +177,8 @@ ANSWERS = ObjectTable(
     options="WITHOUT ROWID",
     indexes=("CREATE INDEX answers_by_age ON answers (at)",),
 )
-DESCRIPTIONS = Table("descriptions", {"job": "INTEGER PRIMARY KEY"}, {"text": _TEXT})
+DESCRIPTIONS = Table("descriptions", {"job": "INTEGER PRIMARY KEY"}, {"text": _TEXT, "surroundings": "TEXT"})
+"""What was submitted, as JSON; `surroundings` is NULL if none were sent."""
 META = Table("meta", {"name": "TEXT PRIMARY KEY"}, {"value": _TEXT}, options="WITHOUT ROWID")
 
 ALL = (META, JOBS, DESCRIPTIONS, TASKS, INSTANCES, ANSWERS)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from batchcompute.surroundings import Surroundings
 from batchcompute_local.jobs import transitions
 from batchcompute_local.jobs.active import ActiveJobs
 from batchcompute_local.jobs.capacity import Capacity
@@ -56,6 +57,10 @@ class Turn:
         """Read the description of `job` as it was accepted."""
         view: dict[str, Any] = json.loads(self._written().description(job.seq))
         return view
+
+    def surroundings(self, job: Job) -> Surroundings | None:
+        """Read the surroundings with which `job` was submitted; None if none were sent."""
+        return self._written().surroundings(job.seq)
 
     def select(self, owner: int, columns: Mapping[str, str]) -> list[dict[str, Any]]:
         """Read all jobs of `owner` as dicts; `columns` has an SQL expression for each of their keys."""
