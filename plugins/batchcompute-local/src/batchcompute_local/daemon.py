@@ -17,9 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchcompute_local import __version__
+from batchcompute_local import __version__, known_state
 from batchcompute_local.errors import DaemonError, SettingsError
 from batchcompute_local.http.accounts import AccountError
+from batchcompute_local.installation import describe_installation, is_gone
 from batchcompute_local.mark import clear_mark
 from batchcompute_local.paths import Layout, default_data_dir
 
@@ -41,10 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     if options.detach and os.fork():
         os._exit(0)
-    clear_mark()
     layout = Layout.at(options.data_dir or default_data_dir())
     address = _address(options)
-    os.chdir("/")
+    known_state.enter(keep=(options.ready_fd,), foreground=not options.detach)
+    clear_mark()
     layout.create()
     _start_log(layout, to_stderr=not options.detach)
     try:
@@ -176,7 +177,8 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
     nonces = Nonces(layout.nonces, time.time())
     authenticator = Authenticator(accounts, nonces=nonces, require_nonce=settings.require_nonce)
     limits = settings.max_connections, settings.request_seconds
-    front = Front(engine, authenticator, settings, lambda: _status(engine, url))
+    own = {"/-/status": lambda: _status(engine, url), "/-/installation": describe_installation}
+    front = Front(engine, authenticator, settings, own)
     listeners = [Listener(unixsocket.listen(layout.socket), front, Limits(*limits))]
     if port is not None:
         listeners.append(Listener(port, Front(engine, authenticator, settings), Limits(*limits), tls))
@@ -225,7 +227,8 @@ def _recover(engine: Engine, failure: list[BaseException]) -> None:
 
 def _status(engine: Engine, url: str) -> dict[str, Any]:
     known = {"version": __version__, "pid": os.getpid(), "idle": not engine.busy, "active_jobs": engine.active_jobs}
-    return known | {"url": url} if url else known
+    place = {"interpreter": sys.executable, "gone": is_gone()}
+    return {**known, **place, **({"url": url} if url else {})}
 
 
 def _announce(ready: int, url: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 READY_FD = 3
 """The descriptor to which such a process writes `1` when it is ready."""
-_DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
+_DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 def spawn_detached(
@@ -22,7 +22,10 @@ def spawn_detached(
     long as it runs. Raises OSError if it cannot be started. The caller reaps it.
     """
     ready, notify = os.pipe()
+    output = -1
     try:
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        os.fchmod(output, 0o600)  # whatever the umask
         pid = os.posix_spawn(
             argv[0],
             argv,
@@ -30,8 +33,8 @@ def spawn_detached(
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, notify, READY_FD),
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
+                (os.POSIX_SPAWN_DUP2, output, 1),
+                (os.POSIX_SPAWN_DUP2, output, 2),
             ],
             setsid=True,
             setsigmask=(),
@@ -42,6 +45,6 @@ def spawn_detached(
         readable, _, _ = select.select([ready], [], [], seconds)
         return pid, bool(readable) and os.read(ready, 1) == b"1"
     finally:
-        os.close(ready)
-        if notify >= 0:
-            os.close(notify)
+        for handle in (ready, notify, output):
+            if handle >= 0:
+                os.close(handle)

@@ -33,7 +33,7 @@ class Layout:
     def create(self) -> None:
         """Create the folder, mode 0700, if it is absent. Raises OSError."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.root.stat().st_mode & 0o077:
+        if self.root.stat().st_mode & 0o777 != 0o700:  # it is the user's, or the umask took more
             self.root.chmod(0o700)
 
     @property

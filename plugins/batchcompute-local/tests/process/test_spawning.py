@@ -10,7 +10,7 @@ from pathlib import Path
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.spawning import BOOT
 
-PLAIN = {"exhaustion", "files", "mark", "paths", "procs", "records", "unixsocket"}
+PLAIN = {"exhaustion", "files", "known_state", "mark", "paths", "procs", "records", "unixsocket"}
 RUNNER = {"children", "exit_message", "journal", "leftovers", "orphans", "runner"}
 
 

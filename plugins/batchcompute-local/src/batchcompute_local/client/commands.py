@@ -72,6 +72,7 @@ def serve(layout: Layout, host: str, port: int, certfile: str | None, keyfile: s
     import os
     import sys
 
+    from batchcompute_local import known_state
     from batchcompute_local.client import control
 
     layout.create()
@@ -80,7 +81,7 @@ def serve(layout: Layout, host: str, port: int, certfile: str | None, keyfile: s
     arguments += ["--insecure-bind"] if insecure_bind else []
     sys.stdout.flush()
     # exec, without our environment: signals and terminal stay the same
-    os.execve(arguments[0], arguments, control.environment())  # noqa: S606  # no shell is wanted
+    os.execve(arguments[0], arguments, known_state.environment())  # noqa: S606  # no shell is wanted
 
 
 @click.group()

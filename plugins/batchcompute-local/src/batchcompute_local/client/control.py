@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from batchcompute_local import __version__, unixsocket
+from batchcompute_local import __version__, known_state, unixsocket
 from batchcompute_local.detached import READY_FD, spawn_detached
 from batchcompute_local.errors import DaemonError, SettingsError
 from batchcompute_local.paths import Layout
@@ -22,7 +22,6 @@ from batchcompute_local.paths import Layout
 START_SECONDS = 30.0
 _STATUS_SECONDS = 10.0
 _STOP_SECONDS = 15.0
-_INHERITED = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "TMPDIR")
 _LOG_TAIL_BYTES = 2000
 
 
@@ -39,9 +38,19 @@ def read_credentials(data_dir: Path) -> tuple[str, str]:
 
 def status(data_dir: Path) -> dict[str, Any] | None:
     """Return the daemon's status (version, pid, idle, active_jobs, ...); None if no daemon answers."""
+    return _ask(data_dir, "/-/status")
+
+
+def ask_installation(data_dir: Path) -> dict[str, Any] | None:
+    """Return the daemon's version, interpreter, prefix and plugins, as `describe_installation` does; None if it does not say."""
+    found = _ask(data_dir, "/-/installation")
+    return found if found is not None and isinstance(found.get("plugins"), dict) else None
+
+
+def _ask(data_dir: Path, path: str) -> dict[str, Any] | None:
     try:
         with unixsocket.connect(Layout.at(data_dir).socket, _STATUS_SECONDS) as sock:
-            sock.sendall(b"GET /-/status HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n")
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n".encode())
             answer = b"".join(iter(lambda: sock.recv(65536), b""))
         found = json.loads(answer.partition(b"\r\n\r\n")[2])
     except (OSError, ValueError):
@@ -50,7 +59,8 @@ def status(data_dir: Path) -> dict[str, Any] | None:
 
 
 def ensure_running(data_dir: Path) -> None:
-    """Start a daemon of this version, if none listens. Replace a daemon of another version if it is idle and has no port.
+    """Start a daemon of this version, if none listens. Replace a daemon of another version if it is idle and has no port,
+    and one whose interpreter or package is gone also while it is busy: its programs keep running.
 
     Raises DaemonError, with the end of the daemon's log, if it does not start or the folder cannot be created.
     """
@@ -89,17 +99,19 @@ def stop(data_dir: Path) -> bool:
 def _serves(found: dict[str, Any] | None) -> bool:
     if found is None:
         return False
-    # a daemon with a port was started by hand: keep it, whatever its version
-    return found.get("version") == __version__ or not found.get("idle") or bool(found.get("url"))
+    if found.get("url"):  # started by hand: keep it, whatever it is
+        return True
+    return not found.get("gone") and (found.get("version") == __version__ or not found.get("idle"))
 
 
 def _start(layout: Layout) -> None:
     arguments = [*command(layout), "--detach", "--ready-fd", str(READY_FD)]
     log_start = layout.log.stat().st_size if layout.log.exists() else 0
     try:
-        pid, ready = spawn_detached(arguments, environment(), layout.log, START_SECONDS)
+        pid, ready = spawn_detached(arguments, known_state.environment(), layout.log, START_SECONDS)
     except OSError as error:
-        raise DaemonError(f"the daemon cannot be started with {arguments[0]}: {error.strerror}") from error
+        cure = f"; {layout.settings} may name another one: interpreter" if arguments[0] != sys.executable else ""
+        raise DaemonError(f"the daemon cannot be started with {arguments[0]}: {error.strerror}{cure}") from error
     # the daemon forks at once and its parent ends, so the caller has no child to wait for
     with suppress(ChildProcessError):
         os.waitpid(pid, 0 if ready else os.WNOHANG)
@@ -111,11 +123,6 @@ def command(layout: Layout) -> list[str]:
     """Return the daemon's command line for this folder, without start options. Raises DaemonError."""
     # -P: import nothing from the caller's cwd; -B: write nothing outside of the folder
     return [_interpreter(layout), "-P", "-B", "-m", "batchcompute_local.daemon", "--data-dir", str(layout.root)]
-
-
-def environment() -> dict[str, str]:
-    """Return the variables that a daemon inherits: no keys, no tokens."""
-    return {k: v for k, v in os.environ.items() if k in _INHERITED or k.startswith(("LC_", "XDG_"))}
 
 
 def _interpreter(layout: Layout) -> str:
@@ -141,7 +148,7 @@ def _log_tail(path: Path, start: int) -> str:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file at `path`; wait until it is free."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    handle = _open_lock(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -152,7 +159,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def is_locked(path: Path) -> bool:
     """Check if a process holds the lock file at `path`."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    handle = _open_lock(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -160,3 +167,9 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def _open_lock(path: Path) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.fchmod(handle, 0o600)  # whatever the umask
+    return handle

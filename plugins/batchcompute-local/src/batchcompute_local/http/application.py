@@ -7,7 +7,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from email.utils import formatdate
 from functools import lru_cache, partial
@@ -37,7 +37,7 @@ _LONGEST_MESSAGE = 4000
 class Front:
     """ASGI application: one endpoint for every path.
 
-    `status` answers the unsigned `GET /-/status`; None where that must not be seen.
+    `unsigned` answers a GET of its paths, without a signature; None where nobody may see that.
     """
 
     def __init__(
@@ -45,14 +45,14 @@ class Front:
         engine: Engine,
         authenticator: Authenticator,
         settings: Settings,
-        status: Callable[[], dict[str, Any]] | None = None,
+        unsigned: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
     ) -> None:
         self.last_request = time.monotonic()
         self._engine = engine
         self._service = Service(settings.images)
         self._authenticator = authenticator
         self._settings = settings
-        self._status = status
+        self._unsigned = unsigned or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever it is."""
@@ -79,8 +79,8 @@ class Front:
         raw_path = scope["raw_path"].decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-        if self._status is not None and raw_path == "/-/status" and request.method == "GET":
-            return 200, _dump(self._status())
+        if raw_path in self._unsigned and request.method == "GET":
+            return 200, _dump(self._unsigned[raw_path]())
         self.last_request = time.monotonic()
         target = raw_path + ("?" + query if query else "")
         account = self._authenticator.check(request.method, target, headers)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
+from batchcompute_local import known_state
 from batchcompute_local.detached import READY_FD, spawn_detached
 from batchcompute_local.paths import Layout
 
@@ -24,5 +24,5 @@ def spawn_runner(layout: Layout, prefix: str, linger: float) -> int:
     It ends at once if another one holds the folder; connecting then tells which of them is there.
     """
     arguments = [*BOOT, str(layout.root), prefix, str(linger), str(READY_FD)]
-    pid, _ = spawn_detached(arguments, {"PATH": os.environ.get("PATH", os.defpath)}, layout.log)
+    pid, _ = spawn_detached(arguments, known_state.environment(), layout.log)
     return pid

@@ -24,7 +24,7 @@ import sys
 import time
 from pathlib import Path
 
-from batchcompute_local import unixsocket
+from batchcompute_local import known_state, unixsocket
 from batchcompute_local.paths import Layout
 from batchcompute_local.records import (
     VERSION,
@@ -274,6 +274,7 @@ def _log(text: str) -> None:
 
 def main(root: str, prefix: str, linger: str, ready: str) -> None:
     """Run in the foreground; a byte on file descriptor `ready` says that the socket is there."""
+    known_state.enter(keep=(int(ready),))
     layout = Layout(Path(root))
     lock = os.open(layout.runner_lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
