@@ -46,9 +46,11 @@ class Settings:
     runner_linger_seconds: float = 300.0
     """The runner ends after this time without a daemon and without a process."""
     interpreter: str = ""
-    """The Python of the daemon; empty: the Python of the program that starts it."""
+    """The Python of the daemon and of programs; empty: of the program that starts it, and of the submitter."""
     programs: Mapping[str, str] = field(default_factory=dict)
     """Interpreters by ProgramType, e.g. `[programs] python = "/usr/bin/python3"`."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables of all programs, e.g. `[environment] TMPDIR = "/scratch"`."""
     images: Mapping[str, Image] = field(default_factory=dict)
     """Images besides img-local, by id; see `images`."""
     executor: str = "process"
@@ -71,6 +73,10 @@ class Settings:
     """Unpacked size of one package."""
     max_package_files: int = 200_000
     """Entries in one package."""
+
+    def find_interpreter(self, program_type: str) -> str | None:
+        """Return the interpreter that is set for programs of this type; None if none is."""
+        return self.programs.get(program_type) or (self.interpreter if program_type == "python" else "") or None
 
 
 def read_settings(path: Path) -> Settings:
@@ -103,6 +109,11 @@ def _check(path: Path, key: str, value: Any) -> None:
     if key == "programs":
         if not isinstance(value, dict) or not all(isinstance(v, str) and v for v in value.values()):
             raise SettingsError(f"{path}: [programs] maps a program type to a program, both text")
+    elif key == "environment":
+        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+            raise SettingsError(f"{path}: [environment] maps the name of a variable to its value, both text")
+        if any(not name or "=" in name or "\0" in name + text for name, text in value.items()):
+            raise SettingsError(f"{path}: [environment] has a name or value that no program can be given")
     elif key in ("interpreter", "executor"):
         if not isinstance(value, str):
             raise SettingsError(f"{path}: {key} must be text")

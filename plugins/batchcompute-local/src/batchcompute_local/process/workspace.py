@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shlex
 import shutil
@@ -10,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from batchcompute.surroundings import LOCALE_VARIABLES, Surroundings
+from batchcompute_local import known_state
 from batchcompute_local.executors.base import Launch
 from batchcompute_local.images import Image
 from batchcompute_local.paths import Layout
@@ -24,13 +25,10 @@ from batchcompute_local.removal import Remover
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore, UriError
 
-INHERITED = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "TMPDIR")
-"""Variables that programs inherit from the daemon, besides LC_*. No keys, no tokens of the user who started it."""
-
-
 _CWD, _ATTEMPT = "\0c", "\0a"
 """Placeholders of the working folder and the attempt in a command line. No user's text can contain a NUL."""
 _THIS_MACHINE = Image(LOCAL_IMAGE)
+_OF_THE_SUBMITTER = frozenset({"PATH", *LOCALE_VARIABLES, "TZ"})
 _NUMBERED = ("ALI_DIKU_INSTANCE_ID", "BATCH_COMPUTE_DAG_INSTANCE_ID")
 
 
@@ -55,6 +53,7 @@ class _Common:
     """The common part of a task's instances, computed once for a version of the package."""
 
     task: TaskSpec
+    surroundings: Surroundings | None = field(repr=False)
     package: Package
     base: str
     argv: list[str]
@@ -62,11 +61,6 @@ class _Common:
     numbered: tuple[str, ...]
     stdout: str
     stderr: str
-
-
-def inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the allowed part of an environment."""
-    return {k: v for k, v in environment.items() if k in INHERITED or k.startswith("LC_")}
 
 
 def log_path(layout: Layout, redirect: str, stream: str, job: str, task: str, number: int) -> Path:
@@ -86,8 +80,7 @@ class Workspaces:
         self._settings = settings
         self._store = ObjectStore(layout.oss)
         self._packages = Packages(layout.packages, settings)
-        self._base = {"PATH": os.defpath, **inherited(os.environ), "PYTHONUNBUFFERED": "1"}
-        self._base.setdefault("USER", getpass.getuser())
+        self._own = {**known_state.environment(), **settings.environment}
         self._remover = Remover(layout.trash)
         self._pool = FolderPool(layout.pool, self._remover)
         self._mapper = Mapper(layout)
@@ -131,7 +124,8 @@ class Workspaces:
         task, uri, latest = launch.task, launch.task.package_uri, self._latest
         package = self._packages.at_hand(uri) or self._packages.get(self._store.path(uri), uri)
         base = str(self._layout.instance(launch.job, task.name, 0)).removesuffix("0")
-        if latest is not None and latest.task is task and latest.base == base and latest.package is package:
+        known = latest is not None and latest.task is task and latest.base == base and latest.package is package
+        if latest is not None and known and not _is_gone(latest.surroundings):
             return latest
         environment = self._environment(launch)
         argv = self._command(launch, package.folder, environment)
@@ -140,7 +134,9 @@ class Workspaces:
         stdout, stderr = (str(path).removesuffix(str(last)) for path in self.logs(replace(launch, number=last)))
         os.makedirs(os.path.dirname(base), mode=0o700, exist_ok=True)
         numbered = tuple(name for name in _NUMBERED if name not in task.environment)
-        self._latest = common = _Common(task, package, base, argv, environment, numbered, stdout, stderr)
+        self._latest = common = _Common(
+            task, launch.surroundings, package, base, argv, environment, numbered, stdout, stderr
+        )
         return common
 
     def keep(self, package: Package, folder: str) -> bool:
@@ -192,7 +188,7 @@ class Workspaces:
         task = launch.task
         kind, image = task.program_type, self._settings.images.get(task.image_id) or _THIS_MACHINE
 
-        named = image.programs.get(kind) or (None if image.command else self._settings.programs.get(kind))
+        named = image.programs.get(kind) or (None if image.command else self._settings.find_interpreter(kind))
 
         def find(program: str) -> str | None:
             return program if image.command else _find(program, environment)
@@ -200,7 +196,11 @@ class Workspaces:
         def interpreter(default: str) -> str:
             if image.command:
                 return named or kind  # searched in the image
-            return self._found(named or default, kind, environment)
+            if named is not None:
+                return _found(named, kind, self._own)
+            if kind == "python" and launch.surroundings is not None and launch.surroundings.interpreter:
+                return _submitters(launch.surroundings)
+            return _found(default, kind, environment)
 
         program_type = BUILT_IN.get(kind) or _installed(kind)
         if program_type is None:
@@ -216,25 +216,26 @@ class Workspaces:
         if folders and not image.maps:
             raise MappingError(f"the command of image {image.id} has no {{mapping}}, so an OssMapping is not possible")
         places = {"cwd": _CWD, "oss": str(self._layout.oss), "attempt": _ATTEMPT}
-        variables = {*environment, *_NUMBERED, ATTEMPT_VARIABLE} - {*self._base}
+        variables = {*environment, *_NUMBERED, ATTEMPT_VARIABLE} - ({*self._inherited(launch)} - {*task.environment})
         command = image.command_line(words, places, variables, folders)
-        return [self._found(command[0], image.id, environment), *command[1:]]
+        return [_found(command[0], image.id, self._own), *command[1:]]
 
-    @staticmethod
-    def _found(program: str, for_what: str, environment: Mapping[str, str]) -> str:
-        found = _find(program, environment)
-        if found is None:
-            raise ProgramError(f"this machine has no {program} to run {for_what} programs with")
-        return found
+    def _inherited(self, launch: Launch) -> dict[str, str]:
+        """Return the service's variables, with PATH, locale and time zone of the submitter."""
+        own = {"PYTHONUNBUFFERED": "1", **self._own}
+        if launch.surroundings is None:
+            return own
+        kept = {name: value for name, value in own.items() if name not in _OF_THE_SUBMITTER}
+        return {**kept, "PATH": known_state.PATH, **launch.surroundings.variables}
 
     def _environment(self, launch: Launch) -> dict[str, str]:
         """Return the variables of both API versions (protocol 2.8) that are the same for all instances.
 
-        The user's variables win, but not over the attempt's name.
+        The task's variables win, but not over the attempt's name.
         """
         task, host = launch.task, "local"
         return {
-            **self._base,
+            **self._inherited(launch),
             "ALI_DIKU_JOB_ID": launch.job,
             "ALI_DIKU_TASK_ID": task.name,
             "ALI_DIKU_OSS_HOST": host,
@@ -249,8 +250,32 @@ class Workspaces:
 
 
 def _find(program: str, environment: Mapping[str, str]) -> str | None:
-    found = shutil.which(program, path=environment.get("PATH"))
+    # the service's own folder must not count as a relative one of the submitter
+    folders = [folder for folder in environment.get("PATH", known_state.PATH).split(":") if os.path.isabs(folder)]
+    found = shutil.which(program, path=":".join(folders))
     return None if found is None else os.path.abspath(found)
+
+
+def _found(program: str, for_what: str, environment: Mapping[str, str]) -> str:
+    found = _find(program, environment)
+    if found is None:
+        raise ProgramError(f"this machine has no {program} to run {for_what} programs with")
+    return found
+
+
+def _is_gone(surroundings: Surroundings | None) -> bool:
+    """Return whether the submitter's interpreter is no longer there."""
+    interpreter = "" if surroundings is None else surroundings.interpreter
+    return bool(interpreter) and not os.access(interpreter, os.X_OK)
+
+
+def _submitters(surroundings: Surroundings) -> str:
+    if _is_gone(surroundings):
+        raise ProgramError(
+            f"the Python with which the job was submitted, {surroundings.interpreter}, is gone or cannot be executed; create it "
+            'again and start the job again, submit the job with another one, or set [programs] python = "..." in service.toml'
+        )
+    return surroundings.interpreter
 
 
 def _installed(kind: str) -> ProgramType | None:
