@@ -16,6 +16,7 @@ from . import dag, output, shapes
 from .arguments import job_argument
 from .failures import FAILED, STOPPED
 from .finding import find_job, newest_first
+from .reading import SURROUNDINGS
 from .session import Session, command
 
 if TYPE_CHECKING:
@@ -141,14 +142,27 @@ def _explain(job_id: str, tasks: Sequence[Mapping[str, Any]]) -> None:
 def describe(session: Session, job: str) -> None:
     """Print the description of a job, as JSON for `job submit`.
 
+    In region local also the surroundings with which it was submitted, on stderr: interpreter, PATH, locale and time zone.
+
     JSON, in either format: {JobName, JobTag, Description, Priority, TaskDag: {TaskDescMap, Dependencies}}, as in the API,
-    without empty properties.
+    without empty properties. With --format json also Surroundings, null if none are known, else {Interpreter, Path, Locale,
+    TimeZone} without what was not set; `job submit` ignores it.
     """
     with session.client() as client:
-        detail = client.get_job_description(find_job(client, job)).detail()
+        found = find_job(client, job)
+        detail = client.get_job_description(found).detail()
+        surroundings = None
+        with suppress(BatchComputeError):  # a cloud region may answer anything to what it does not have
+            surroundings = client.get_surroundings(found)
     for name in ("RequestId", "StatusCode", "Date"):
         detail.pop(name, None)
+    if session.json:
+        detail[SURROUNDINGS] = None if surroundings is None else surroundings.to_wire()
     output.emit_json(detail)
+    if surroundings is not None and not session.json:
+        output.say(f"Submitted with Python {output.plain(surroundings.interpreter) or '(none)'}")
+        for name, value in surroundings.variables.items():
+            output.say(f"  {name}={output.plain(value)}")
 
 
 @command(

@@ -19,6 +19,8 @@ _FORMATS = {".json": "JSON", ".toml": "TOML", ".yaml": "YAML", ".yml": "YAML"}
 _NO_YAML = "reading YAML needs PyYAML: pip install 'batchcompute[yaml]'; JSON and TOML need nothing"
 _DAG = ("TaskDag", "TaskDescMap")
 EVERY = "*"
+SURROUNDINGS = "Surroundings"
+"""The key of `job describe --format json` that is not of the description."""
 
 
 def read_description(name: str) -> JobDescription:
@@ -40,6 +42,7 @@ def read_description(name: str) -> JobDescription:
         raise Refused(
             f"{where} is not a description: expected properties such as JobName, got a {type(found).__name__}"
         )
+    found.pop(SURROUNDINGS, None)
     try:
         return JobDescription(found)
     except TypeError as error:

@@ -49,7 +49,11 @@ class Program(NamedTuple):
 @click.option("--package", metavar="URI", help="An existing package, oss://bucket/key of a tar.gz.")
 @click.option("--name", help="The name of the job.  [default: the program's]")
 @click.option(
-    "--env", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable; may be repeated."
+    "--env",
+    "variables",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="An environment variable; without =VALUE it has its value here. May be repeated.",
 )
 @click.option("--image", default="img-local", show_default=True, help="The image; see `image list`.")
 @click.option("--cpu", type=int, help="CPU of each instance; 100 is a core.")
@@ -79,7 +83,8 @@ def run(
     region local.
 
     --pack uploads a folder. Without it only the program's file is uploaded, and for a .sh or another command the files of
-    this folder that its words name. Nothing else is in the working folder. Prints the job's id. With --wait, exits with 0
+    this folder that its words name. Nothing else is in the working folder. In region local the program has the PATH, the locale
+    and the time zone of this shell, and python is what this PATH finds. Prints the job's id. With --wait, exits with 0
     if it Finished, 3 if it Failed, 4 if it was Stopped.
 
     JSON: the same as of `job submit`.
@@ -87,6 +92,7 @@ def run(
     if folder is not None and package is not None:
         raise click.UsageError("--pack and --package exclude each other; use one")
     program = read_command(words)
+    python = words[0] if program.kind == "python" and program.name != words[0] else ""
     data = None
     if package is None and folder is not None:
         program, data = _pack_folder(program, Path(folder))
@@ -94,7 +100,7 @@ def run(
         program, data = _pack_alone(program)
     description = describe(program, bucket=bucket, package=package, **task)
     with session.client() as client:
-        raise Exit(send(session, client, description, data, Choices(bucket, dry_run, wait, wait_timeout)))
+        raise Exit(send(session, client, description, data, Choices(bucket, dry_run, wait, wait_timeout, python)))
 
 
 def read_command(words: Sequence[str]) -> Program:
@@ -127,7 +133,7 @@ def describe(
     priority: int = _PRIORITY,
     logs: str | None = None,
 ) -> JobDescription:
-    """Describe a job of one task. Raises Refused for a variable without a value."""
+    """Describe a job of one task. Raises Refused for a variable that is not set here."""
     from ..values.resources import JobDescription
 
     task_name = re.sub(r"[^A-Za-z0-9_.-]", "-", PurePosixPath(program.name).stem).lstrip("_.-")[:64] or "task"
@@ -154,9 +160,11 @@ def _variables(assignments: Sequence[str]) -> Mapping[str, str]:
     found = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
-        if not equals or not name:
-            raise Refused(f"--env {assignment!r} is not NAME=VALUE")
-        found[name] = value
+        if not name:
+            raise Refused(f"--env {assignment!r} is neither NAME=VALUE nor NAME")
+        if not equals and name not in os.environ:
+            raise Refused(f"--env {name}: no variable {name} is set here; give it a value with {name}=VALUE")
+        found[name] = value if equals else os.environ[name]
     return found
 
 

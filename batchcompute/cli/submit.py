@@ -44,6 +44,8 @@ class Choices:
     dry_run: bool
     wait: bool
     wait_timeout: float | None
+    python: str = ""
+    """The command by which the user called Python; "" if none."""
 
 
 bucket_option = click.option(
@@ -119,6 +121,8 @@ def send(
     choices: Choices,
 ) -> int:
     """Submit a description, its package first; the exit code. Raises what Client.create_job does, and Refused."""
+    from .caller import describe_caller
+
     if choices.wait_timeout is not None and not choices.wait:
         raise click.UsageError("--wait-timeout is for --wait; add it")
     uri = None
@@ -132,7 +136,7 @@ def send(
     if uri is not None and package is not None and not (store := objects_of(client)).exists(uri):
         store.put(uri, package)
         output.say(f"Packed the program, {len(package)} bytes, and uploaded it to {uri}.")
-    job = client.create_job(description)
+    job = client.create_job(description, surroundings=describe_caller(choices.python))
     answer = {"job_id": job.JobId, **_summary(description), "request_id": job.RequestId}
     if not (session.json and choices.wait):
         output.emit_value(answer, answer["job_id"], session.format)

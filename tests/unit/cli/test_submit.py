@@ -238,8 +238,20 @@ def test_names_are_made_from_the_program() -> None:
     assert dict(task.EnvironmentVariables) == {"A": "1"}
     assert (task.ResourceDescription.Cpu, task.ResourceDescription.Memory) == (100, 2000)
     assert "task" in describe(Program("python", "作业.py", ""), bucket="b").TaskDag.TaskDescMap
-    with pytest.raises(Refused, match="--env 'A' is not NAME=VALUE"):
-        describe(Program("python", "a.py", ""), bucket="b", variables=["A"])
+
+
+def test_a_variable_by_its_name_has_the_callers_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Program("python", "a.py", "")
+    monkeypatch.setenv("TOKEN", "1=2")
+    monkeypatch.delenv("ABSENT", raising=False)
+    task = describe(program, bucket="b", variables=["TOKEN", "OWN=", "TOKENS=TOKEN"]).TaskDag.get_task("a")
+    assert dict(task.EnvironmentVariables) == {"TOKEN": "1=2", "OWN": "", "TOKENS": "TOKEN"}
+    with pytest.raises(
+        Refused, match="--env ABSENT: no variable ABSENT is set here; give it a value with ABSENT=VALUE"
+    ):
+        describe(program, bucket="b", variables=["ABSENT"])
+    with pytest.raises(Refused, match="--env '=1' is neither NAME=VALUE nor NAME"):
+        describe(program, bucket="b", variables=["=1"])
 
 
 def test_run(bc: Run, client: Client, worker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
