@@ -1,16 +1,21 @@
-"""Findings of `batchcompute doctor` for region local: the service, the interpreters, the free space."""
+"""Findings of `batchcompute doctor` for region local: the service and its venv, the interpreters, the free space.
+
+What concerns the service is asked from it: it may run from another venv than the command.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from batchcompute.cli.caller import describe_caller
 from batchcompute.hooks import Finding
-from batchcompute_local import __version__
+from batchcompute_local import __version__, known_state
 from batchcompute_local.client import control
 from batchcompute_local.errors import SettingsError
+from batchcompute_local.installation import describe_installation
 from batchcompute_local.paths import Layout
 from batchcompute_local.settings import Settings, read_settings
 
@@ -20,6 +25,7 @@ _LITTLE, _TOO_LITTLE = 1 << 30, 50 << 20
 def findings(layout: Layout) -> Iterator[Finding]:
     """Check the service, the data folder and the interpreters. Changes nothing."""
     yield _service(layout)
+    yield from _installations(layout)
     yield from _storage(layout)
     try:
         settings = read_settings(layout.settings)
@@ -35,10 +41,37 @@ def _service(layout: Layout) -> Finding:
         cure = "the next call starts one; if that fails, `batchcompute local logs` shows why"
         return Finding("daemon", "note", f"no service runs in {layout.root}", cure)
     what = f"version {found['version']} runs as pid {found['pid']} with {found['active_jobs']} active jobs"
+    if found.get("gone"):
+        cure = "the next call starts one with the Python of its caller" if not found.get("url") else "start it again"
+        return Finding("daemon", "note", f"{what}, but its Python {found['interpreter']} or its package is gone", cure)
     if found["version"] != __version__:
         cure = "it is replaced when it has no jobs; or stop it now with `batchcompute local stop`: jobs continue"
         return Finding("daemon", "note", f"{what}, but {__version__} is installed", cure)
     return Finding("daemon", "ok", what)
+
+
+def _installations(layout: Layout) -> Iterator[Finding]:
+    """Compare what the service says of itself with what is installed here."""
+    there, here = control.ask_installation(layout.root), describe_installation()
+    if there is None:
+        return
+    if there["prefix"] == here["prefix"]:
+        yield Finding("venv", "ok", f"the service runs with {there['interpreter']}")
+    else:
+        what = f"the service runs in {there['prefix']} with {there['interpreter']}, this command in {here['prefix']}"
+        cure = 'plugins are those of the service; set interpreter = "..." in service.toml, or stop it: `batchcompute local stop`'
+        yield Finding("venv", "note", what, cure)
+    yield from _missing(there, here, "the service")
+    yield from _missing(here, there, "this command")
+
+
+def _missing(there: Mapping[str, Any], here: Mapping[str, Any], who: str) -> Iterator[Finding]:
+    """Name the distributions with plugins that only `who` has, of which `there` is what is installed."""
+    for group, names in there["plugins"].items():
+        only = {str(name) for name in names} - {str(name) for name in here["plugins"].get(group, ())}
+        if only:
+            what = f"only {who} has {', '.join(sorted(only))}, with plugins of the group {group}"
+            yield Finding("venv", "note", what, "install the same plugins in both venvs")
 
 
 def _storage(layout: Layout) -> Iterator[Finding]:
@@ -61,11 +94,12 @@ def _storage(layout: Layout) -> Iterator[Finding]:
 
 def _interpreters(settings: Settings) -> Iterator[Finding]:
     for kind in ("python", "php", "java"):
-        named = settings.programs.get(kind)
-        wanted = named or {"python": settings.interpreter or sys.executable}.get(kind, kind)
-        found = shutil.which(wanted)
+        named = settings.find_interpreter(kind)
+        wanted = named or (describe_caller().interpreter if kind == "python" else kind)
+        found = shutil.which(wanted, path=settings.environment.get("PATH", known_state.PATH) if named else None)
         if found:
-            yield Finding("interpreter", "ok", f"{kind} programs run with {os.path.abspath(found)}")
+            whose = "" if named else " that are submitted in this shell"
+            yield Finding("interpreter", "ok", f"{kind} programs{whose} run with {os.path.abspath(found)}")
         else:
             cure = f'install it, or name another with [programs] {kind} = "..." in service.toml'
             what = f"{kind} programs cannot run: there is no {wanted}"
