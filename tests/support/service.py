@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -74,24 +74,32 @@ class Cloud:
 
     def runner_pid(self) -> int | None:
         """The runner of this folder, by its command line."""
+        return next(self._pids(b"batchcompute_local.runner"), None)
+
+    def _pids(self, module: bytes) -> Iterator[int]:
         for name in os.listdir("/proc"):
             with suppress(OSError):
                 if name.isdigit():
                     words = Path("/proc", name, "cmdline").read_bytes().split(b"\0")
-                    if os.fsencode(self.root) in words and any(b"batchcompute_local.runner" in word for word in words):
-                        return int(name)
-        return None
+                    if os.fsencode(self.root) in words and any(module in word for word in words):
+                        yield int(name)
 
     def down(self) -> None:
         """End everything of this folder."""
         self.client.close()
-        found = control.status(self.root)
-        pids = [found["pid"] if found else None, self.runner_pid()]
-        pids += [pid for pid, _ in procs.attempts("job-") if _works_in(pid, self.root)]
-        for pid in pids:
-            if pid:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        runners = list(self._pids(b"batchcompute_local.runner"))
+        for pid in runners:
+            _signal(pid, signal.SIGSTOP)  # else it starts the daemon again
+        for pid in (*self._pids(b"batchcompute_local.daemon"), *runners):
+            _signal(pid, signal.SIGKILL)
+        for pid, _ in procs.attempts("job-"):
+            if _works_in(pid, self.root):
+                _signal(pid, signal.SIGKILL)
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _works_in(pid: int, folder: Path) -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sqlite3
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class ServiceHarness:
         ObjectStore(self.root / "oss").put("oss://stress/worker.tar.gz", pack(worker))
 
     def pid(self, what: str) -> int | None:
-        """The pid of the `daemon` or the `runner` of this folder, by its command line."""
+        """The pid of the `daemon` or the `runner` of this folder, by its command line; whoever started it."""
         mark, root = f"batchcompute_local.{what}".encode(), os.fsencode(self.root)
         for name in os.listdir("/proc"):
             with suppress(OSError):
@@ -58,11 +59,11 @@ class ServiceHarness:
         return False
 
     def down(self) -> None:
-        """End everything of this folder."""
+        """End everything of this folder. Daemon and runner start each other again, so they are killed until none is left."""
         with suppress(Exception):
             control.stop(self.root)
-        for what in ("daemon", "runner"):
-            self.kill(what)
+        while self.kill("daemon") or self.kill("runner"):
+            time.sleep(0.01)
         for pid, _ in procs.attempts("job-"):
             with suppress(OSError):
                 if f"BATCHCOMPUTE_OSS_ROOT={self.root}/".encode() in Path(f"/proc/{pid}/environ").read_bytes():

@@ -25,10 +25,13 @@ from batchcompute_local.mark import clear_mark
 from batchcompute_local.paths import Layout, default_data_dir
 
 if TYPE_CHECKING:
+    import socket
+
     from batchcompute_local.executors.base import Executor
     from batchcompute_local.http.network import Address
     from batchcompute_local.jobs.engine import Engine
     from batchcompute_local.jobs.store import Store
+    from batchcompute_local.records import Introduce
     from batchcompute_local.settings import Settings
 
 _log = logging.getLogger("batchcompute_local.daemon")
@@ -44,16 +47,18 @@ def main(arguments: list[str] | None = None) -> int:
         os._exit(0)
     layout = Layout.at(options.data_dir or default_data_dir())
     address = _address(options)
-    known_state.enter(keep=(options.ready_fd,), foreground=not options.detach)
+    in_background = options.detach or options.ready_fd >= 0  # then stderr is the log
+    known_state.enter(keep=(options.ready_fd,), foreground=not in_background)
     clear_mark()
     layout.create()
-    _start_log(layout, to_stderr=not options.detach)
+    _start_log(layout, to_stderr=not in_background)
     try:
-        lock = _lock_for_port(layout) if address else _take_lock(layout)
+        is_restarted = in_background and not options.detach  # by the runner, which holds the start lock
+        lock = _lock_for_port(layout) if address and not is_restarted else _take_lock(layout)
         if lock is None:
             _notify(options.ready_fd)
             return 0
-        _serve(layout, options.ready_fd, address)
+        _serve(layout, options.ready_fd, address, is_restarted)
     except (DaemonError, SettingsError, AccountError) as error:  # errors that the user can correct
         _log.error("the daemon ends: %s", error)
         return 1
@@ -126,7 +131,7 @@ def _take_lock(layout: Layout) -> int | None:
 
 
 def _lock_for_port(layout: Layout) -> int:
-    """Lock the folder; end an idle daemon without a port. Raises DaemonError for any other daemon."""
+    """Lock the folder; end an idle daemon without a port, and one that the runner started. Raises DaemonError for any other."""
     from batchcompute_local.client import control
 
     with control.locked(layout.start_lock):  # so no client starts another one meanwhile
@@ -134,7 +139,7 @@ def _lock_for_port(layout: Layout) -> int:
             found = control.status(layout.root)
             if found is None:
                 continue
-            if found.get("url") or not found.get("idle"):
+            if not found.get("restarted") and (found.get("url") or not found.get("idle")):
                 state = (
                     f"listens on {found['url']}" if found.get("url") else f"has {found.get('active_jobs')} active jobs"
                 )
@@ -146,7 +151,7 @@ def _lock_for_port(layout: Layout) -> int:
     return lock
 
 
-def _serve(layout: Layout, ready: int, address: Address | None) -> None:
+def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bool) -> None:
     from batchcompute_local.http.accounts import WatchedAccounts, ensure_credentials
     from batchcompute_local.settings import read_settings
 
@@ -155,7 +160,7 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
     tls, port = (address.tls(), address.listen()) if address else (None, None)
     url = address.url(port) if address and port else ""
     layout.oss.mkdir(mode=0o700, exist_ok=True)
-    engine = _engine(layout, settings)
+    engine = _engine(layout, settings, _introduction(layout, address, port))
     failure: list[BaseException] = []
     # start the runner and read the jobs while the server's modules are imported
     recovery = threading.Thread(target=_recover, args=(engine, failure))
@@ -177,7 +182,8 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
     nonces = Nonces(layout.nonces, time.time())
     authenticator = Authenticator(accounts, nonces=nonces, require_nonce=settings.require_nonce)
     limits = settings.max_connections, settings.request_seconds
-    own = {"/-/status": lambda: _status(engine, url), "/-/installation": describe_installation}
+    more: dict[str, Any] = {**({"url": url} if url else {}), **({"restarted": True} if is_restarted else {})}
+    own = {"/-/status": lambda: _status(engine) | more, "/-/installation": describe_installation}
     front = Front(engine, authenticator, settings, own)
     listeners = [Listener(unixsocket.listen(layout.socket), front, Limits(*limits))]
     if port is not None:
@@ -192,25 +198,34 @@ def _serve(layout: Layout, ready: int, address: Address | None) -> None:
     _log.info("ended")
 
 
-def _engine(layout: Layout, settings: Settings) -> Engine:
+def _introduction(layout: Layout, address: Address | None, port: socket.socket | None) -> Introduce:
+    """Return what the runner needs to start this daemon again."""
+    from batchcompute_local.client import control
+    from batchcompute_local.records import Introduce
+
+    more = address.options(port) if address and port else ()
+    return Introduce((*control.command(layout), *more), known_state.environment())
+
+
+def _engine(layout: Layout, settings: Settings, introduction: Introduce) -> Engine:
     from batchcompute_local.jobs.capacity import Capacity
     from batchcompute_local.jobs.engine import Engine
     from batchcompute_local.jobs.store import Store
 
     store = Store(layout.database)
     capacity = Capacity(settings.cpu, settings.memory)
-    executor = _executor(layout, settings, store)
+    executor = _executor(layout, settings, store, introduction)
     return Engine(store, executor, settings.slots, capacity=capacity, retry_seconds=settings.retry_seconds)
 
 
-def _executor(layout: Layout, settings: Settings, store: Store) -> Executor:
+def _executor(layout: Layout, settings: Settings, store: Store, introduction: Introduce) -> Executor:
     def is_job(job: str) -> bool:
         return store.summary(job) is not None
 
     if settings.executor == "process":  # saves the search for installed executors
         from batchcompute_local.process.executor import ProcessExecutor
 
-        return ProcessExecutor(layout, settings, store.prefix, is_job)
+        return ProcessExecutor(layout, settings, store.prefix, is_job, introduction)
     from batchcompute_local.extensions import make_executor
     from batchcompute_local.specs import ExecutorContext
 
@@ -225,10 +240,9 @@ def _recover(engine: Engine, failure: list[BaseException]) -> None:
         failure.append(error)
 
 
-def _status(engine: Engine, url: str) -> dict[str, Any]:
+def _status(engine: Engine) -> dict[str, Any]:
     known = {"version": __version__, "pid": os.getpid(), "idle": not engine.busy, "active_jobs": engine.active_jobs}
-    place = {"interpreter": sys.executable, "gone": is_gone()}
-    return {**known, **place, **({"url": url} if url else {})}
+    return {**known, "interpreter": sys.executable, "gone": is_gone()}
 
 
 def _announce(ready: int, url: str) -> None:
@@ -241,7 +255,8 @@ def _announce(ready: int, url: str) -> None:
 
 def _notify(ready: int) -> None:
     if ready >= 0:
-        os.write(ready, b"1")
+        with suppress(BrokenPipeError):  # whoever started it waits no longer
+            os.write(ready, b"1")
         os.close(ready)
 
 

@@ -13,13 +13,11 @@ READY_FD = 3
 _DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
-def spawn_detached(
-    argv: list[str], environment: Mapping[str, str], log: Path, seconds: float | None = None
-) -> tuple[int, bool]:
-    """Start `argv` in a session of its own, with its output in `log`; wait up to `seconds` until it is ready.
+def start_detached(argv: list[str], environment: Mapping[str, str], log: Path) -> tuple[int, int]:
+    """Start `argv` in a session of its own, with its output in `log`.
 
-    Returns its pid, and whether it said that it is ready; it has not where it ended before. None for `seconds` waits as
-    long as it runs. Raises OSError if it cannot be started. The caller reaps it.
+    Returns its pid, and a descriptor: `1` can be read there when it is ready, and the end of the file when it has ended.
+    Raises OSError if it cannot be started. The caller reaps it, and closes the descriptor.
     """
     ready, notify = os.pipe()
     output = -1
@@ -40,11 +38,27 @@ def spawn_detached(
             setsigmask=(),
             setsigdef=_DEFAULT_SIGNALS,
         )
+    except BaseException:
+        os.close(ready)
+        raise
+    finally:
         os.close(notify)
-        notify = -1
+        if output >= 0:
+            os.close(output)
+    return pid, ready
+
+
+def spawn_detached(
+    argv: list[str], environment: Mapping[str, str], log: Path, seconds: float | None = None
+) -> tuple[int, bool]:
+    """Start `argv` as `start_detached` does; wait up to `seconds` until it is ready.
+
+    Returns its pid, and whether it said that it is ready; it has not where it ended before. None for `seconds` waits as
+    long as it runs. Raises OSError if it cannot be started. The caller reaps it.
+    """
+    pid, ready = start_detached(argv, environment, log)
+    try:
         readable, _, _ = select.select([ready], [], [], seconds)
         return pid, bool(readable) and os.read(ready, 1) == b"1"
     finally:
-        for handle in (ready, notify, output):
-            if handle >= 0:
-                os.close(handle)
+        os.close(ready)

@@ -174,11 +174,19 @@ class Acknowledge:
 
 
 @dataclass(frozen=True)
+class Introduce:
+    """What starts this daemon again if the connection breaks without `End`. `argv[0]` is an absolute path."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class End:
     """The daemon leaves: end, unless something runs or an end is not acknowledged."""
 
 
-Request = Start | Stop | Acknowledge | End
+Request = Start | Stop | Acknowledge | Introduce | End
 
 
 # -- on the wire
@@ -190,7 +198,13 @@ _EVENTS: dict[str, type[RunnerEvent]] = {
     "returned": Returned,
     "refused": Refused,
 }
-_REQUESTS: dict[str, type[Request]] = {"start": Start, "stop": Stop, "acknowledge": Acknowledge, "end": End}
+_REQUESTS: dict[str, type[Request]] = {
+    "start": Start,
+    "stop": Stop,
+    "acknowledge": Acknowledge,
+    "introduce": Introduce,
+    "end": End,
+}
 _TAGS: dict[type, dict[str, Any]] = {
     **{kind: {"event": word} for word, kind in _EVENTS.items()},
     **{kind: {"op": word} for word, kind in _REQUESTS.items()},

@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from batchcompute_local import __version__
+from batchcompute_local import __version__, procs
 from batchcompute_local.client import control
 from batchcompute_local.client.reset import reset
 from batchcompute_local.errors import DaemonError
@@ -275,7 +275,7 @@ def test_reset_ends_programs_only_by_force(cloud: Cloud, run: Run, alive: bool) 
     cloud.client.close()
     if not alive:
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: control.status(cloud.root) is None)
+        wait_for(lambda: procs.start_time(pid) is None, "its end")
     code, _, complaint = run("local", "reset", "--yes")
     assert (code, "1 jobs are active" in complaint) == (1, True)
     assert Layout(cloud.root).database.exists()

@@ -10,8 +10,8 @@ from pathlib import Path
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.spawning import BOOT
 
-PLAIN = {"exhaustion", "files", "known_state", "mark", "paths", "procs", "records", "unixsocket"}
-RUNNER = {"children", "exit_message", "journal", "leftovers", "orphans", "runner"}
+PLAIN = {"detached", "exhaustion", "files", "known_state", "mark", "paths", "procs", "records", "unixsocket"}
+RUNNER = {"children", "exit_message", "journal", "leftovers", "orphans", "restart", "runner"}
 
 
 def test_the_runner_imports_nothing_else(tmp_path: Path) -> None:

@@ -194,6 +194,10 @@ def test_how_many_are_claimed_ahead() -> None:
     assert ahead.count(2) == 0
 
 
+def _is_gone(pid: int) -> bool:
+    return procs.start_time(pid) is None
+
+
 def test_a_killed_daemon_runs_no_instance_twice(cloud: Cloud) -> None:
     cloud.settings('slots = 2\n[programs]\npython = "/bin/sh"\n')
     cloud.up()
@@ -205,8 +209,9 @@ def test_a_killed_daemon_runs_no_instance_twice(cloud: Cloud) -> None:
 
     for number in (50, 150, 250):
         wait_for(partial(has_finished, number), "some to finish")
-        os.kill(control.status(cloud.root)["pid"], signal.SIGKILL)  # type: ignore[index]
-        wait_for(lambda: control.status(cloud.root) is None)
+        pid = wait_for(lambda: control.status(cloud.root))["pid"]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(partial(_is_gone, pid), "its end")
         cloud.up()
     assert cloud.ended(job_id)["NumFinishedInstance"] == 400
     runs = {path.name: len(path.read_text()) for path in (cloud.root / "oss/tests").glob("ran.*")}

@@ -125,7 +125,7 @@ def stop(layout: Layout) -> None:
     """Stop the service. Running programs continue; the next service takes them over."""
     from batchcompute_local.client import control
 
-    stopped = control.stop(layout.root)
+    stopped = control.stop_for_good(layout.root)
     click.echo("The service has ended." if stopped else f"No service runs in {layout.root}.")
 
 

@@ -96,6 +96,22 @@ def stop(data_dir: Path) -> bool:
     return True
 
 
+def stop_for_good(data_dir: Path) -> bool:
+    """Do as `stop` does. If none was running, also keep the runner from starting one that was lost."""
+    layout = Layout.at(data_dir)
+    if stop(data_dir):
+        return True
+    if not layout.runner_socket.exists():
+        return False
+    with locked(layout.start_lock):  # so the runner starts none meanwhile
+        if stop(data_dir):
+            return True
+        if not is_locked(layout.lock):
+            with suppress(OSError):  # a connection without an introduction has the runner forget the daemon before it
+                unixsocket.connect(layout.runner_socket, _STATUS_SECONDS).close()
+    return False
+
+
 def _serves(found: dict[str, Any] | None) -> bool:
     if found is None:
         return False

@@ -59,6 +59,13 @@ class Address:
             raise DaemonError(f"cannot listen on {self.host} port {self.port}: {error.strerror}") from None
         return sock
 
+    def options(self, sock: socket.socket) -> list[str]:
+        """Return the options of a daemon that listens where `sock` does, with its real port."""
+        words = [f"--host={self.host}", f"--port={sock.getsockname()[1]}"]
+        words += [f"--certfile={self.certfile}"] if self.certfile else []
+        words += [f"--keyfile={self.keyfile}"] if self.keyfile else []
+        return [*words, "--insecure-bind"] if self.insecure else words
+
     def url(self, sock: socket.socket) -> str:
         """Return the URL of `sock`: its real port, and the host as given."""
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -16,7 +16,17 @@ from batchcompute_local import unixsocket
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.old_records import translate_request
 from batchcompute_local.process.spawning import spawn_runner
-from batchcompute_local.records import VERSION, End, Greeting, Request, RunnerEvent, encode, read_event, read_greeting
+from batchcompute_local.records import (
+    VERSION,
+    End,
+    Greeting,
+    Introduce,
+    Request,
+    RunnerEvent,
+    encode,
+    read_event,
+    read_greeting,
+)
 
 _log = logging.getLogger(__name__)
 _GREETING_SECONDS = 20.0
@@ -28,14 +38,18 @@ class RunnerConnection:
     """One per executor. `lock` is held while the runner is replaced: nothing is sent meanwhile.
 
     Whoever sends holds `lock` as well, together with what it notes of its attempts. `prefix` and `linger` are for a runner
-    that is started: what the ids of attempts begin with, and the seconds that it stays without a daemon.
+    that is started: what the ids of attempts begin with, and the seconds that it stays without a daemon. `introduction` tells
+    the runner how to start this daemon again; without one it does not.
     """
 
-    def __init__(self, layout: Layout, prefix: str, linger: float, lock: threading.RLock) -> None:
+    def __init__(
+        self, layout: Layout, prefix: str, linger: float, lock: threading.RLock, introduction: Introduce | None = None
+    ) -> None:
         self._layout = layout
         self._prefix = prefix
         self._linger = linger
         self._lock = lock
+        self._introduction = introduction
         self._closing = False
         self._socket: socket.socket
         self._stream: BinaryIO
@@ -123,6 +137,8 @@ class RunnerConnection:
             raise ConnectionAbortedError(f"the runner's greeting is not whole: {error}") from error
         sock.settimeout(None)
         self._socket, self._stream, self._version = sock, stream, greeting.version
+        if self._introduction is not None and not self.is_old:
+            self.send(self._introduction)
         return greeting
 
 

@@ -28,6 +28,7 @@ from batchcompute_local.records import (
     End,
     ExitRecord,
     Greeting,
+    Introduce,
     Order,
     Refused,
     RunnerEvent,
@@ -68,17 +69,28 @@ class _Attempt:
 
 
 class ProcessExecutor:
-    """One per daemon. `prefix` is what the ids of all its jobs begin with; `is_job` tells which of them still exist."""
+    """One per daemon. `prefix` is what the ids of all its jobs begin with; `is_job` tells which of them still exist.
+
+    `introduction` tells the runner how to start this daemon again; without one it does not.
+    """
 
     look_ahead = _LOOK_AHEAD
 
-    def __init__(self, layout: Layout, settings: Settings, prefix: str, is_job: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        settings: Settings,
+        prefix: str,
+        is_job: Callable[[str], bool],
+        introduction: Introduce | None = None,
+    ) -> None:
         self._settings = settings
         self._is_job = is_job
         self._workspaces = Workspaces(layout, settings)
         self._pool = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
         self._lock = threading.RLock()
-        self._connection = RunnerConnection(layout, prefix, settings.runner_linger_seconds, self._lock)
+        linger = settings.runner_linger_seconds
+        self._connection = RunnerConnection(layout, prefix, linger, self._lock, introduction)
         self._attempts: dict[str, _Attempt] = {}
         self._closing = False
         self._sink: Sink

@@ -57,6 +57,8 @@ class Children:
     """Live attempts by id, and orders for which no slot was free yet, in order."""
 
     def __init__(self) -> None:
+        self.others: set[int] = set()
+        """Children of this process that belong to no attempt; each is removed when it has ended."""
         self._slots = 1
         self._queue: dict[str, tuple[float, Order]] = {}
         self._all: dict[str, _Child] = {}
@@ -70,6 +72,11 @@ class Children:
 
     def __bool__(self) -> bool:
         return bool(self._all or self._failed)
+
+    @property
+    def has_queue(self) -> bool:
+        """True if an order waits for a slot."""
+        return bool(self._queue)
 
     def live(self) -> list[str]:
         """Attempts of which something may still run, or whose end is not yet recorded."""
@@ -168,7 +175,7 @@ class Children:
                 self._kill(child, self._list_processes(child), now)
         over, self._failed = self._failed, []
         if self._ending:
-            orphans = find_orphans(self._marks, self._by_pid, self.records())
+            orphans = self._find_orphans()
             gone = [child for child in self._ending if self._is_gone(child, orphans.get(child.record.attempt, []), now)]
             self._ending = [child for child in self._ending if child not in gone]
             for child in gone:
@@ -186,14 +193,18 @@ class Children:
             if pid == 0:
                 return
             child = self._by_pid.pop(pid, None)
+            self.others.discard(pid)
             if child is not None:
                 child.status, child.ended = status, time.time()
                 if child.kill_at is None:
                     child.term_at = min(now + child.order.leftover_seconds, max(now, child.deadline))
                 self._ending.append(child)
 
+    def _find_orphans(self) -> dict[str, list[int]]:
+        return find_orphans(self._marks, self._by_pid.keys() | self.others, self.records())
+
     def _list_processes(self, child: _Child) -> list[int]:
-        orphans = find_orphans(self._marks, self._by_pid, self.records()).get(child.record.attempt, [])
+        orphans = self._find_orphans().get(child.record.attempt, [])
         return list_tree(self._marks, [*([child.record.pid] if child.status is None else []), *orphans])
 
     def _terminate(self, child: _Child, why: str) -> None:

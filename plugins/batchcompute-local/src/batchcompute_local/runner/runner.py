@@ -8,7 +8,7 @@ A start is reported a moment later, and not at all where the end comes first.
 Orders wait here until one of the slots is free, so that a slot is not empty while the daemon reads and writes down
 what ended: many ends and many orders then share a commit there. An exit record is synced here only if the daemon does
 not say soon that it has it.
-Without a daemon nothing begins: the queue is forgotten with the connection.
+Without a daemon nothing begins: the queue is forgotten with the connection. A daemon that is lost is started again.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from batchcompute_local.records import (
     End,
     ExitRecord,
     Greeting,
+    Introduce,
     Lost,
     Refused,
     Request,
@@ -46,6 +47,7 @@ from batchcompute_local.records import (
 from batchcompute_local.runner.children import Children
 from batchcompute_local.runner.journal import Journal
 from batchcompute_local.runner.leftovers import Leftovers
+from batchcompute_local.runner.restart import DaemonStarter
 
 _SUBREAPER = 36  # prctl(2) PR_SET_CHILD_SUBREAPER
 _RETRY_SECONDS = 1.0
@@ -67,6 +69,7 @@ class Runner:
         begun = [one for one in records if isinstance(one, StartRecord) and one.attempt not in self._unacked]
         self._leftovers = Leftovers(begun, prefix, layout.work(""))
         self._children = Children()
+        self._starter = DaemonStarter(layout, self._children.others)
         self._unwritten: list[ExitRecord] = []
         self._unsynced_since: float | None = None
         self._retry_at = 0.0
@@ -113,6 +116,8 @@ class Runner:
             self._events.extend(map(Refused, self._children.refused()))
             self._send()
             self._sync(now)
+            if message := self._starter.work(now):
+                _log(message)
             if self._daemon is not None or self._children or self._leftovers:
                 self._quiet_since = now
             elif now - self._quiet_since >= self._linger:
@@ -120,7 +125,7 @@ class Runner:
 
     def _wait(self) -> float | None:
         now = time.monotonic()
-        times = [self._children.wait(now), self._leftovers.wait()]
+        times = [self._children.wait(now), self._leftovers.wait(), self._starter.wait(now)]
         if self._unsynced_since is not None:
             times.append(max(0.0, self._unsynced_since + _SYNC_SECONDS - now))
         if self._untold:
@@ -183,6 +188,7 @@ class Runner:
     def _accept(self) -> None:
         sock, _ = self._listener.accept()
         self._hang_up()  # a new daemon takes over from one that is gone
+        self._starter.note_connected(time.monotonic())
         sock.setblocking(False)
         self._daemon = sock
         self._selector.register(sock, selectors.EVENT_READ)
@@ -190,6 +196,11 @@ class Runner:
         self._output += encode(Greeting(tuple(live), tuple(self._unacked.values()), VERSION))
         self._untold.clear()
         self._events.extend(self._children.records())  # the daemon before it kept these in memory only
+
+    def _lose_daemon(self) -> None:
+        wanted = bool(self._children or self._leftovers or self._unacked or self._unwritten or self._children.has_queue)
+        self._hang_up()
+        self._starter.note_lost(time.monotonic(), wanted)
 
     def _hang_up(self) -> None:
         if self._daemon is not None:
@@ -212,7 +223,7 @@ class Runner:
         except BlockingIOError:
             pass
         except OSError:
-            self._hang_up()
+            self._lose_daemon()
             return
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._output else 0)
         if self._selector.get_key(self._daemon).events != wanted:
@@ -228,7 +239,7 @@ class Runner:
         except OSError:
             data = b""
         if not data:
-            self._hang_up()
+            self._lose_daemon()
             return
         self._input += data
         *lines, rest = self._input.split(b"\n")
@@ -253,7 +264,10 @@ class Runner:
                 if not self._unacked:
                     self._unsynced_since = None
                 self._compact()
+            case Introduce():
+                self._starter.introduce(request)
             case End():
+                self._starter.forget()
                 self._children.drop_queue()
                 self._ended = not (self._children or self._leftovers or self._unacked or self._unwritten)
 
