@@ -21,7 +21,6 @@ from batchcompute_local import __version__, known_state
 from batchcompute_local.errors import DaemonError, SettingsError
 from batchcompute_local.http.accounts import AccountError
 from batchcompute_local.installation import describe_installation, is_gone
-from batchcompute_local.mark import clear_mark
 from batchcompute_local.paths import Layout, default_data_dir
 
 if TYPE_CHECKING:
@@ -49,7 +48,6 @@ def main(arguments: list[str] | None = None) -> int:
     address = _address(options)
     in_background = options.detach or options.ready_fd >= 0  # then stderr is the log
     known_state.enter(keep=(options.ready_fd,), foreground=not in_background)
-    clear_mark()
     layout.create()
     _start_log(layout, to_stderr=not in_background)
     try:

@@ -15,12 +15,11 @@ _UNLIMITED = 1 << 30
 
 
 class Marks:
-    """The marks of running attempts. This process has none: a service that a job starts is not the job's."""
+    """The marks of running attempts."""
 
     def __init__(self) -> None:
-        usual, self._most = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
-        self._usual = usual
-        self._first = (_UNLIMITED if usual == resource.RLIM_INFINITY else usual) - 1
+        self._usual, self._most = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
+        self._first = _highest() - 1
         self._attempts: dict[int, str] = {}
         self._count = 0
 
@@ -54,26 +53,19 @@ class Marks:
         """Return the attempt whose mark the process `pid` has; None if it has none."""
         return self._attempts.get(_mark_of(pid))
 
-    def is_cleared(self, pid: int) -> bool:
-        """Return whether the process `pid` has called `clear_mark`, or has ended."""
-        try:
-            soft, hard = resource.prlimit(pid, resource.RLIMIT_MSGQUEUE)
-        except OSError:
-            return True
-        return soft == hard == self._most
-
 
 def has_mark(pid: int) -> bool:
     """Return whether the process `pid` has the mark of some attempt."""
-    usual = resource.getrlimit(resource.RLIMIT_MSGQUEUE)[0]
-    first = _UNLIMITED if usual == resource.RLIM_INFINITY else usual
-    return 0 < first - _mark_of(pid) <= min(_SPAN, first)
+    highest = _highest()
+    return 0 < highest - _mark_of(pid) <= min(_SPAN, highest)
 
 
-def clear_mark() -> None:
-    """Remove the mark from this process: a service that a program of a job started does not belong to the job."""
-    most = resource.getrlimit(resource.RLIMIT_MSGQUEUE)[1]
-    resource.setrlimit(resource.RLIMIT_MSGQUEUE, (most, most))
+def _highest() -> int:
+    """Return the limit below which the marks of this process begin."""
+    usual, most = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
+    highest = _UNLIMITED if usual == resource.RLIM_INFINITY else usual
+    # a service that a program of a job starts has a mark itself; its own marks differ from those of the outer service
+    return highest - _SPAN if usual != most and highest > 2 * _SPAN else highest
 
 
 def _mark_of(pid: int) -> int:

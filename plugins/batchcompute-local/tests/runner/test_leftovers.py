@@ -36,24 +36,37 @@ def _limit() -> int:
     return resource.getrlimit(resource.RLIMIT_MSGQUEUE)[0]
 
 
-def test_marks_are_inherited_and_can_be_put_off() -> None:
+def test_marks_are_inherited() -> None:
     marks, usual, waiting = Marks(), _limit(), "import sys; print(flush=True); sys.stdin.read()"
     with marks.set_mark("a") as mark:
         assert 0 < mark < usual
         assert _limit() == mark
         bearer = subprocess.Popen([sys.executable, "-c", waiting], stdin=-1, stdout=-1, env={})
-        code = f"from batchcompute_local.mark import clear_mark; clear_mark(); {waiting}"
-        service = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1)
     assert _limit() == usual
-    for process in (bearer, service):
-        assert process.stdout is not None
-        process.stdout.readline()
+    assert bearer.stdout is not None
+    bearer.stdout.readline()
     assert find_orphans(marks, [], []) == {"a": [bearer.pid]}
     assert find_orphans(marks, [bearer.pid], []) == {}
     marks.release(mark)
     assert find_orphans(marks, [], []) == {}
-    for process in (bearer, service):
-        process.communicate()
+    bearer.communicate()
+
+
+def test_a_service_in_a_program_has_other_marks_than_the_outer_one() -> None:
+    marks = Marks()
+    code = """
+import resource
+from batchcompute_local.mark import Marks, has_mark
+import os
+print(resource.getrlimit(resource.RLIMIT_MSGQUEUE)[0], has_mark(os.getpid()))
+with Marks().set_mark("inner") as mark:
+    print(mark, has_mark(os.getpid()))
+"""
+    with marks.set_mark("a"), marks.set_mark("b") as last:
+        inner = subprocess.run([sys.executable, "-c", code], stdout=-1, check=True).stdout.decode().split()
+    assert inner[:2] == [str(last), "False"]
+    assert int(inner[2]) <= _limit() - mark_module._SPAN
+    assert inner[3] == "False", "its own limit is the lowest of them, so nothing below it has been given away"
 
 
 def test_without_a_mark_left_none_is_borne(monkeypatch: pytest.MonkeyPatch) -> None:

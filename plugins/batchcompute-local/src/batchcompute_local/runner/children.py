@@ -205,7 +205,7 @@ class Children:
 
     def _list_processes(self, child: _Child) -> list[int]:
         orphans = self._find_orphans().get(child.record.attempt, [])
-        return list_tree(self._marks, [*([child.record.pid] if child.status is None else []), *orphans])
+        return list_tree([*([child.record.pid] if child.status is None else []), *orphans])
 
     def _terminate(self, child: _Child, why: str) -> None:
         """Send SIGTERM to all processes of the attempt, once to each; `why` is what ended a program that still runs."""
@@ -247,7 +247,7 @@ class Children:
         if child.kill_at is None and child.term_at is not None and now >= child.term_at:
             self._terminate(child, "")
         elif child.kill_at is not None and now >= child.kill_at:
-            self._kill(child, list_tree(self._marks, orphans), now)
+            self._kill(child, list_tree(orphans), now)
             if not orphans:
                 _signal_group(child.record.pid, signal.SIGKILL)
         return False

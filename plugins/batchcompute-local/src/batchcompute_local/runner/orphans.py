@@ -28,7 +28,7 @@ def find_orphans(marks: Marks, known: Container[int], starts: Iterable[StartReco
     sessions = {start.pid: start.attempt for start in begun}
     for pid in children:
         attempt = marks.attempt_of(pid) or procs.attempt_of(pid) or _attempt_of_session(pid, sessions)
-        if attempt is None and not marks.is_cleared(pid):
+        if attempt is None:
             born = procs.start_time(pid)
             owners = [start.attempt for start in begun if born is not None and start.born[0] - 1 <= born]
             attempt = owners[0] if len(owners) == 1 else None
@@ -44,14 +44,9 @@ def _attempt_of_session(pid: int, sessions: Mapping[int, str]) -> str | None:
         return None
 
 
-def list_tree(marks: Marks, roots: Iterable[int]) -> list[int]:
-    """Return the processes `roots` and all their descendants, each once; not a service that one of them started."""
-    found: dict[int, None] = {}
-    for root in roots:
-        for pid in (root, *procs.descendants(root)):
-            if procs.attempt_of(pid) is not None or not marks.is_cleared(pid):
-                found[pid] = None
-    return list(found)
+def list_tree(roots: Iterable[int]) -> list[int]:
+    """Return the processes `roots` and all their descendants, each once."""
+    return list(dict.fromkeys(pid for root in roots for pid in (root, *procs.descendants(root))))
 
 
 def terminate(pid: int) -> bool:
