@@ -10,7 +10,9 @@ from .entries import Entry
 
 PREFIX = "BATCHCOMPUTE_"
 PLUGINS = "BATCHCOMPUTE_PLUGINS"
-RESERVED = frozenset({"BATCHCOMPUTE_DATA_DIR", "BATCHCOMPUTE_OSS_ROOT", "BATCHCOMPUTE_ATTEMPT"})
+RESERVED = frozenset(
+    {"BATCHCOMPUTE_DATA_DIR", "BATCHCOMPUTE_OSS_ROOT", "BATCHCOMPUTE_ATTEMPT", "BATCHCOMPUTE_LOCAL_ATTEMPT"}
+)
 """Never settings: the service's data folder, and what the service gives to the programs that it runs."""
 
 

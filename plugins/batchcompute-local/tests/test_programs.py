@@ -145,7 +145,8 @@ def test_an_image_of_other_interpreters(desk: Desk, tmp_path: Path) -> None:
 def test_an_image_that_is_a_command(desk: Desk, tmp_path: Path) -> None:
     engine = make_tool(tmp_path / "podman", 'for word in "$@"; do echo "$word"; done')
     command = [
-        engine, "run", "--name={attempt}", "--volume={cwd}:{cwd}", "--volume={mapping}", "--env={variable}", "py2", "{argv}"
+        engine, "run", "--name={attempt}", "--volume={cwd}:{cwd}", "--volume={mapping}", "--env={variable}",
+        "--bind={service}", "py2", "{argv}",
     ]  # fmt: skip
     settings = write_settings(tmp_path, f'[images."img-box"]\ncommand = {command!r}\npython = "python2"\n')
     desk.store.put("oss://data/in/x", b"1")
@@ -163,6 +164,9 @@ def test_an_image_that_is_a_command(desk: Desk, tmp_path: Path) -> None:
     assert {"MINE", "ALI_DIKU_INSTANCE_ID", "BATCHCOMPUTE_ATTEMPT"} <= set(variables)
     assert not {"PATH", "HOME"} & set(variables)
     assert not any("secret" in word for word in words)
+    paths = [desk.layout.root / "socket", desk.layout.attempts / "job-1.0.0.1"]
+    assert [word for word in words if word.startswith("--bind=")] == [f"--bind={path}:{path}:ro" for path in paths]
+    assert "BATCHCOMPUTE_LOCAL_ATTEMPT" in variables
     bare = write_settings(tmp_path, f'[images."img-box"]\ncommand = ["{engine}", "{{argv}}"]\n')
     with pytest.raises(PreparationError, match=r"img-box has no \{mapping\}"):
         desk.prepared(bare, {"a.py": SHOW}, mapping={"oss://data/in/": "/in"}, image_id="img-box")

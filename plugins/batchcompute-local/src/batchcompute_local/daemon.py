@@ -154,18 +154,21 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
     from batchcompute_local.settings import read_settings
 
     settings = read_settings(layout.settings)
-    accounts = WatchedAccounts(ensure_credentials(layout.credentials), layout)
+    known = WatchedAccounts(ensure_credentials(layout.credentials), layout)
     tls, port = (address.tls(), address.listen()) if address else (None, None)
     url = address.url(port) if address and port else ""
-    layout.oss.mkdir(mode=0o700, exist_ok=True)
+    for folder in (layout.oss, layout.programs_socket.parent):
+        folder.mkdir(mode=0o700, exist_ok=True)
     engine = _engine(layout, settings, _introduction(layout, address, port))
     failure: list[BaseException] = []
     # start the runner and read the jobs while the server's modules are imported
     recovery = threading.Thread(target=_recover, args=(engine, failure))
     recovery.start()
     from batchcompute_local import unixsocket
+    from batchcompute_local.attempt_files import AttemptKeys
     from batchcompute_local.housekeeping import Housekeeping
     from batchcompute_local.http.application import Front
+    from batchcompute_local.http.attempts import AttemptAccounts
     from batchcompute_local.http.auth import Authenticator
     from batchcompute_local.http.connections import Limits
     from batchcompute_local.http.nonces import Nonces
@@ -178,17 +181,21 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
     housekeeping = Housekeeping(layout, settings, engine)
     housekeeping.start()
     nonces = Nonces(layout.nonces, time.time())
+    accounts = AttemptAccounts(known, AttemptKeys.of(layout), engine.runs)
     authenticator = Authenticator(accounts, nonces=nonces, require_nonce=settings.require_nonce)
     limits = settings.max_connections, settings.request_seconds
     more: dict[str, Any] = {**({"url": url} if url else {}), **({"restarted": True} if is_restarted else {})}
     own = {"/-/status": lambda: _status(engine) | more, "/-/installation": describe_installation}
     front = Front(engine, authenticator, settings, own)
-    listeners = [Listener(unixsocket.listen(layout.socket), front, Limits(*limits))]
+    others = Front(engine, authenticator, settings)
+    listeners = [Listener(unixsocket.listen(layout.socket), front, Limits(*limits), path=layout.socket)]
+    inside = layout.programs_socket  # with limits of its own, as the port: programs do not keep the user out
+    listeners.append(Listener(unixsocket.listen(inside), others, Limits(*limits), path=inside))
     if port is not None:
-        listeners.append(Listener(port, Front(engine, authenticator, settings), Limits(*limits), tls))
+        listeners.append(Listener(port, others, Limits(*limits), tls))
     idle_seconds = settings.idle_seconds if address is None else None
     try:
-        serve(listeners, engine, layout.socket, idle_seconds, lambda: _announce(ready, url))
+        serve(listeners, engine, idle_seconds, lambda: _announce(ready, url))
     finally:
         housekeeping.close()
         engine.close()

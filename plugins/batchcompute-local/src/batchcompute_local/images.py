@@ -10,7 +10,7 @@ from typing import Any
 from batchcompute.errors import did_you_mean, nearest
 
 _KEYS = ("description", "command")
-_PLACES = ("argv", "variable", "mapping", "cwd", "oss", "attempt")
+_PLACES = ("argv", "variable", "mapping", "service", "cwd", "oss", "attempt")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -19,8 +19,9 @@ class Image:
     """An image: `programs` are interpreters by ProgramType, `command` is the template of a command line around them, or ().
 
     In the template `{argv}` is the program's own command line. A word with `{variable}` is repeated for each environment
-    variable (its name), a word with `{mapping}` for each OssMapping (`folder:path:ro`). `{cwd}` is the working folder,
-    `{oss}` the folder of the objects, `{attempt}` the attempt's name.
+    variable (its name), a word with `{mapping}` for each OssMapping (`folder:path:ro`), a word with `{service}` for each path
+    by which a program reaches the service (`path:path:ro`). `{cwd}` is the working folder, `{oss}` the folder of the objects,
+    `{attempt}` the attempt's name.
     """
 
     id: str
@@ -34,12 +35,20 @@ class Image:
         return any("{mapping}" in word for word in self.command)
 
     def command_line(
-        self, argv: Sequence[str], places: Mapping[str, str], variables: Iterable[str], mappings: Mapping[str, str]
+        self,
+        argv: Sequence[str],
+        places: Mapping[str, str],
+        variables: Iterable[str],
+        mappings: Mapping[str, str],
+        service: Iterable[str] = (),
     ) -> list[str]:
-        """Fill in the template. `places` has cwd, oss and attempt; `mappings` has local paths by their source folder."""
+        """Fill in the template. `places` has cwd, oss and attempt; `mappings` has local paths by their source folder; `service`
+        are the paths by which a program reaches the service.
+        """
         many = {
             "variable": sorted(variables),
             "mapping": [f"{source}:{target}:ro" for source, target in mappings.items()],
+            "service": [f"{path}:{path}:ro" for path in service],
         }
         words: list[str] = []
         for word in self.command:

@@ -7,10 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ENV_DATA_DIR = "BATCHCOMPUTE_DATA_DIR"
+ENV_ATTEMPT = "BATCHCOMPUTE_LOCAL_ATTEMPT"
+"""The environment variable of a program with the path of its attempt file (`attempt_files`)."""
+
+
+def own_data_dir() -> Path | None:
+    """Return the data folder of the service that runs this program; None outside of programs of a job."""
+    named = os.environ.get(ENV_ATTEMPT)
+    return Path(os.path.abspath(named)).parent.parent if named else None
 
 
 def default_data_dir() -> Path:
-    """Return the data folder of this user: `$BATCHCOMPUTE_DATA_DIR`, else the platform's user data folder."""
+    """Return the data folder of this user: `$BATCHCOMPUTE_DATA_DIR`, else the platform's user data folder.
+
+    In a program of a job it is that of the service that runs the program.
+    """
+    own = own_data_dir()
+    if own is not None:
+        return own
     named = os.environ.get(ENV_DATA_DIR)
     if named:
         return Path(os.path.abspath(os.path.expanduser(named)))
@@ -55,6 +69,21 @@ class Layout:
     def accounts_lock(self) -> Path:
         """The lock for changes of accounts."""
         return self.root / "accounts.lock"
+
+    @property
+    def attempts_secret(self) -> Path:
+        """The secret from which the keys of attempts are computed, mode 0600."""
+        return self.root / "attempts.key"
+
+    @property
+    def attempts(self) -> Path:
+        """The attempt files, by the names of running attempts."""
+        return self.root / "attempts"
+
+    @property
+    def programs_socket(self) -> Path:
+        """The socket for programs of jobs. Its folder has nothing else, since containers get the folder."""
+        return self.root / "socket" / "daemon.sock"
 
     @property
     def nonces(self) -> Path:

@@ -1,5 +1,6 @@
 """The plugin for the SDK: the region `local` with its transport, credentials, objects and logs.
 
+In a program of a job, region `local` is the service that runs the job, as its attempt file says, whatever HOME and data folder.
 Every program with this package installed imports it at its first Client. So it imports heavy modules only for the region.
 """
 
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
 
     from batchcompute.config import TransportConfig
     from batchcompute.hooks import Transport
+    from batchcompute_local.attempt_files import AttemptFile
     from batchcompute_local.settings import Settings
 
 NAME = "local"
+_INSIDE = "local-inside"
 
 
 @hookimpl
@@ -63,8 +66,8 @@ def register_regions(ctx: RegistrationContext) -> Iterable[Region]:
 
 @hookimpl
 def register_transports(ctx: RegistrationContext) -> Iterable[TransportFactory]:
-    """Register the transport: HTTP over the daemon's Unix socket. It starts the daemon."""
-    return (_Factory(),)
+    """Register the transport: HTTP over the daemon's Unix socket. It starts the daemon; that of programs does not."""
+    return (_Factory(), _InsideFactory())
 
 
 @hookimpl
@@ -99,6 +102,9 @@ def resolve_endpoint(ctx: CallContext) -> Endpoint | None:
     """Return the socket in the data folder; None for other regions."""
     if ctx.region.transport != NAME:
         return None
+    inside = _inside()
+    if inside is not None:
+        return Endpoint("unix", inside.socket, 0, ctx.region.name, _INSIDE)
     return Endpoint("unix", str(_data_dir()), 0, ctx.region.name, NAME)
 
 
@@ -106,7 +112,8 @@ def resolve_endpoint(ctx: CallContext) -> Endpoint | None:
 def resolve_credentials(ctx: CallContext) -> Credentials | None:
     """Return the service's own account, whatever key a script or the configuration has for other regions.
 
-    So only the endpoint of a script changes. An explicit key of an account of the service is used unchanged.
+    In a program it is the account that submitted the job. So only the endpoint of a script changes. An explicit key of an
+    account of the service is used unchanged.
     """
     if ctx.region.credential_provider != NAME:
         return None
@@ -146,6 +153,9 @@ def object_store(ctx: CallContext) -> ObjectStore | None:
     from batchcompute_local.paths import Layout
     from batchcompute_local.storage import ObjectStore as Folder
 
+    inside = _inside()
+    if inside is not None:
+        return Folder(Path(inside.objects))
     layout = Layout.at(_data_dir())
     layout.create()
     return Folder(layout.oss)
@@ -191,10 +201,22 @@ class _Factory:
         return LocalTransport(settings)
 
 
+class _InsideFactory:
+    name = _INSIDE
+
+    def open(self, settings: TransportConfig) -> Transport:
+        from batchcompute_local.client.inside import open_transport
+
+        return open_transport(settings)
+
+
 class _Account:
     name = NAME
 
     def get(self) -> Credentials:
+        inside = _inside()
+        if inside is not None:
+            return Credentials(inside.access_key_id, inside.access_key_secret, source="the attempt of this program")
         from batchcompute_local.client import control
 
         data_dir = _data_dir()
@@ -234,14 +256,37 @@ def _is_account(access_key_id: str) -> bool:
     return any(one.access_key_id == access_key_id for one in Book(Layout.at(_data_dir())).all())
 
 
+def _inside() -> AttemptFile | None:
+    """Return the attempt file of the program that runs us; None outside of programs. Raises DaemonError if it cannot be read."""
+    import os
+
+    path = os.environ.get("BATCHCOMPUTE_LOCAL_ATTEMPT")
+    return _read_attempt_file(path) if path else None
+
+
+@lru_cache(maxsize=4)
+def _read_attempt_file(path: str) -> AttemptFile:
+    from batchcompute_local.attempt_files import read_attempt_file
+    from batchcompute_local.errors import DaemonError
+
+    try:
+        return read_attempt_file(path)
+    except (OSError, ValueError) as error:
+        raise DaemonError(
+            f"the attempt file {path} cannot be read ({getattr(error, 'strerror', None) or error}): the attempt has ended, or "
+            "its container has no access to the service (docs/service.md, Inside a job)"
+        ) from None
+
+
 def _data_dir() -> Path:
     import os
 
-    return _data_dir_for(os.environ.get("BATCHCOMPUTE_DATA_DIR"), os.environ.get("HOME"))
+    variables = ("BATCHCOMPUTE_LOCAL_ATTEMPT", "BATCHCOMPUTE_DATA_DIR", "HOME")
+    return _data_dir_for(*map(os.environ.get, variables))
 
 
 @cache
-def _data_dir_for(named: str | None, home: str | None) -> Path:
+def _data_dir_for(attempt: str | None, named: str | None, home: str | None) -> Path:
     from batchcompute_local.paths import default_data_dir
 
     return default_data_dir()

@@ -75,6 +75,7 @@ def serve(layout: Layout, host: str, port: int, certfile: str | None, keyfile: s
     from batchcompute_local import known_state
     from batchcompute_local.client import control
 
+    control.refuse_own_service(layout)
     layout.create()
     arguments = [*control.command(layout), f"--host={host}", f"--port={port}"]
     arguments += [f"--{name}={path}" for name, path in (("certfile", certfile), ("keyfile", keyfile)) if path]

@@ -17,7 +17,7 @@ from typing import Any
 from batchcompute_local import __version__, known_state, unixsocket
 from batchcompute_local.detached import READY_FD, spawn_detached
 from batchcompute_local.errors import DaemonError, SettingsError
-from batchcompute_local.paths import Layout
+from batchcompute_local.paths import Layout, own_data_dir
 
 START_SECONDS = 30.0
 _STATUS_SECONDS = 10.0
@@ -62,11 +62,13 @@ def ensure_running(data_dir: Path) -> None:
     """Start a daemon of this version, if none listens. Replace a daemon of another version if it is idle and has no port,
     and one whose interpreter or package is gone also while it is busy: its programs keep running.
 
-    Raises DaemonError, with the end of the daemon's log, if it does not start or the folder cannot be created.
+    Raises DaemonError, with the end of the daemon's log, if it does not start or the folder cannot be created; also in a
+    program of a job, if none listens: a program does not start the service that runs it.
     """
     layout = Layout.at(data_dir)
     if _serves(status(data_dir)):
         return
+    refuse_own_service(layout)
     try:
         layout.create()
     except OSError as error:
@@ -78,6 +80,15 @@ def ensure_running(data_dir: Path) -> None:
         if found is not None:
             stop(data_dir)
         _start(layout)
+
+
+def refuse_own_service(layout: Layout) -> None:
+    """Raise DaemonError in a program that the service of this folder runs."""
+    if layout.root == own_data_dir():
+        raise DaemonError(
+            f"the service in {layout.root} runs this program, and only clients outside of its jobs start it; after a crash it is "
+            "started again by itself"
+        )
 
 
 def stop(data_dir: Path) -> bool:

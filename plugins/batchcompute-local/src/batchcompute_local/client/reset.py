@@ -120,7 +120,8 @@ def _files(layout: Layout, everything: bool) -> list[Path]:
     """List the service's files. Not its lock files: a process that waits for one would get a lock on a removed file."""
     names = [layout.journal.name, layout.log.name, f"{layout.log.name}.1"]
     names += [f"{path.name}{end}" for path in (layout.database, layout.kept_logs) for end in ("", "-wal", "-shm")]
-    names += [path.name for path in (layout.socket, layout.runner_socket, layout.packages)]
+    names += [path.name for path in (layout.socket, layout.programs_socket.parent, layout.runner_socket)]
+    names += [path.name for path in (layout.packages, layout.attempts, layout.attempts_secret)]
     names += [layout.work("x").parent.name]
     if everything:
         names += [path.name for path in (layout.oss, layout.credentials, layout.accounts, layout.nonces)]

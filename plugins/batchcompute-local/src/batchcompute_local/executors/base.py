@@ -20,7 +20,7 @@ __all__ = ["Event", "Executor", "Exited", "Launch", "Lost", "Recovered", "Return
 
 @dataclass(frozen=True)
 class Launch:
-    """One attempt to run one instance. `attempt` names it uniquely, for ever.
+    """One attempt to run one instance. `attempt` names it uniquely, for ever; `owner` is the OwnerId of its job.
 
     `surroundings` are the submitter's interpreter, PATH, locale and time zone; None if its client sent none.
     """
@@ -30,6 +30,7 @@ class Launch:
     task: TaskSpec
     number: int
     surroundings: Surroundings | None = None
+    owner: int = 0
 
 
 Event = Started | Exited | Lost | Returned

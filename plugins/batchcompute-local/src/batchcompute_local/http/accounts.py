@@ -46,7 +46,7 @@ class Accounts(Protocol):
     """A source of accounts."""
 
     def lookup(self, access_key_id: str) -> Account | None:
-        """Return the account with this key; None if absent."""
+        """Return the account with this key; None if absent. Raises ServiceError if nobody may use the key now."""
 
 
 def ensure_credentials(path: Path) -> Account:
@@ -172,12 +172,21 @@ class WatchedAccounts:
         """Return the account with this key; None if absent."""
         if access_key_id == self._own.access_key_id:
             return self._own
+        return self._others().get(access_key_id)
+
+    def find_owner(self, owner: int) -> Account | None:
+        """Return the account with this OwnerId; None if absent."""
+        if owner == self._own.owner:
+            return self._own
+        return next((one for one in self._others().values() if one.owner == owner), None)
+
+    def _others(self) -> dict[str, Account]:
         stamp = self._file_stamp()
         if stamp != self._stamp:
             self._by_key = {}
             with suppress(AccountError, OSError):
                 self._read(stamp)
-        return self._by_key.get(access_key_id)
+        return self._by_key
 
     def _file_stamp(self) -> tuple[int, ...] | None:
         try:

@@ -30,12 +30,18 @@ _BACKLOG = 1024
 
 @dataclass(frozen=True)
 class Listener:
-    """A listening socket with its application, limits and certificate."""
+    """A listening socket with its application, limits and certificate; for a Unix socket with its `path`."""
 
     sock: socket.socket
     front: Front
     limits: Limits
     tls: ssl.SSLContext | None = None
+    path: Path | None = None
+
+    def unlink(self) -> None:
+        """Remove the path of a Unix socket, so that nobody connects any more."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
 
 
 class _Server(uvicorn.Server):
@@ -89,28 +95,26 @@ def _config(front: Front) -> uvicorn.Config:
 def serve(
     listeners: Sequence[Listener],
     engine: Engine,
-    path: Path,
     idle_seconds: float | None,
     ready: Callable[[], None],
 ) -> None:
     """Answer requests until idle (None: no limit), or until SIGTERM, SIGINT or SIGHUP. Call `ready` when it listens.
 
-    `path` is the Unix socket among the listeners. It is removed when the service no longer accepts requests.
+    The paths of Unix sockets are removed when the service no longer accepts requests.
     """
     # clients can cause warnings; they must not fill the log
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     try:
-        asyncio.run(_serve(listeners, engine, path, idle_seconds, ready))
+        asyncio.run(_serve(listeners, engine, idle_seconds, ready))
     finally:
-        path.unlink(missing_ok=True)
         for listener in listeners:
+            listener.unlink()
             listener.sock.close()
 
 
 async def _serve(
     listeners: Sequence[Listener],
     engine: Engine,
-    path: Path,
     idle_seconds: float | None,
     ready: Callable[[], None],
 ) -> None:
@@ -141,7 +145,8 @@ async def _serve(
         elif signalled.is_set():
             server.should_exit = True
         if server.should_exit:
-            path.unlink(missing_ok=True)  # the next client starts the next daemon
+            for listener in listeners:
+                listener.unlink()  # the next client starts the next daemon
             engine.waiters.close()
             await asyncio.wait([task])
         else:

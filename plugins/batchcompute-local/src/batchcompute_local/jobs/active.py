@@ -167,7 +167,7 @@ class ActiveJobs:
                 task.put_back(number)  # nothing overtakes it, so that it is not left waiting for ever
                 return
             attempt = transitions.claim(job, task, number, now, self._changes)
-            launches.append(Launch(attempt, job.id, spec, number, surroundings=job.plan.surroundings))
+            launches.append(Launch(attempt, job.id, spec, number, job.plan.surroundings, job.owner))
 
     def note_committed(self) -> list[str]:
         """Count the launches as live. Returns the ids of deleted jobs of which nothing runs any more, each once."""

@@ -94,6 +94,10 @@ class Engine:
         """True if a job is active or a program still runs."""
         return bool(self._active.jobs or self._active.live)
 
+    def runs(self, attempt: str) -> bool:
+        """Return whether this attempt was started and its end was not reported yet."""
+        return attempt in self._active.live
+
     @property
     def alive(self) -> bool:
         """True if the thread runs."""

@@ -101,6 +101,7 @@ class ProcessExecutor:
         self._workspaces.tidy(self._is_job)
         greeting = self._connection.open()
         self._take_up(greeting)
+        self._workspaces.attempt_files.tidy(greeting.live)
         listening = (self._hear, self._replace_runner)
         threading.Thread(target=self._connection.listen, args=listening, name="runner", daemon=True).start()
         return Recovered(frozenset(greeting.live), greeting.ended)
@@ -172,6 +173,7 @@ class ProcessExecutor:
                     orders.append(self._order(launch, outcome))
                     continue
                 del self._attempts[launch.attempt]
+                self._workspaces.attempt_files.remove(launch.attempt)
                 if outcome is None and not stopped:
                     refused.append(launch.attempt)
                 else:
@@ -247,6 +249,7 @@ class ProcessExecutor:
             self._sink(event)
 
     def _note_end(self, event: ExitRecord | Lost | Returned | Refused) -> None:
+        self._workspaces.attempt_files.remove(event.attempt)
         with self._lock:
             attempt = self._attempts.pop(event.attempt, None)
             if isinstance(event, ExitRecord) and event.code == 0 and not event.timed_out:
@@ -261,6 +264,7 @@ class ProcessExecutor:
         gone = sent.difference(greeting.live)
         for name in gone:
             del self._attempts[name]
+            self._workspaces.attempt_files.remove(name)
         for name in greeting.live:
             self._attempts.setdefault(name, _Attempt(_State.SENT))
         # folders of what ended meanwhile stay: an end may come here twice, and the folder be a later attempt's by now

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from batchcompute.surroundings import LOCALE_VARIABLES, Surroundings
 from batchcompute_local import known_state
+from batchcompute_local.attempt_files import AttemptFiles
 from batchcompute_local.executors.base import Launch
 from batchcompute_local.images import Image
-from batchcompute_local.paths import Layout
+from batchcompute_local.paths import ENV_ATTEMPT, Layout
 from batchcompute_local.plan import LOCAL_IMAGE, TaskSpec
 from batchcompute_local.process.kept_logs import KeptLogs
 from batchcompute_local.process.mappings import Mapper, MappingError
@@ -86,6 +87,7 @@ class Workspaces:
         self._mapper = Mapper(layout)
         self._kept_logs = KeptLogs(layout.kept_logs)
         self._latest: _Common | None = None
+        self.attempt_files = AttemptFiles(layout)
 
     def logs(self, launch: Launch) -> tuple[Path, Path]:
         """Return the files of stdout and stderr; create their folders. Raises PreparationError."""
@@ -101,10 +103,11 @@ class Workspaces:
             common = self._common_to_task(launch)
             cwd = f"{common.base}{launch.number}"
             self._make_folder(common.package, cwd)
+            self.attempt_files.write(launch.owner, launch.attempt)
         except (PackageError, ProgramError, MappingError, UriError) as problem:
             raise PreparationError(str(problem)) from None
         except OSError as error:
-            raise PreparationError(f"cannot create the working folder: {error}") from None
+            raise PreparationError(f"cannot create the working folder or the attempt file: {error}") from None
         number = str(launch.number)
         return Prepared(
             argv=[word.replace(_CWD, cwd).replace(_ATTEMPT, launch.attempt) for word in common.argv],
@@ -113,6 +116,7 @@ class Workspaces:
                 **common.environment,
                 **dict.fromkeys(common.numbered, number),
                 ATTEMPT_VARIABLE: launch.attempt,
+                ENV_ATTEMPT: self.attempt_files.path(launch.attempt),
             },
             stdout=Path(common.stdout + number),
             stderr=Path(common.stderr + number),
@@ -216,8 +220,10 @@ class Workspaces:
         if folders and not image.maps:
             raise MappingError(f"the command of image {image.id} has no {{mapping}}, so an OssMapping is not possible")
         places = {"cwd": _CWD, "oss": str(self._layout.oss), "attempt": _ATTEMPT}
-        variables = {*environment, *_NUMBERED, ATTEMPT_VARIABLE} - ({*self._inherited(launch)} - {*task.environment})
-        command = image.command_line(words, places, variables, folders)
+        variables = {*environment, *_NUMBERED, ATTEMPT_VARIABLE, ENV_ATTEMPT}
+        variables -= {*self._inherited(launch)} - {*task.environment}
+        service = [str(self._layout.programs_socket.parent), self.attempt_files.path(_ATTEMPT)]
+        command = image.command_line(words, places, variables, folders, service)
         return [_found(command[0], image.id, self._own), *command[1:]]
 
     def _inherited(self, launch: Launch) -> dict[str, str]:
@@ -232,6 +238,7 @@ class Workspaces:
         """Return the variables of both API versions (protocol 2.8) that are the same for all instances.
 
         The task's variables win, but not over the attempt's name.
+        The user's variables win, but not over the attempt's name and its attempt file.
         """
         task, host = launch.task, "local"
         return {
@@ -245,6 +252,7 @@ class Workspaces:
             "BATCH_COMPUTE_OSS_HOST": host,
             "BATCH_COMPUTE_REGION": "local",
             "BATCHCOMPUTE_OSS_ROOT": str(self._layout.oss),
+            "BATCHCOMPUTE_ENDPOINT": "local",
             **task.environment,
         }
 
