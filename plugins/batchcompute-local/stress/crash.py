@@ -245,7 +245,9 @@ def main() -> int:
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 30)
     with tempfile.TemporaryDirectory(prefix="stress-", ignore_cleanup_errors=True) as folder:
-        harness = ServiceHarness(Path(folder), "slots = 4\ngrace_seconds = 0.5\nrunner_linger_seconds = 5\n")
+        harness = ServiceHarness(
+            Path(folder), "slots = 4\nleftover_seconds = 0.2\ngrace_seconds = 0.5\nrunner_linger_seconds = 5\n"
+        )
         harness.put_program(PROGRAM)
         Path(folder, "data/oss/stress/lines").mkdir()
         began = time.monotonic()
