@@ -74,7 +74,8 @@ class World:
     def open(self, executor: FakeExecutor) -> None:
         self.executor = executor
         seconds = self.settings.retry_seconds
-        self.engine = Engine(Store(self.path), executor, self.slots, lambda: self.clock(), self.capacity, seconds)
+        store = Store(self.path, self.settings.kept_attempts)
+        self.engine = Engine(store, executor, self.slots, lambda: self.clock(), self.capacity, seconds)
         self.engine.recover()
 
     def crash(self, executor: FakeExecutor) -> None:

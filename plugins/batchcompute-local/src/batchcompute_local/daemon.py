@@ -217,7 +217,7 @@ def _engine(layout: Layout, settings: Settings, introduction: Introduce) -> Engi
     from batchcompute_local.jobs.engine import Engine
     from batchcompute_local.jobs.store import Store
 
-    store = Store(layout.database)
+    store = Store(layout.database, settings.kept_attempts)
     capacity = Capacity(settings.cpu, settings.memory)
     executor = _executor(layout, settings, store, introduction)
     return Engine(store, executor, settings.slots, capacity=capacity, retry_seconds=settings.retry_seconds)

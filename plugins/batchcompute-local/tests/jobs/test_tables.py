@@ -5,22 +5,40 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from batchcompute_local.jobs import tables
 from batchcompute_local.jobs.migrations import MIGRATIONS
-from batchcompute_local.jobs.model import Changes, Instance, Job, StoredAnswer, Task
+from batchcompute_local.jobs.model import Attempt, Changes, Instance, Job, StoredAnswer, Task
 from batchcompute_local.jobs.states import FAILED, RUNNING, STOPPED, Counts
 from batchcompute_local.jobs.store import Store
 
-JOB = Job(7, "job-7", 3, "n", "d", 5, 1.5, RUNNING, 2.5, 3.5, 4.5, Counts(1, 2, 3, 4, 5), Counts(6, 7, 8, 9, 10))
+JOB = Job(
+    7,
+    "job-7",
+    3,
+    "n",
+    "d",
+    5,
+    1.5,
+    RUNNING,
+    2.5,
+    3.5,
+    4.5,
+    Counts(1, 2, 3, 4, 5),
+    Counts(6, 7, 8, 9, 10),
+    2,
+    "job-6.0.0.1",
+)
 TASK = Task(2, "t", Counts(1, 2, 3, 4, 5), FAILED, 1.5, 2.5)
-INSTANCE = Instance(4, STOPPED, 2, 1.5, 2.5, 3.5, 4.5, 1, None, "why", "h", 2, 5.5)
+INSTANCE = Instance(4, STOPPED, 2, 1.5, 2.5, 3.5, 4.5, 1, None, "why", "h", 2, 5.5, 3, True, "[]")
+ATTEMPT = Attempt(5, FAILED, 1.5, 2.5, 3.5, 4.5, None, 9, "why", "h", 3, True, "[]")
 
 
-SHIPPED = ("e41e12019532fc40", "9937b7767cc96c4b")
+SHIPPED = ("e41e12019532fc40", "9937b7767cc96c4b", "fc62ae97028a4161", "8ea35f6b26ab3fa2")
 
 
 def _describe(path: Path) -> dict[str, object]:
@@ -41,7 +59,7 @@ def _describe(path: Path) -> dict[str, object]:
 
 def test_a_migration_that_has_shipped_is_as_it_was() -> None:
     found = [hashlib.sha256(script.encode()).hexdigest()[:16] for script in MIGRATIONS]
-    assert found[: len(SHIPPED)] == list(SHIPPED)
+    assert found == list(SHIPPED)
 
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
@@ -56,19 +74,24 @@ def test_a_store_of_every_earlier_version_gets_the_schema_of_a_new_one(tmp_path:
 
 @pytest.mark.parametrize(
     ("table", "key", "one"),
-    [(tables.JOBS, (), JOB), (tables.TASKS, (7,), TASK), (tables.INSTANCES, (7, 2), INSTANCE)],
+    [
+        (tables.JOBS, (), JOB),
+        (tables.TASKS, (7,), TASK),
+        (tables.INSTANCES, (7, 2), INSTANCE),
+        (tables.ATTEMPTS, (7, 2, 4), ATTEMPT),
+    ],
 )
 def test_a_row_becomes_the_object_that_it_was(
     tmp_path: Path, table: tables.ObjectTable[object], key: tuple[int, ...], one: object
 ) -> None:
     Store(tmp_path / "s").close()
-    own = next(getattr(one, name) for name in ("seq", "position", "number") if hasattr(one, name))
+    own = next(getattr(one, name) for name in ("seq", "position", "number", "attempt") if hasattr(one, name))
     with closing(sqlite3.connect(tmp_path / "s")) as db:
         for _ in range(2):  # the second time it is changed in place
             db.execute(table.put, (*key, own, *table.values(one)))
         (row,) = db.execute(table.select).fetchall()
     found: Any = table.read(row)
-    assert [getattr(found, name) for name in found.__slots__] == [getattr(one, name) for name in found.__slots__]
+    assert [getattr(found, each.name) for each in fields(found)] == [getattr(one, each.name) for each in fields(found)]
     assert type(found.state) is type(RUNNING)
 
 

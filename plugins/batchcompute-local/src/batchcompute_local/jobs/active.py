@@ -35,7 +35,7 @@ class ActiveJobs:
         self._scheduler = Scheduler()
         self._claim_ahead = ClaimAhead()
 
-    def restore(self, jobs: Iterable[Job]) -> None:
+    def restore(self, jobs: Iterable[Job], now: float) -> None:
         """Replace what is in memory by `jobs`, as they are in the store, and compare them with the live attempts.
 
         A running instance without a live attempt runs again; a live attempt that no instance wants is ended.
@@ -56,7 +56,7 @@ class ActiveJobs:
                     lost.append((task, instance))
             self._line_up(job)
             for task, instance in lost:
-                transitions.requeue(job, task, instance, self._changes)
+                transitions.lose(job, task, instance, now, self._changes)
             self._scheduler.add(job)
         self._effects.stops.extend(self.live - wanted)
 
@@ -108,12 +108,14 @@ class ActiveJobs:
         if found is not None:
             job, task, instance = found
             if isinstance(event, Exited) and transitions.is_retried(job, task, instance, event):
-                transitions.retry(job, task, instance, now, self._retry_seconds, self._changes)
+                transitions.retry(job, task, instance, event, now, self._retry_seconds, self._changes)
                 self._pause(job, task, instance)
             elif isinstance(event, Exited):
                 stops = transitions.finish(job, task, instance, event, now, self._changes)
                 if has_ended(job):
                     self.retire(job, stops)
+            elif isinstance(event, Lost):
+                transitions.lose(job, task, instance, now, self._changes)
             else:
                 transitions.requeue(job, task, instance, self._changes)
             self._scheduler.add(job)

@@ -32,7 +32,8 @@ from batchcompute_local.jobs.waiters import JobWaiters
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-_RETRY_SECONDS = 1.0
+_UNDONE_SECONDS = 1.0
+"""The pause before a turn that takes up again what was undone."""
 
 
 class Engine:
@@ -58,7 +59,7 @@ class Engine:
         self._active = ActiveJobs(self._changes, self._effects, capacity, retry_seconds)
         self._turn = Turn(store, self._active, self._changes, self._effects, capacity, clock)
         self._inbox = Inbox()
-        self._retry: list[WorkItem | Event] = []
+        self._undone: list[WorkItem | Event] = []
         self._turning = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stale = False
@@ -107,7 +108,7 @@ class Engine:
         """Take up the jobs in the store and what the executor knows of them. Call once, before anything else."""
         recovered = self._executor.open(self._inbox.put)
         self._active.live = set(recovered.live).union(event.attempt for event in recovered.ended)
-        self._retry.extend(recovered.ended)
+        self._undone.extend(recovered.ended)
         self._restore()
         self.turn()
 
@@ -131,14 +132,14 @@ class Engine:
             self.turn(self._patience())
 
     def _patience(self) -> float | None:
-        if self._retry or self._stale:
-            return _RETRY_SECONDS
+        if self._undone or self._stale:
+            return _UNDONE_SECONDS
         due = self._active.next_retry
         return None if due is None else min(max(due - self._clock(), 0.0), LONGEST_PAUSE)
 
     def turn(self, timeout: float | None = 0.0) -> None:
         """Wait up to `timeout` seconds (None: for ever) for something to do, and do all there is."""
-        items = [*self._retry, *self._inbox.take(timeout)]
+        items = [*self._undone, *self._inbox.take(timeout)]
         with self._turning:
             self._do(items)
 
@@ -163,7 +164,7 @@ class Engine:
             _log.exception("a turn could not be committed")
             self._undo(items, [each for each in items if isinstance(each, WorkItem)])
             return
-        self._retry = []
+        self._undone = []
         self._take_effect()
         for future, result, error in answers:
             if error is not None:
@@ -180,8 +181,8 @@ class Engine:
             self._executor.forget(job)
 
     def _undo(self, items: Sequence[WorkItem | Event], failed: Sequence[WorkItem]) -> None:
-        self._retry = [each for each in items if each not in failed]
-        self._active.live.update(each.attempt for each in self._retry if not isinstance(each, WorkItem | Started))
+        self._undone = [each for each in items if each not in failed]
+        self._active.live.update(each.attempt for each in self._undone if not isinstance(each, WorkItem | Started))
         self._effects.clear()
         self._changes.clear()
         self._stale = True
@@ -193,5 +194,5 @@ class Engine:
             each.fail()
 
     def _restore(self) -> None:
-        self._active.restore(self.store.active())
+        self._active.restore(self.store.active(), self._clock())
         self._stale = False

@@ -41,6 +41,21 @@ MIGRATIONS = (
     ALTER TABLE instances ADD COLUMN not_before REAL NOT NULL DEFAULT 0;
     """,
     "ALTER TABLE descriptions ADD COLUMN surroundings TEXT",
+    """
+    ALTER TABLE jobs ADD COLUMN round INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE jobs ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+    ALTER TABLE instances ADD COLUMN round INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE instances ADD COLUMN timed_out INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE instances ADD COLUMN leftovers TEXT NOT NULL DEFAULT '';
+    CREATE INDEX instances_with_leftovers ON instances (job) WHERE leftovers > '';
+    CREATE TABLE attempts (
+        job INTEGER NOT NULL, task INTEGER NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL,
+        state INTEGER NOT NULL, started REAL NOT NULL, ended REAL NOT NULL, worker_started REAL NOT NULL,
+        worker_ended REAL NOT NULL, exit_code INTEGER, signal INTEGER, reason TEXT NOT NULL, host TEXT NOT NULL,
+        round INTEGER NOT NULL, timed_out INTEGER NOT NULL, leftovers TEXT NOT NULL,
+        PRIMARY KEY (job, task, number, attempt)) WITHOUT ROWID;
+    CREATE INDEX attempts_with_leftovers ON attempts (job) WHERE leftovers > '';
+    """,
 )
 """One script for each schema version; `PRAGMA user_version` is the number of those that the file has seen."""
 

@@ -7,12 +7,16 @@ left Waiting at least once.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 from batchcompute_local.executors.base import Exited
 from batchcompute_local.jobs.states import ENDED, FINISHED, NONE, STOPPED, WAITING, Counts, State
 from batchcompute_local.plan import NO_PLAN, JobPlan
+from batchcompute_local.records import Leftover
+
+_MOST_LEFTOVERS = 100
 
 
 @dataclass(slots=True)
@@ -34,13 +38,41 @@ class Instance:
     """Retries since the job was started."""
     not_before: float = 0.0
     """The end of the pause before a retry, in epoch seconds; 0: none."""
+    round: int = 1
+    """Of its latest attempt: the number of times that the job had been started by then."""
+    timed_out: bool = False
+    leftovers: str = ""
+    """JSON list of what its latest attempt left, see `encode_leftovers`; empty if nothing."""
 
     def reset(self) -> None:
-        """Go back to Waiting; only the numbers of attempts and of retries are kept."""
+        """Go back to Waiting; only the numbers of attempts, of retries and of the round are kept."""
         self.state = WAITING
         self.started = self.ended = self.worker_started = self.worker_ended = self.not_before = 0.0
         self.exit_code = self.signal = None
-        self.reason = self.host = ""
+        self.reason = self.host = self.leftovers = ""
+        self.timed_out = False
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An earlier attempt of an instance. Times are epoch seconds, 0 = never. The fields are those of `Instance`."""
+
+    attempt: int
+    state: State
+    started: float
+    ended: float
+    worker_started: float
+    worker_ended: float
+    exit_code: int | None
+    signal: int | None
+    reason: str
+    host: str
+    round: int
+    timed_out: bool
+    leftovers: str
+
+
+_OF_AN_ATTEMPT = tuple(each.name for each in fields(Attempt))
 
 
 @dataclass(slots=True, eq=False)
@@ -109,10 +141,16 @@ class Job:
     total_time: float = 0.0
     counts: Counts = NONE
     task_counts: Counts = NONE
+    round: int = 1
+    """The number of times that it was started."""
+    parent: str = ""
+    """The attempt that submitted it, empty if none did."""
     plan: JobPlan = NO_PLAN
     tasks: list[Task] = field(default_factory=list)
     ready: list[int] = field(default_factory=list)
     queued: bool = False
+    blocked: int = 0
+    """The number of instances of tasks that wait for another task."""
 
     def running(self) -> Iterator[tuple[Task, Instance]]:
         """Yield all running instances."""
@@ -124,7 +162,7 @@ class Job:
 
     def can_run(self) -> bool:
         """Return whether an instance runs, or waits for nothing but its turn. Only for a job whose tasks are lined up."""
-        return bool(self.counts.running) or any(task.counts.waiting and not task.blockers for task in self.tasks)
+        return bool(self.counts.running) or self.counts.waiting > self.blocked
 
     def offer(self, task: Task) -> None:
         """Put `task` on the list if it has something to run and waits for no other task."""
@@ -138,6 +176,7 @@ class Job:
             if task.state is not FINISHED:
                 for position in after:
                     self.tasks[position].blockers += 1
+        self.blocked = sum(task.counts.waiting for task in self.tasks if task.blockers)
         for task in self.tasks:
             for instance in task.instances.values():
                 if instance.state is WAITING and not is_held(task, instance):
@@ -163,6 +202,8 @@ class Changes:
     jobs: dict[int, Job] = field(default_factory=dict)
     tasks: dict[tuple[int, int], Task] = field(default_factory=dict)
     instances: dict[tuple[int, int, int], Instance] = field(default_factory=dict)
+    attempts: dict[tuple[int, int, int, int], Attempt] = field(default_factory=dict)
+    """Attempts that are no longer the latest one of their instance."""
     late: dict[str, Exited] = field(default_factory=dict)
     """Ends of the programs of stopped instances, by attempt; their jobs may not be in memory any more."""
     deleted: set[int] = field(default_factory=set)
@@ -179,7 +220,8 @@ class Changes:
 
     def clear(self) -> None:
         """Forget everything: it is written, or undone."""
-        for part in (self.created, self.jobs, self.tasks, self.instances, self.late, self.deleted, self.answers):
+        rows = (self.created, self.jobs, self.tasks, self.instances, self.attempts)
+        for part in (*rows, self.late, self.deleted, self.answers):
             part.clear()
 
     def __bool__(self) -> bool:
@@ -226,6 +268,17 @@ def new_job(seq: int, job_id: str, owner: int, plan: JobPlan, now: float) -> Job
         plan=plan,
         tasks=tasks,
     )
+
+
+def as_earlier(instance: Instance, state: State) -> Attempt:
+    """Return the latest attempt of `instance` as it is now, but in `state`."""
+    return replace(Attempt(*(getattr(instance, name) for name in _OF_AN_ATTEMPT)), state=state)
+
+
+def encode_leftovers(leftovers: Sequence[Leftover]) -> str:
+    """Return the first hundred as a JSON list of {Pid, Command, Signal}; empty if there are none."""
+    found = [{"Pid": one.pid, "Command": one.command, "Signal": one.signal} for one in leftovers[:_MOST_LEFTOVERS]]
+    return json.dumps(found, separators=(",", ":")) if found else ""
 
 
 def has_ended(job: Job) -> bool:

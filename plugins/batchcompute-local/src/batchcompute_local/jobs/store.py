@@ -15,16 +15,18 @@ from batchcompute.surroundings import Surroundings
 from batchcompute_local.executors.base import Exited
 from batchcompute_local.jobs import tables
 from batchcompute_local.jobs.migrations import migrate
-from batchcompute_local.jobs.model import Changes, Job, StoredAnswer, parse_attempt
+from batchcompute_local.jobs.model import Attempt, Changes, Job, StoredAnswer, encode_leftovers, parse_attempt
 from batchcompute_local.jobs.states import State
-from batchcompute_local.jobs.tables import ANSWERS, DESCRIPTIONS, INSTANCES, JOBS, TASKS
+from batchcompute_local.jobs.tables import ANSWERS, ATTEMPTS, DESCRIPTIONS, INSTANCES, JOBS, TASKS
 from batchcompute_local.plan import JobPlan, build_plan
 
 
 class Store:
     """Open once per daemon. Raises sqlite3.Error; a failed commit leaves what was committed before."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kept_attempts: int = 10) -> None:
+        """Open the file at `path`. kept_attempts: the number of earlier attempts of an instance that are kept."""
+        self._kept_attempts = kept_attempts
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         os.chmod(path, 0o600)
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -61,7 +63,12 @@ class Store:
         db.executemany(DESCRIPTIONS.put, [(seq, *_submitted(job.plan)) for seq, job in changes.created.items()])
         db.executemany(TASKS.put, [(*key, *TASKS.values(task)) for key, task in changes.tasks.items()])
         db.executemany(INSTANCES.put, [(*key, *INSTANCES.values(one)) for key, one in changes.instances.items()])
-        db.executemany(tables.UPDATE_LATE, list(_late_rows(changes.late.values())))
+        if changes.attempts:
+            db.executemany(ATTEMPTS.put, [(*key, *ATTEMPTS.values(one)) for key, one in changes.attempts.items()])
+            instances = {key[:3] for key in changes.attempts}
+            db.executemany(tables.DELETE_ATTEMPTS, [(*key, self._kept_attempts) for key in instances])
+        for update in tables.UPDATE_LATE if changes.late else ():
+            db.executemany(update, list(_late_rows(changes.late.values())))
         for seq in changes.deleted:
             for table in tables.OF_A_JOB:
                 db.execute(table.delete, (seq,))
@@ -123,6 +130,15 @@ class Store:
             job.tasks[row[1]].instances[instance.number] = instance
         return job
 
+    def attempts(self, seq: int) -> Iterator[tuple[int, int, Attempt]]:
+        """Yield task position, instance number and attempt of all earlier attempts of a job, in order."""
+        for row in self._db.execute(f"{ATTEMPTS.select} WHERE job = ? ORDER BY task, number, attempt", (seq,)):
+            yield row[1], row[2], ATTEMPTS.read(row)
+
+    def leftovers(self, owner: int) -> dict[str, int]:
+        """Count the instances that left processes, by job id; only jobs of `owner` that have any."""
+        return dict(self._db.execute(tables.SELECT_LEFTOVERS, (owner,)))
+
     def active(self) -> list[Job]:
         """Read all jobs that have not ended, complete, oldest first."""
         rows = self._db.execute(f"{JOBS.select} WHERE {tables.ACTIVE} ORDER BY seq").fetchall()
@@ -142,4 +158,5 @@ def _late_rows(events: Iterable[Exited]) -> Iterator[tuple[object, ...]]:
     for event in events:
         with suppress(ValueError):  # an attempt that is none of ours
             found = parse_attempt(event.attempt)
-            yield (event.started, event.ended, event.code, event.signal, event.reason, event.host, *found)
+            left = event.timed_out, encode_leftovers(event.leftovers)
+            yield (event.started, event.ended, event.code, event.signal, event.reason, event.host, *left, *found)

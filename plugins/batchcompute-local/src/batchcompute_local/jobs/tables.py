@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from batchcompute_local.jobs.model import Instance, Job, StoredAnswer, Task
+from batchcompute_local.jobs.model import Attempt, Instance, Job, StoredAnswer, Task
 from batchcompute_local.jobs.states import FINISHED, STOPPED, Counts, State
 
 T = TypeVar("T")
@@ -112,6 +112,18 @@ def _plain(kind: str, *names: str) -> Iterator[Field]:
         yield Field({name: kind}, (name,))
 
 
+def _flag(kind: str, *names: str) -> Iterator[Field]:
+    for name in names:
+        yield Field({name: kind}, (name,), lambda values: bool(values[0]))
+
+
+def _end() -> Iterator[Field]:
+    """How an attempt went."""
+    yield from _plain(_REAL, "started", "ended", "worker_started", "worker_ended")
+    yield from _plain("INTEGER", "exit_code", "signal")
+    yield from _plain(_TEXT, "reason", "host")
+
+
 def _state() -> Field:
     # `real` is the plain integer, which sqlite3 binds without looking for an adapter
     return Field({"state": _INTEGER}, ("state.real",), lambda values: _STATES[values[0]])
@@ -124,6 +136,8 @@ def _counts(attribute: str, prefix: str = "") -> Field:
 
 ACTIVE = f"state < {FINISHED:d}"
 """The condition for jobs that have not ended: the numbers of those states come first."""
+LEFT = "leftovers > ''"
+"""The condition for attempts that left processes."""
 
 JOBS = ObjectTable(
     "jobs",
@@ -139,6 +153,8 @@ JOBS = ObjectTable(
         *_plain(_REAL, "started", "ended", "total_time"),
         _counts("counts"),
         _counts("task_counts", "tasks_"),
+        *_plain(f"{_INTEGER} DEFAULT 1", "round"),
+        *_plain(f"{_TEXT} DEFAULT ''", "parent"),
     ],
     indexes=(
         "CREATE INDEX jobs_of_owner ON jobs (owner, seq)",
@@ -159,15 +175,32 @@ INSTANCES = ObjectTable(
     [
         _state(),
         *_plain(_INTEGER, "attempt"),
-        *_plain(_REAL, "started", "ended", "worker_started", "worker_ended"),
-        *_plain("INTEGER", "exit_code", "signal"),
-        *_plain(_TEXT, "reason", "host"),
+        *_end(),
         *_plain(f"{_INTEGER} {_ADDED}", "retries"),
         *_plain(f"{_REAL} {_ADDED}", "not_before"),
+        *_plain(f"{_INTEGER} DEFAULT 1", "round"),
+        *_flag(f"{_INTEGER} {_ADDED}", "timed_out"),
+        *_plain(f"{_TEXT} DEFAULT ''", "leftovers"),
     ],
     options="WITHOUT ROWID",
+    indexes=(f"CREATE INDEX instances_with_leftovers ON instances (job) WHERE {LEFT}",),
 )
 """Only instances that have left Waiting once have a row, so that a job is stored in O(tasks)."""
+ATTEMPTS = ObjectTable(
+    "attempts",
+    Attempt,
+    {"job": _INTEGER, "task": _INTEGER, "number": _INTEGER, "attempt": _INTEGER},
+    [
+        _state(),
+        *_end(),
+        *_plain(_INTEGER, "round"),
+        *_flag(_INTEGER, "timed_out"),
+        *_plain(_TEXT, "leftovers"),
+    ],
+    options="WITHOUT ROWID",
+    indexes=(f"CREATE INDEX attempts_with_leftovers ON attempts (job) WHERE {LEFT}",),
+)
+"""Earlier attempts: the latest one of an instance is in the row of the instance."""
 ANSWERS = ObjectTable(
     "answers",
     StoredAnswer,
@@ -181,8 +214,8 @@ DESCRIPTIONS = Table("descriptions", {"job": "INTEGER PRIMARY KEY"}, {"text": _T
 """What was submitted, as JSON; `surroundings` is NULL if none were sent."""
 META = Table("meta", {"name": "TEXT PRIMARY KEY"}, {"value": _TEXT}, options="WITHOUT ROWID")
 
-ALL = (META, JOBS, DESCRIPTIONS, TASKS, INSTANCES, ANSWERS)
-OF_A_JOB = (JOBS, DESCRIPTIONS, TASKS, INSTANCES)
+ALL = (META, JOBS, DESCRIPTIONS, TASKS, INSTANCES, ANSWERS, ATTEMPTS)
+OF_A_JOB = (JOBS, DESCRIPTIONS, TASKS, INSTANCES, ATTEMPTS)
 """The rows that are deleted with a job."""
 
 COUNT_ACTIVE = f"SELECT count(*) FROM {JOBS.name} WHERE {ACTIVE}"  # noqa: S608  # names of ours, no values
@@ -190,9 +223,20 @@ SELECT_PREFIX = "SELECT 'job-00000000' || value FROM meta WHERE name = 'generato
 """The prefix of the ids of all jobs of a store."""
 SELECT_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'"
 """The largest number that a job ever had."""
+_OF_AN_ATTEMPT = f"job = (SELECT seq FROM {JOBS.name} WHERE id = ?) AND task = ? AND number = ? AND attempt = ?"  # noqa: S608  # names of ours, no values
+_SET_END = "SET worker_started = ?, worker_ended = ?, exit_code = ?, signal = ?, reason = ?, host = ?, timed_out = ?, leftovers = ?"
 UPDATE_LATE = (
-    f"UPDATE {INSTANCES.name} SET worker_started = ?, worker_ended = ?, exit_code = ?, signal = ?, reason = ?, host = ?"  # noqa: S608  # names of ours, no values
-    f" WHERE job = (SELECT seq FROM {JOBS.name} WHERE id = ?) AND task = ? AND number = ? AND attempt = ?"
-    f" AND state = {STOPPED:d}"
+    f"UPDATE {INSTANCES.name} {_SET_END} WHERE {_OF_AN_ATTEMPT} AND state = {STOPPED:d}",  # noqa: S608  # names of ours, no values
+    f"UPDATE {ATTEMPTS.name} {_SET_END} WHERE {_OF_AN_ATTEMPT}",  # noqa: S608  # names of ours, no values
 )
-"""Store how the program of a stopped instance ended; an instance that was started again since is unchanged."""
+"""Store how the program of a stopped instance ended; if the instance was started again since, in its earlier attempt."""
+DELETE_ATTEMPTS = (
+    f"DELETE FROM {ATTEMPTS.name} WHERE job = ?1 AND task = ?2 AND number = ?3 AND attempt <= (SELECT attempt"  # noqa: S608  # names of ours, no values
+    f" FROM {ATTEMPTS.name} WHERE job = ?1 AND task = ?2 AND number = ?3 ORDER BY attempt DESC LIMIT 1 OFFSET ?4)"
+)
+"""Delete all attempts of an instance but the newest ones."""
+SELECT_LEFTOVERS = (
+    f"SELECT id, count(*) FROM (SELECT job, task, number FROM {INSTANCES.name} WHERE {LEFT} UNION"  # noqa: S608  # names of ours, no values
+    f" SELECT job, task, number FROM {ATTEMPTS.name} WHERE {LEFT}) JOIN {JOBS.name} ON seq = job WHERE owner = ? GROUP BY id"
+)
+"""The number of instances with leftovers of each job that has any."""

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from batchcompute_local.executors.base import Exited
 from batchcompute_local.jobs import states
-from batchcompute_local.jobs.model import Changes, Instance, Job, Task, attempt_id
+from batchcompute_local.jobs.model import Changes, Instance, Job, Task, as_earlier, attempt_id, encode_leftovers
 from batchcompute_local.jobs.states import ENDED, FAILED, FINISHED, RUNNING, STOPPED, WAITING, Counts, State
+
+_LOST = "lost: it is not known how it ended"
 
 
 def claim(job: Job, task: Task, number: int, now: float, changes: Changes) -> str:
     """Claim instance `number`, which is about to start. Returns the new attempt; it may start once this is on disk."""
     instance = _move(job, task, number, RUNNING)
     instance.attempt += 1
+    instance.round = job.round
     instance.started = now
     if not job.started:
         job.started = now
@@ -30,14 +33,19 @@ def finish(job: Job, task: Task, instance: Instance, event: Exited, now: float, 
     outcome = states.exit_state(event.code, event.signal, event.timed_out)
     _move(job, task, instance.number, outcome)
     instance.ended = now
-    instance.worker_started, instance.worker_ended = event.started, event.ended
-    instance.exit_code, instance.signal = event.code, event.signal
-    instance.reason, instance.host = event.reason, event.host
+    _note_end(instance, event)
     if outcome is FINISHED:
         job.total_time += max(0.0, event.ended - event.started)
     changes.touch(job, task, instance)
     _progress(job, task, now)
     return _fail_rest(job, now, changes) if job.state is FAILED else []
+
+
+def _note_end(instance: Instance, event: Exited) -> None:
+    instance.worker_started, instance.worker_ended = event.started, event.ended
+    instance.exit_code, instance.signal = event.code, event.signal
+    instance.reason, instance.host = event.reason, event.host
+    instance.timed_out, instance.leftovers = event.timed_out, encode_leftovers(event.leftovers)
 
 
 def _progress(job: Job, task: Task, now: float) -> None:
@@ -94,6 +102,7 @@ def restart(job: Job, changes: Changes) -> None:
     for task in job.tasks:
         for instance in task.instances.values():
             if instance.state is not FINISHED:
+                _keep_attempt(job, task, instance, instance.state, changes)
                 instance.reset()
                 instance.retries = 0
                 changes.touch(job, task, instance)
@@ -104,12 +113,20 @@ def restart(job: Job, changes: Changes) -> None:
             changes.touch(job, task)
     job.counts = _sum(job)
     job.state = WAITING
+    job.round += 1
     job.started = job.ended = 0.0
     changes.touch(job)
 
 
+def lose(job: Job, task: Task, instance: Instance, now: float, changes: Changes) -> None:
+    """Let a running instance wait for its next attempt, since nobody knows how this one ended. It spends no retry."""
+    instance.ended, instance.reason = now, _LOST
+    _keep_attempt(job, task, instance, FAILED, changes)
+    requeue(job, task, instance, changes)
+
+
 def requeue(job: Job, task: Task, instance: Instance, changes: Changes) -> None:
-    """Let a running instance that was lost with its executor wait for its next attempt. It spends no retry."""
+    """Let a running instance whose attempt never began wait for its next attempt. It spends no retry."""
     _to_waiting(job, task, instance, changes)
     task.put_back(instance.number)
     job.offer(task)
@@ -121,11 +138,23 @@ def is_retried(job: Job, task: Task, instance: Instance, event: Exited) -> bool:
     return left and states.is_spent(event.code, event.signal, event.timed_out)
 
 
-def retry(job: Job, task: Task, instance: Instance, now: float, first_pause: float, changes: Changes) -> None:
+def retry(
+    job: Job, task: Task, instance: Instance, event: Exited, now: float, first_pause: float, changes: Changes
+) -> None:
     """Let a running instance wait for a retry, until its pause is over. Whoever calls puts it back then."""
+    instance.ended = now
+    _note_end(instance, event)
+    _keep_attempt(job, task, instance, FAILED, changes)
     _to_waiting(job, task, instance, changes)
     instance.retries += 1
     instance.not_before = now + states.pause(instance.retries, first_pause)
+
+
+def _keep_attempt(job: Job, task: Task, instance: Instance, state: State, changes: Changes) -> None:
+    """Note the latest attempt of `instance`, which ended in `state`, as an earlier one; not one noted before, or given back."""
+    if instance.started:
+        key = (job.seq, task.position, instance.number, instance.attempt)
+        changes.attempts[key] = as_earlier(instance, state)
 
 
 def _to_waiting(job: Job, task: Task, instance: Instance, changes: Changes) -> None:
@@ -153,6 +182,8 @@ def _release_successors(job: Job, task: Task) -> None:
     for position in job.plan.successors[task.position]:
         after = job.tasks[position]
         after.blockers -= 1
+        if not after.blockers:
+            job.blocked -= after.counts.waiting
         job.offer(after)
 
 
