@@ -41,7 +41,8 @@ class Ranges:
     """The values that a description may contain in a region. The defaults are the reference's (section 2.1).
 
     `optional` names task properties that may be left out; tasks of the `packageless_types` may leave out PackageUri.
-    `extensions` names the properties beyond the reference that the region knows: `MaxRetryCount`, `JobFailOnInstanceFail`.
+    `extensions` names the properties beyond the reference that the region knows: `MaxRetryCount`,
+    `JobFailOnInstanceFail`, `LeftoverSeconds`.
     `source` names who says all this: it ends every validation message.
     Units: timeout seconds, cpu hundredths of a core, memory MB.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, MutableSequence, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -82,6 +83,21 @@ class ExtensionNumber(Number):
 
     def plain(self, value: int) -> object:
         return None if value == self.default else value
+
+
+class ExtensionSeconds(Field[float | None, float]):
+    """A number of seconds, an int or a float, that is an extension; None when unset."""
+
+    __slots__ = ()
+    kind = float
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def convert(self, value: object, source: Source) -> float | None:
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+            return value
+        raise expected("a number", value)
 
 
 class OptionalNumber(Field[int | None, int]):

@@ -1,7 +1,8 @@
 """The values that you send: JobDescription, TaskDag, TaskDescription and ResourceDescription (reference section 2.1). No I/O.
 
 The defaults are those of the original SDK (protocol 1.7). MaxRetryCount and JobFailOnInstanceFail are extensions, with the
-names and defaults of API 2015-11-11 (protocol 2.5). An empty value takes a property away, or back to its default.
+names and defaults of API 2015-11-11 (protocol 2.5); LeftoverSeconds is one of ours. An empty value takes a
+property away, or back to its default.
 """
 
 from __future__ import annotations
@@ -11,7 +12,19 @@ from typing import Any, ClassVar
 
 from ..messages import did_you_mean
 from .containers import CheckedDict, NamesDict, StringDict
-from .fields import Count, DictOf, ExtensionFlag, ExtensionNumber, Flag, Nested, Number, OptionalNumber, Text, build
+from .fields import (
+    Count,
+    DictOf,
+    ExtensionFlag,
+    ExtensionNumber,
+    ExtensionSeconds,
+    Flag,
+    Nested,
+    Number,
+    OptionalNumber,
+    Text,
+    build,
+)
 from .jsonizable import Writable
 from .properties import Source
 
@@ -60,6 +73,8 @@ class TaskDescription(Writable):
     """str: character set of file names on mapped paths."""
     MaxRetryCount = ExtensionNumber()
     """int: how often an instance that fails runs again; [0, 10]. An extension, see `Ranges.extensions`."""
+    LeftoverSeconds = ExtensionSeconds()
+    """float or None: seconds that processes of the program may run after it; None: the service decides. An extension."""
 
 
 class TaskDict(CheckedDict[TaskDescription]):

@@ -75,6 +75,9 @@ def _task(name: str, task: TaskDescription, ranges: Ranges) -> Iterator[Problem]
     yield from _extension(f"{path}.", TaskDescription.MaxRetryCount, task.MaxRetryCount, ranges)
     if "MaxRetryCount" in ranges.extensions:
         yield from _within(f"{path}.MaxRetryCount", task.MaxRetryCount, RETRIES, source)
+    yield from _extension(f"{path}.", TaskDescription.LeftoverSeconds, task.LeftoverSeconds, ranges)
+    if "LeftoverSeconds" in ranges.extensions and (task.LeftoverSeconds or 0) < 0:
+        yield Problem(f"{path}.LeftoverSeconds", task.LeftoverSeconds, "is out of range", "at least 0", source)
     resources = task.ResourceDescription
     yield from _within(f"{path}.ResourceDescription.Cpu", resources.Cpu, ranges.cpu, source)
     yield from _within(f"{path}.ResourceDescription.Memory", resources.Memory, ranges.memory, source)

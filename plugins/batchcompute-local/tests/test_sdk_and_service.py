@@ -142,7 +142,7 @@ def test_a_command_over_a_port(cloud: Cloud, over_port: Client) -> None:
     assert (ranges.cpu, ranges.timeout) == (Range(1), Range(1, 86400))
     assert ranges.packageless_types == {"shell", "command"}
     assert ranges.optional == {"Timeout", "ImageId"}
-    assert ranges.extensions == {"JobFailOnInstanceFail", "MaxRetryCount"}
+    assert ranges.extensions == {"JobFailOnInstanceFail", "LeftoverSeconds", "MaxRetryCount"}
     again = over_port.create_job(job(MaxRetryCount=1, ProgramArguments="") | {"JobFailOnInstanceFail": False})
     described = over_port.get_job_description(again)
     assert (described.TaskDag.get_task("A").MaxRetryCount, described.JobFailOnInstanceFail) == (1, False)

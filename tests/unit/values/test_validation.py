@@ -302,6 +302,20 @@ def test_an_extension_that_the_region_does_not_have_is_a_problem() -> None:
     assert problems(_with_extensions(3, False), KNOWING) == {}
 
 
+def test_leftover_seconds_is_an_extension_of_region_local() -> None:
+    description = describe_find(LeftoverSeconds=0)
+    assert [str(problem) for problem in problems(description).values()] == [
+        f"{FIND}.LeftoverSeconds: is an extension that this region does not have, got 0; allowed: null, the default"
+        " [reference section 2.1]"
+    ]
+    knowing = Ranges(extensions=frozenset({"LeftoverSeconds"}))
+    assert problems(description, knowing) == {}
+    assert problems(describe_find(LeftoverSeconds=-1), knowing).keys() == {f"{FIND}.LeftoverSeconds"}
+    written = JobDescription(describe_find(LeftoverSeconds=0.5))
+    assert JobDescription(written.dump()).TaskDag.get_task("Find").LeftoverSeconds == 0.5
+    assert "LeftoverSeconds" not in JobDescription(describe_find(LeftoverSeconds=None)).dump()
+
+
 @pytest.mark.parametrize(("retries", "right"), [(0, True), (10, True), (11, False), (-1, False)])
 def test_the_range_of_retries(retries: int, right: bool) -> None:
     found = problems(_with_extensions(retries, True), KNOWING)

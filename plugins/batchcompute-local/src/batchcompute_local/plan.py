@@ -35,6 +35,8 @@ class TaskSpec:
     mapping_locale: str = "GBK"
     max_retries: int = 0
     """MaxRetryCount: how often an instance that fails runs again."""
+    leftover_seconds: float | None = None
+    """LeftoverSeconds: how long other processes of the program may run after it; None: the setting leftover_seconds."""
 
 
 @dataclass(frozen=True)
@@ -93,4 +95,5 @@ def _task(name: str, task: Mapping[str, Any]) -> TaskSpec:
         mapping=task.get("OssMapping") or {},
         mapping_locale=task.get("OssMappingLocale") or "GBK",
         max_retries=task.get("MaxRetryCount", 0),
+        leftover_seconds=task.get("LeftoverSeconds"),
     )

@@ -7,6 +7,7 @@ import queue
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,10 +80,11 @@ class Tree:
         self.executor = ProcessExecutor(self.layout, settings, self.job, lambda job: True)
         self.executor.open(self.events.put)
 
-    def start(self, script: str, timeout: int = 60) -> str:
+    def start(self, script: str, timeout: int = 60, leftover_seconds: float | None = None) -> str:
         (self.layout.oss / "mine").mkdir(parents=True, exist_ok=True)
         ObjectStore(self.layout.oss).put("oss://t/p", pack_files({"main.sh": script, "worker.py": WORKER}))
         task = TaskSpec("T", 1, "oss://t/p", "main.sh", "python", "", timeout, "img-local", 1, 1, "", "", {})
+        task = replace(task, leftover_seconds=leftover_seconds)
         attempt = f"{self.job}.0.0.1"
         self.executor.start([Launch(attempt, self.job, task, 0)])
         return attempt
@@ -151,6 +153,15 @@ def test_a_leftover_that_must_be_ended_is_named(
     assert named in tree.log("stderr")
     assert named in caplog.text
     assert procs.start_time(leftover.pid) is None
+
+
+@pytest.mark.parametrize(("setting", "own", "ends"), [(600, 0, True), (0, 600, False)])
+def test_a_task_has_its_own_time_for_leftovers(tree: Tree, setting: float, own: float, ends: bool) -> None:
+    tree.open(setting, 20)
+    script = "sleep 600 &\n" if ends else "( sleep 0.3; echo late > $BATCHCOMPUTE_OSS_ROOT/mine/late ) &\n"
+    tree.start(script, leftover_seconds=own)
+    event = tree.ended()
+    assert (event.code, bool(event.leftovers), (tree.layout.oss / "mine/late").exists()) == (0, ends, not ends)
 
 
 def test_a_leftover_counts_for_the_timeout(tree: Tree) -> None:

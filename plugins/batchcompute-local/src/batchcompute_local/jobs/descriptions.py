@@ -86,7 +86,9 @@ def _view(job: JobDescription) -> Mapping[str, Any]:
 
 
 def _task_view(task: TaskDescription) -> Mapping[str, Any]:
-    extensions = {"MaxRetryCount": task.MaxRetryCount} if task.MaxRetryCount else {}
+    extensions: dict[str, Any] = {"MaxRetryCount": task.MaxRetryCount} if task.MaxRetryCount else {}
+    if task.LeftoverSeconds is not None:
+        extensions["LeftoverSeconds"] = task.LeftoverSeconds
     return {
         "BlockDeviceMapping": {},
         "CreateSnapshotAfterTerminated": "",

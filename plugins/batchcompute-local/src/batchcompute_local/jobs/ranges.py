@@ -30,7 +30,7 @@ LOCAL_RANGES = Ranges(
     program_types=_ProgramTypes(),
     optional=frozenset({"Timeout", "ImageId"}),
     packageless_types=frozenset({"shell", "command"}),
-    extensions=frozenset({"JobFailOnInstanceFail", "MaxRetryCount"}),
+    extensions=frozenset({"JobFailOnInstanceFail", "LeftoverSeconds", "MaxRetryCount"}),
     source="the local region",
 )
 """As the reference, but for small Cpu and Memory, for Timeout (86400 if absent), ImageId (`img-local`), more program types and

@@ -224,10 +224,11 @@ SELECT_PREFIX = "SELECT 'job-00000000' || value FROM meta WHERE name = 'generato
 SELECT_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'"
 """The largest number that a job ever had."""
 _OF_AN_ATTEMPT = f"job = (SELECT seq FROM {JOBS.name} WHERE id = ?) AND task = ? AND number = ? AND attempt = ?"  # noqa: S608  # names of ours, no values
-_SET_END = "SET worker_started = ?, worker_ended = ?, exit_code = ?, signal = ?, reason = ?, host = ?, timed_out = ?, leftovers = ?"
+_END = ("worker_started", "worker_ended", "exit_code", "signal", "reason", "host", "timed_out", "leftovers")
+_SET_END = "SET " + ", ".join(f"{name} = ?" for name in _END)
 UPDATE_LATE = (
-    f"UPDATE {INSTANCES.name} {_SET_END} WHERE {_OF_AN_ATTEMPT} AND state = {STOPPED:d}",  # noqa: S608  # names of ours, no values
-    f"UPDATE {ATTEMPTS.name} {_SET_END} WHERE {_OF_AN_ATTEMPT}",  # noqa: S608  # names of ours, no values
+    f"UPDATE {INSTANCES.name} {_SET_END} WHERE {_OF_AN_ATTEMPT} AND state = {STOPPED:d}",  # names of ours, no values
+    f"UPDATE {ATTEMPTS.name} {_SET_END} WHERE {_OF_AN_ATTEMPT}",  # names of ours, no values
 )
 """Store how the program of a stopped instance ended; if the instance was started again since, in its earlier attempt."""
 DELETE_ATTEMPTS = (

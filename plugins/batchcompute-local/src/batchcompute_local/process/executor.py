@@ -216,6 +216,7 @@ class ProcessExecutor:
         timer.start()
 
     def _order(self, launch: Launch, prepared: Prepared) -> Order:
+        own = launch.task.leftover_seconds
         return Order(
             attempt=launch.attempt,
             argv=tuple(prepared.argv),
@@ -225,7 +226,7 @@ class ProcessExecutor:
             stderr=str(prepared.stderr),
             timeout=launch.task.timeout,
             grace_seconds=self._settings.grace_seconds,
-            leftover_seconds=self._settings.leftover_seconds,
+            leftover_seconds=self._settings.leftover_seconds if own is None else own,
         )
 
     def _explain(self, launch: Launch, reason: str) -> None:
