@@ -133,6 +133,15 @@ _HOMES = {
         "Region",
     ),
     "surroundings": ("Surroundings",),
+    "values.details": (
+        "Attempt",
+        "InstanceDetails",
+        "JobDetails",
+        "JobDetailsList",
+        "Leftover",
+        "Slots",
+        "TaskDetails",
+    ),
     "values.resources": (
         "JobDescription",
         "ResourceDescription",

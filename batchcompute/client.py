@@ -22,6 +22,7 @@ from .operations import A, Call
 from .pipeline import Pipeline
 from .regions import Ranges, find_region
 from .surroundings import Surroundings
+from .values.details import JobDetails, JobDetailsList
 from .values.resources import JobDescription
 from .values.responses import (
     ActionResponse,
@@ -114,6 +115,7 @@ class Client:
                 f"endpoint is missing: pass {_ENDPOINTS}, or set endpoint in the configuration or BATCHCOMPUTE_ENDPOINT"
             )
         self._region = find_region(where, self._hooks.regions())
+        self._has_details = self._region.details or not self._region.declared
         self._timeout = timeout if timeout is not None else self._config.timeout
         humanize = self._hooks.humanize_timestamp if human_readable else None
         self._pipeline = Pipeline(self._hooks, self._region, self._config, explicit, humanize)
@@ -248,6 +250,34 @@ class Client:
             raise
         return found if found != Surroundings() else None
 
+    def list_job_details(self, *, timeout: float | None = None) -> JobDetailsList | None:
+        """Return the slots of the service, which jobs of the user wait and why, and which left processes.
+
+        None where the service does not know that: only region local's does, also over a port. Other regions are not asked.
+        """
+        return self._call_beyond(Call(ops.LIST_JOB_DETAILS, timeout=self._choose_timeout(timeout)))
+
+    def get_job_details(
+        self,
+        job: JobLike,
+        task_name: str | None = None,
+        instance_id: int | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> JobDetails | None:
+        """Return why a job waits, and the attempts of its instances that failed, ran more than once or left processes.
+
+        task_name: only this task; instance_id: only this instance of it, whatever became of it. None where the service does
+        not know that, see `list_job_details`. Raises ValueError for an instance without its task.
+        """
+        if instance_id is not None and task_name is None:
+            raise ValueError("instance_id needs a task_name")
+        chosen = {"Task": task_name, "Instance": instance_id}
+        parameters = {name: str(value) for name, value in chosen.items() if value is not None}
+        return self._call_beyond(
+            Call(ops.GET_JOB_DETAILS, job_id_of(job), timeout=self._choose_timeout(timeout), parameters=parameters)
+        )
+
     def wait(
         self,
         job: JobLike,
@@ -310,10 +340,19 @@ class Client:
             raise ValueError(f"attempt must be None or at least 1, not {attempt}")
         job_id = job_id_of(job)
         task = self.get_job_description(job_id).TaskDag.get_task(task_name)
+        newest = (
+            self._find_newest(job_id, task_name, instance_id) if attempt and instance_id < task.InstanceCount else None
+        )
         redirect = task.StdoutRedirectPath if stream == "stdout" else task.StderrRedirectPath
         return self._hooks.fetch_log(
-            LogContext(self._region, self._config, job_id, task_name, instance_id, stream, redirect, attempt)
+            LogContext(self._region, self._config, job_id, task_name, instance_id, stream, redirect, attempt, newest)
         )
+
+    def _find_newest(self, job_id: str, task_name: str, instance_id: int) -> int | None:
+        """Return the newest attempt of an instance that began; None if none did, or the service does not know it."""
+        details = self.get_job_details(job_id, task_name, instance_id)
+        found = details.tasks[task_name].instances.get(instance_id) if details else None
+        return max((one.number for one in found.attempts if one.host), default=None) if found else None
 
     @property
     def objects(self) -> ObjectStore:
@@ -342,6 +381,21 @@ class Client:
         self, operation: ops.Operation[A], job: JobLike, timeout: float | None, body: bytes = b"", wait: int = 0
     ) -> A:
         return self._pipeline.call(Call(operation, job_id_of(job), body, self._choose_timeout(timeout), wait=wait))
+
+    def _call_beyond(self, call: Call[A]) -> A | None:
+        """Do a call that the API does not have; None where the service does not know it."""
+        if not self._has_details:
+            return None
+        try:
+            return self._pipeline.call(call)
+        except ClientError as error:
+            unknown = error.code in _UNKNOWN_PATH or (
+                not self._region.details and error.status in (404, 405, 501) and error.code != "ResourceNotFound"
+            )
+            if not unknown:
+                raise
+        self._has_details = False
+        return None
 
     def _choose_timeout(self, timeout: float | None) -> float | None:
         """Return the timeout of a call: its own, else the Client's."""

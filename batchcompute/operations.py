@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from .plain_errors import ServerError, ThrottlingError, TransportError
 from .regions import Ranges
 from .surroundings import Surroundings
+from .values.details import JobDetails, JobDetailsList
 from .values.responses import (
     ActionResponse,
     CreateResponse,
@@ -31,6 +34,7 @@ class Operation(Generic[A]):
     parameter Action, "" for none. `answer` is the class of the answer, such as `ListResponse[Job]`; `status` is the HTTP
     status of a success. `repeatable`: doing it twice is the same as doing it once, so it may be repeated after an answer
     was lost. `states`: the job states in which the service does it, empty for any (protocol 2.3).
+    `parameters`: the names of the query parameters that it may have besides Action.
     """
 
     name: str
@@ -41,16 +45,19 @@ class Operation(Generic[A]):
     states: tuple[str, ...] = ()
     action: str = ""
     status: int = 200
+    parameters: tuple[str, ...] = ()
 
     @property
     def mutating(self) -> bool:
         """True if it changes anything."""
         return self.method != "GET"
 
-    def target(self, job: str = "") -> str:
-        """Return the request target. The id is percent-encoded: it must not change the path (protocol 1.4)."""
+    def target(self, job: str = "", parameters: Mapping[str, str] = MappingProxyType({})) -> str:
+        """Return the request target. The id and the values are percent-encoded: they must not change the path (protocol 1.4)."""
         path = self.path.replace("{job}", quote(job, safe=""))
-        return f"{path}?Action={self.action}" if self.action else path
+        query = [f"Action={self.action}"] if self.action else []
+        query += [f"{name}={quote(value, safe='')}" for name, value in parameters.items()]
+        return f"{path}?{'&'.join(query)}" if query else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class Call(Generic[A]):
     no limit. `token` is the caller's own idempotency token, None for one of ours. `wait` is the seconds for which the
     service may keep the answer back (`Prefer: wait`, RFC 7240), 0 for none; services that cannot do it ignore it.
     `surroundings` are those of a new job, None for those of this process.
+    `parameters` are values of the operation's query parameters, by name.
     """
 
     operation: Operation[A]
@@ -70,11 +78,12 @@ class Call(Generic[A]):
     token: str | None = None
     wait: int = 0
     surroundings: Surroundings | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def target(self) -> str:
         """Request target."""
-        return self.operation.target(self.job)
+        return self.operation.target(self.job, self.parameters)
 
 
 CREATE_JOB = Operation("create_job", "POST", "/jobs", CreateResponse, repeatable=False, status=201)
@@ -101,6 +110,11 @@ GET_REGION = Operation("get_region", "GET", "/-/region", Ranges, repeatable=True
 """Ours: what a description may contain there. Services of Alibaba Cloud do not have it."""
 GET_SURROUNDINGS = Operation("get_surroundings", "GET", "/-/jobs/{job}/surroundings", Surroundings, repeatable=True)
 """Ours: the surroundings with which a job was submitted."""
+LIST_JOB_DETAILS = Operation("list_job_details", "GET", "/-/jobs", JobDetailsList, repeatable=True)
+GET_JOB_DETAILS = Operation(
+    "get_job_details", "GET", "/-/jobs/{job}", JobDetails, repeatable=True, parameters=("Task", "Instance")
+)
+"""Ours: what the answers of the API have no place for. Services of Alibaba Cloud do not have them."""
 
 OPERATIONS: dict[str, Operation[Any]] = {
     operation.name: operation
@@ -117,6 +131,8 @@ OPERATIONS: dict[str, Operation[Any]] = {
         LIST_IMAGES,
         GET_REGION,
         GET_SURROUNDINGS,
+        LIST_JOB_DETAILS,
+        GET_JOB_DETAILS,
     )
 }
 

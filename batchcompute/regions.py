@@ -106,8 +106,9 @@ class Region:
     """A place where jobs run; names the parts that serve it. Configuration and arguments win over it.
 
     `name` is also sent as x-acs-region-id; `host`, `port` (None: the scheme's own) and `scheme` make the endpoint; `transport`
-    and `credential_provider` are names that plugins registered; `aliases` are further spellings of the name. `declared` is
-    False for a URL of its own, whose service may know more than the reference.
+    and `credential_provider` are names that plugins registered; `aliases` are further spellings of the name. `details`: the
+    service answers the operations beyond the API, such as `Client.get_job_details`. `declared` is False for a URL of its own,
+    whose service may know more than the reference.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Region:
     idempotent_tokens: bool = False
     aliases: tuple[str, ...] = ()
     declared: bool = True
+    details: bool = False
     endpoint: Endpoint = field(init=False, repr=False, compare=False)
     """The endpoint of its requests."""
 

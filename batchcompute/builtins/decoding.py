@@ -10,6 +10,7 @@ from ..errors import DecodeError
 from ..hooks import ResponseContext, hookimpl
 from ..regions import Ranges
 from ..surroundings import Surroundings
+from ..values.details import JobDetails, JobDetailsList
 from ..values.properties import Origin
 from ..values.responses import (
     ActionResponse,
@@ -53,18 +54,19 @@ def _created(response: Response, origin: Origin) -> CreateResponse:
     return created
 
 
-def _ranges(response: Response, origin: Origin) -> Ranges:
-    try:
-        return Ranges.from_wire(_object(response))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise DecodeError(f"the service answered a region that cannot be read: {error}", response.request_id) from None
+def _plain(what: str, read: Callable[[dict[str, Any]], object]) -> Callable[[Response, Origin], object]:
+    """Return a decoder of plain values. `what` names them in an error."""
 
+    def decode(response: Response, origin: Origin) -> object:
+        data = _object(response)
+        try:
+            return read(data)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise DecodeError(
+                f"the service answered {what} that cannot be read: {error}", response.request_id
+            ) from None
 
-def _surroundings(response: Response, origin: Origin) -> Surroundings:
-    try:
-        return Surroundings.from_wire(_object(response))
-    except ValueError as error:
-        raise DecodeError(f"the service answered what cannot be read: {error}", response.request_id) from None
+    return decode
 
 
 def _number_or_zero(item: object, key: str) -> int:
@@ -105,6 +107,8 @@ _DECODERS: dict[object, Callable[[Response, Origin], object]] = {
     ListResponse[Job]: _jobs,
     ListResponse[Task]: _tasks,
     ListResponse[Image]: _images,
-    Ranges: _ranges,
-    Surroundings: _surroundings,
+    Ranges: _plain("a region", Ranges.from_wire),
+    Surroundings: _plain("surroundings", Surroundings.from_wire),
+    JobDetails: _plain("details of a job", JobDetails.from_wire),
+    JobDetailsList: _plain("details of jobs", JobDetailsList.from_wire),
 }

@@ -131,7 +131,8 @@ class LogContext:
     """The output of a program: `stream` is stdout or stderr of one instance.
 
     `redirect_path` is the task's StdoutRedirectPath or StderrRedirectPath, '' when it has none (object names: protocol 2.9).
-    `attempt` counts the attempts of the instance from 1; None for the newest one.
+    `attempt` counts the attempts of the instance from 1; None for the newest one. `newest_attempt`: the number of the newest
+    attempt that began, where the service knows it and `attempt` is set.
     """
 
     region: Region
@@ -142,3 +143,4 @@ class LogContext:
     stream: str
     redirect_path: str = ""
     attempt: int | None = None
+    newest_attempt: int | None = None

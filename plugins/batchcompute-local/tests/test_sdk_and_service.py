@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from batchcompute_local.client import control
 from batchcompute_local.errors import DaemonError
 
-from batchcompute import Client, JobFailedError, Range, ValidationError
+from batchcompute import Client, ClientError, JobFailedError, NotFoundError, Range, ValidationError
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
 
@@ -125,6 +126,38 @@ def over_port(cloud: Cloud) -> Iterator[Client]:
         with Client(f"http://127.0.0.1:{number}", *control.read_credentials(cloud.root)) as client:
             yield client
         process.terminate()
+
+
+def test_details_over_the_socket_and_over_a_port(
+    cloud: Cloud, over_port: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(cloud.root))
+    cloud.program("import os, sys\nsys.exit(os.environ['BATCHCOMPUTE_ATTEMPT'].endswith('.1') and 5)\n")
+    job = cloud.create({"A_b": {"MaxRetryCount": 1}, "B": {"InstanceCount": 2}}, {"A_b": ["B"]})
+    assert over_port.wait(job, timeout=30).State == "Failed"
+    with Client("local") as client:
+        for each in (client, over_port):
+            found = each.get_job_details(job)
+            assert found is not None
+            attempts = found.tasks["A_b"].instances[0].attempts
+            assert [(one.number, one.exit_code, one.state) for one in attempts] == [
+                (1, 5, "Failed"),
+                (2, 0, "Finished"),
+            ]
+            assert attempts[0].worker_end_time > attempts[0].worker_start_time > 0
+            assert (attempts[0].host, found.tasks["B"].reason) == (socket.gethostname(), "")
+            one = each.get_job_details(job, "B", 1)
+            assert one is not None
+            assert list(one.tasks) == ["B"]
+            listed = each.list_job_details()
+            assert listed is not None
+            assert (listed.reasons, listed.leftovers, listed.slots.taken) == ({}, {}, 0)
+        with pytest.raises(ClientError, match="Instance is not valid"):
+            client.get_job_details(job, "B", 7)
+        with pytest.raises(NotFoundError):
+            client.get_job_details("job-none")
+        with pytest.raises(LookupError, match="no log of attempt 3; attempts with a log: 1, 2"):
+            client.read_log(job, "A_b", attempt=3)
 
 
 def test_a_command_over_a_port(cloud: Cloud, over_port: Client) -> None:

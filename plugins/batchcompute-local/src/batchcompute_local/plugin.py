@@ -60,6 +60,7 @@ def register_regions(ctx: RegistrationContext) -> Iterable[Region]:
             ranges=LOCAL_RANGES,
             port=0,
             idempotent_tokens=True,
+            details=True,
         ),
     )
 
@@ -181,12 +182,12 @@ def fetch_log(ctx: LogContext) -> BinaryIO | None:
     path = log_path(layout, ctx.redirect_path, ctx.stream, ctx.job_id, ctx.task_name, ctx.instance_id)
     try:
         if ctx.attempt is not None:
-            return os.fdopen(open_regular(find_log(path, ctx.attempt), os.O_RDONLY), "rb")
+            return os.fdopen(open_regular(find_log(path, ctx.attempt, ctx.newest_attempt), os.O_RDONLY), "rb")
         return os.fdopen(open_regular(path, os.O_RDONLY), "rb")
     except (FileNotFoundError, LookupError) as missing:
         from batchcompute_local.process.kept_logs import KeptLogs
 
-        kept = None if ctx.redirect_path else KeptLogs(layout.kept_logs).open(ctx.job_id, path.name, ctx.attempt)
+        kept = None if ctx.redirect_path else KeptLogs(layout.kept_logs).open(ctx.job_id, path.name, ctx.attempt, ctx.newest_attempt)
         if kept is None and isinstance(missing, LookupError):
             raise
         return kept

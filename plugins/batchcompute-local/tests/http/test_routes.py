@@ -48,6 +48,22 @@ def test_every_other_action_is_refused(query: str) -> None:
     assert caught.value.message == "Specified query string is not valid: Action=Stop or Start."
 
 
+@pytest.mark.parametrize("query", ["Job=1", "Task", "Task=A&Task=B", "Task=%FF", "task=A", "&", "Task=A&Action=Stop"])
+def test_other_parameters_than_the_operation_has_are_refused(query: str) -> None:
+    with pytest.raises(ServiceError, match="Task and Instance are allowed") as caught:
+        routes.find_route("GET", "/-/jobs/x", query)
+    assert (caught.value.status, caught.value.code) == (403, "InvalidQueryString")
+
+
+def test_parameters_are_decoded() -> None:
+    assert routes.find_route("GET", "/-/jobs/x", "Task=a%20%26b&Instance=3").parameters == {
+        "Task": "a &b",
+        "Instance": "3",
+    }
+    assert routes.find_route("GET", "/-/jobs/x", "").parameters == {}
+    assert routes.find_route("GET", "/jobs/x", "").parameters is None
+
+
 def test_a_query_string_is_ignored_where_there_is_no_action() -> None:
     for path in ("/jobs", "/jobs/x", "/images"):
         assert routes.find_route("GET", path, "Action=Stop&page=2").operation.method == "GET"

@@ -33,6 +33,17 @@ def test_the_newest_earlier_ones_stay(log: Path) -> None:
     assert [path.name for path in log.parent.iterdir()] == ["stdout.job-1.Say.01"]
 
 
+def test_the_newest_log_belongs_to_the_newest_attempt_that_began(log: Path) -> None:
+    write(log, range(1, 2), 10)
+    keep_log(str(log), 1, 10)
+    write(log, range(3, 4), 10)  # attempt 2 was given back
+    assert find_log(log, 3, 3).read_text() == "3"
+    with pytest.raises(LookupError, match=r"attempt 2 wrote no log, or its log is not kept any more; .*: 1, 3$"):
+        find_log(log, 2, 3)
+    with pytest.raises(LookupError, match=r"no log of attempt 4; attempts with a log: 1, 3$"):
+        find_log(log, 4, 3)
+
+
 def test_attempts_that_never_began_have_none_and_do_not_count(log: Path) -> None:
     log.write_text("2")
     keep_log(str(log), 2, 2)

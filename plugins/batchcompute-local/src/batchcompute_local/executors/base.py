@@ -15,7 +15,7 @@ from batchcompute.surroundings import Surroundings
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.records import Exited, Lost, Returned, Started
 
-__all__ = ["Event", "Executor", "Exited", "Launch", "Lost", "Recovered", "Returned", "Sink", "Started"]
+__all__ = ["Delayed", "Event", "Executor", "Exited", "Launch", "Lost", "Recovered", "Returned", "Sink", "Started"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,15 @@ class Launch:
     owner: int = 0
 
 
-Event = Started | Exited | Lost | Returned
+@dataclass(frozen=True)
+class Delayed:
+    """An attempt cannot begin yet, since something is full; it is returned soon. `reason` says what, for people."""
+
+    attempt: str
+    reason: str
+
+
+Event = Started | Delayed | Exited | Lost | Returned
 Sink = Callable[[Event], None]
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from batchcompute.operations import CREATE_JOB, OPERATIONS, UPDATE_JOB_PRIORITY, Operation
 from batchcompute.surroundings import HEADER
@@ -31,11 +32,13 @@ class Match:
 
     operation: Operation[Any]
     job: str | None
+    parameters: Mapping[str, str] | None = None
+    """Of the query, by name; None for an operation that takes none."""
 
     def bind(self, service: Service, owner: int, body: Sequence[Any]) -> Callable[[Turn], Any]:
         """Return what to run in the engine's turn; `body` has what the reader made of the body, if there is a reader."""
         method = getattr(service, self.operation.name)
-        arguments = (*(() if self.job is None else (self.job,)), *body)
+        arguments = [each for each in (self.job, self.parameters) if each is not None] + [*body]
         return lambda turn: method(turn, owner, *arguments)
 
 
@@ -84,4 +87,18 @@ def find_route(method: str, path: str, query: str) -> Match:
     if operation is None:
         allowed = " or ".join(each.action for each in operations.values())
         raise ServiceError(403, "InvalidQueryString", f"Specified query string is not valid: Action={allowed}.")
-    return Match(operation, match[1] if match.re.groups else None)
+    parameters = _read_parameters(operation, query) if operation.parameters else None
+    return Match(operation, match[1] if match.re.groups else None, parameters)
+
+
+def _read_parameters(operation: Operation[Any], query: str) -> Mapping[str, str]:
+    """Raises ServiceError 403 for a query string that names something else, or anything twice."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), errors="strict")
+    except ValueError:
+        pairs = [("", query)]
+    found = dict(pairs)
+    if len(found) < len(pairs) or not found.keys() <= set(operation.parameters):
+        allowed = " and ".join(operation.parameters)
+        raise ServiceError(403, "InvalidQueryString", f"Specified query string is not valid: {allowed} are allowed.")
+    return found

@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from itertools import count
 
-from batchcompute_local.executors.base import Event, Exited, Launch, Lost, Returned, Started
+from batchcompute_local.executors.base import Delayed, Event, Exited, Launch, Lost, Returned, Started
 from batchcompute_local.jobs import transitions
 from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
@@ -24,6 +24,8 @@ class ActiveJobs:
     def __init__(self, changes: Changes, effects: Effects, capacity: Capacity, retry_seconds: float) -> None:
         self.jobs: dict[str, Job] = {}
         self.live: set[str] = set()
+        self.delays: dict[str, str] = {}
+        """Why instances that were claimed cannot begin, by `<job id>.<task position>.<instance>`."""
         self._changes = changes
         self._effects = effects
         self._capacity = capacity
@@ -43,6 +45,7 @@ class ActiveJobs:
         self._scheduler = Scheduler()
         self._held = {}
         self._paused = []
+        self.delays = {}
         self.jobs = {job.id: job for job in jobs}
         wanted: set[str] = set()
         for job in self.jobs.values():
@@ -82,16 +85,23 @@ class ActiveJobs:
     def retire(self, job: Job, stops: Sequence[str]) -> None:
         """Drop `job`, which has ended, and end these attempts of it."""
         self.jobs.pop(job.id, None)
+        for instance in [one for one in self.delays if one.startswith(f"{job.id}.")]:
+            del self.delays[instance]
         self._effects.stops.extend(stops)
         self._effects.ended.append(job)
 
     def apply(self, event: Event, now: float) -> None:
         """Do to the jobs what `event` reports."""
         if isinstance(event, Started):
+            self.delays.pop(event.attempt.rpartition(".")[0], None)
             found = running_instance(self.jobs, event.attempt)
             if found is not None:
                 # shown while it runs; it needs no commit of its own, since the end brings it again
                 found[2].worker_started, found[2].host = event.time, event.host
+            return
+        if isinstance(event, Delayed):
+            if running_instance(self.jobs, event.attempt) is not None:
+                self.delays[event.attempt.rpartition(".")[0]] = event.reason
             return
         self.live.discard(event.attempt)
         self._capacity.release(event.attempt)
@@ -107,6 +117,8 @@ class ActiveJobs:
         found = running_instance(self.jobs, event.attempt)
         if found is not None:
             job, task, instance = found
+            if not isinstance(event, Returned):
+                self.delays.pop(event.attempt.rpartition(".")[0], None)
             if isinstance(event, Exited) and transitions.is_retried(job, task, instance, event):
                 transitions.retry(job, task, instance, event, now, self._retry_seconds, self._changes)
                 self._pause(job, task, instance)

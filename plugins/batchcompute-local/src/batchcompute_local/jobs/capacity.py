@@ -29,6 +29,24 @@ class Capacity:
         """Return what is free now."""
         return Admission(self, list(self._held.values()))
 
+    def describe_lack(self, task: TaskSpec) -> str:
+        """Say what is missing for one more instance of `task`; empty if it fits."""
+        if self.admission().admit(task):
+            return ""
+        held = list(self._held.values())
+        wants = [
+            ("Cpu", task.cpu, self.cpu, self.cpu - sum(each.cpu for each in held)),
+            ("Memory", task.memory, self.memory, self.memory - sum(each.memory for each in held)),
+        ]
+        lacks = [
+            f"{name} {wanted}, more than the setting {name.lower()} ({limit}) has: it runs alone"
+            if wanted > limit
+            else f"{name} {wanted}, but {max(free, 0)} of {limit} are free"
+            for name, wanted, limit, free in wants
+            if limit and wanted > free
+        ]
+        return f"asks for {', and for '.join(lacks)}"
+
     def notes(self, plan: JobPlan) -> Iterator[str]:
         """Say for the log which tasks ask for more than there is."""
         pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20

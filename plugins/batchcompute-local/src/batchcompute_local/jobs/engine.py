@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from batchcompute_local.errors import ServiceError
-from batchcompute_local.executors.base import Event, Executor, Started
+from batchcompute_local.executors.base import Delayed, Event, Executor, Started
 from batchcompute_local.jobs.active import ActiveJobs
 from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
@@ -57,7 +57,7 @@ class Engine:
         self._effects = Effects()
         capacity = capacity or Capacity()
         self._active = ActiveJobs(self._changes, self._effects, capacity, retry_seconds)
-        self._turn = Turn(store, self._active, self._changes, self._effects, capacity, clock)
+        self._turn = Turn(store, self._active, self._changes, self._effects, capacity, clock, slots)
         self._inbox = Inbox()
         self._undone: list[WorkItem | Event] = []
         self._turning = threading.Lock()
@@ -182,7 +182,9 @@ class Engine:
 
     def _undo(self, items: Sequence[WorkItem | Event], failed: Sequence[WorkItem]) -> None:
         self._undone = [each for each in items if each not in failed]
-        self._active.live.update(each.attempt for each in self._undone if not isinstance(each, WorkItem | Started))
+        self._active.live.update(
+            each.attempt for each in self._undone if not isinstance(each, WorkItem | Started | Delayed)
+        )
         self._effects.clear()
         self._changes.clear()
         self._stale = True

@@ -91,6 +91,12 @@ class Task:
     blockers: int = 0
     listed: bool = False
 
+    def has_next(self) -> bool:
+        """Return whether an instance waits for nothing but its turn, if the task does."""
+        while self.cursor < self.counts.total and self.cursor in self.instances:
+            self.cursor += 1
+        return bool(self.again) or self.cursor < self.counts.total
+
     def take(self) -> int | None:
         """Take the next instance to run, in order; None if none waits."""
         total = self.counts.total

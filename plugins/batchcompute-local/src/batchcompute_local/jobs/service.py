@@ -14,6 +14,7 @@ from batchcompute import operations
 from batchcompute.operations import Operation
 from batchcompute_local.errors import conflict, not_found
 from batchcompute_local.images import Image
+from batchcompute_local.jobs.details import details_view, group, list_view, read_choice
 from batchcompute_local.jobs.model import Job
 from batchcompute_local.jobs.ranges import LOCAL_RANGES
 from batchcompute_local.jobs.states import is_allowed
@@ -74,6 +75,19 @@ class Service:
         """Return the tasks of a job by name, with their instances."""
         job = turn.complete(_find(turn, owner, job_id))
         return {task.name: task_view(task, job.state) for task in job.tasks}
+
+    def list_job_details(self, turn: Turn, owner: int) -> dict[str, Any]:
+        """Return the slots, and which of the owner's jobs wait, why, and which left processes."""
+        return list_view(turn.active(owner), turn.reasons(owner), turn.count_leftovers(owner))
+
+    def get_job_details(self, turn: Turn, owner: int, job_id: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+        """Return why a job waits, and the attempts of its instances that failed, ran more than once or left processes.
+
+        `parameters` may name one Task, and one Instance of it.
+        """
+        job = turn.complete(_find(turn, owner, job_id))
+        task, number = read_choice(job, parameters)
+        return details_view(job, turn.reasons(owner), group(turn.earlier_attempts(job)), task, number)
 
     def list_images(self, turn: Turn, owner: int) -> dict[str, Any]:
         """Return the images by id."""

@@ -14,7 +14,8 @@ from batchcompute_local.jobs import transitions
 from batchcompute_local.jobs.active import ActiveJobs
 from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
-from batchcompute_local.jobs.model import Changes, Job, StoredAnswer, new_job
+from batchcompute_local.jobs.model import Attempt, Changes, Job, StoredAnswer, new_job
+from batchcompute_local.jobs.reasons import Reasons
 from batchcompute_local.jobs.states import State
 from batchcompute_local.jobs.store import Store
 from batchcompute_local.plan import JobPlan
@@ -31,6 +32,7 @@ class Turn:
         effects: Effects,
         capacity: Capacity,
         clock: Callable[[], float],
+        slots: int,
     ) -> None:
         self._store = store
         self._active = active
@@ -38,6 +40,7 @@ class Turn:
         self._effects = effects
         self._capacity = capacity
         self._clock = clock
+        self._slots = slots
 
     # -- read
 
@@ -65,6 +68,22 @@ class Turn:
     def select(self, owner: int, columns: Mapping[str, str]) -> list[dict[str, Any]]:
         """Read all jobs of `owner` as dicts; `columns` has an SQL expression for each of their keys."""
         return self._written().select(owner, columns)
+
+    def active(self, owner: int) -> list[Job]:
+        """Return the jobs of `owner` that have not ended."""
+        return [job for job in self._active.jobs.values() if job.owner == owner]
+
+    def earlier_attempts(self, job: Job) -> Iterator[tuple[int, int, Attempt]]:
+        """Yield task position, instance number and attempt of all earlier attempts of `job`, in order."""
+        return self._written().attempts(job.seq)
+
+    def count_leftovers(self, owner: int) -> dict[str, int]:
+        """Count the instances that left processes, by job id; only jobs of `owner` that have any."""
+        return self._written().leftovers(owner)
+
+    def reasons(self, owner: int) -> Reasons:
+        """Return why jobs of `owner` wait now."""
+        return Reasons(self._active, self._capacity, self._slots, owner)
 
     def remarks(self, plan: JobPlan) -> Iterator[str]:
         """Say for the log which tasks of `plan` ask for more than there is."""

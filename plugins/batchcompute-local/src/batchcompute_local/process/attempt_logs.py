@@ -26,19 +26,20 @@ def keep_log(path: str, attempt: int, kept: int) -> None:
                 os.unlink(earlier)
 
 
-def find_log(path: Path, attempt: int) -> Path:
-    """Return the log of `attempt` beside or at `path`. Raises LookupError with the attempts that there are."""
+def find_log(path: Path, attempt: int, newest: int | None = None) -> Path:
+    """Return the log of `attempt` beside or at `path`; arguments and errors are those of `choose_log`."""
     try:
         names = [name for name in os.listdir(path.parent) if name == path.name or name.startswith(path.name + _MARK)]
     except FileNotFoundError:
         names = []
     there = [name for name in names if _is_regular(path.with_name(name))]
-    return path.with_name(choose_log(path.name, there, attempt))
+    return path.with_name(choose_log(path.name, there, attempt, newest))
 
 
-def choose_log(name: str, there: Collection[str], attempt: int) -> str:
+def choose_log(name: str, there: Collection[str], attempt: int, newest: int | None = None) -> str:
     """Return which of the names `there` is the log of `attempt`, the newest one being `name`.
 
+    newest: the attempt that wrote the newest one; None if not known: then it is taken for the one after the earlier logs.
     Raises LookupError with the attempts that there are.
     """
     start = name + _MARK
@@ -47,11 +48,14 @@ def choose_log(name: str, there: Collection[str], attempt: int) -> str:
     if attempt in numbers:
         return f"{start}{attempt}"
     if name in there:
-        numbers.append(max(numbers, default=0) + 1)
+        numbers.append(max(numbers, default=0) + 1 if newest is None else newest)
         if attempt == numbers[-1]:
             return name
     found = ", ".join(map(str, numbers)) or "none"
-    raise LookupError(f"no log of attempt {attempt}; attempts with a log: {found}")
+    what = f"no log of attempt {attempt}"
+    if newest is not None and attempt <= newest:
+        what = f"attempt {attempt} wrote no log, or its log is not kept any more"
+    raise LookupError(f"{what}; attempts with a log: {found}")
 
 
 def _is_regular(path: str | Path) -> bool:

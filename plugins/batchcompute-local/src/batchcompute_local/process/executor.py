@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 
-from batchcompute_local.executors.base import Exited, Launch, Lost, Recovered, Returned, Sink
+from batchcompute_local.executors.base import Delayed, Exited, Launch, Lost, Recovered, Returned, Sink
 from batchcompute_local.exhaustion import is_exhausted
 from batchcompute_local.files import create_log
 from batchcompute_local.paths import Layout
@@ -41,6 +41,7 @@ from batchcompute_local.settings import Settings
 
 _log = logging.getLogger(__name__)
 _FULL_SECONDS = 1.0
+_FULL = "the disk or the machine is full; it is tried again"
 _PREPARERS = 4
 _LOOK_AHEAD = 32
 
@@ -210,7 +211,8 @@ class ProcessExecutor:
                 _log.warning("%s: the log of an earlier attempt is not kept: %s", launch.attempt, error)
 
     def _return_later(self, attempt: str) -> None:
-        _log.warning("%s cannot begin: the disk or the machine is full; it is tried again", attempt)
+        _log.warning("%s cannot begin: %s", attempt, _FULL)
+        self._sink(Delayed(attempt, _FULL))
         timer = threading.Timer(_FULL_SECONDS, self._sink, (Returned(attempt),))
         timer.daemon = True
         timer.start()

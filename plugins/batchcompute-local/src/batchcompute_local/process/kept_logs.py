@@ -119,7 +119,7 @@ def _find(db: sqlite3.Connection, job: str, name: str, attempt: int | None) -> b
         there = [row[0] for row in db.execute("SELECT name FROM logs WHERE job = ?", (job,))]
         if not there:
             return None
-        name = choose_log(name, there, attempt)
+        name = choose_log(name, there, attempt, newest)
     row = db.execute("SELECT packed FROM logs WHERE job = ? AND name = ?", (job, name)).fetchone()
     return None if row is None else bytes(row[0])
 
