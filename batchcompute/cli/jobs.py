@@ -1,4 +1,4 @@
-"""`batchcompute job list`, `show`, `describe` and `wait`: read jobs."""
+"""`batchcompute job list`, `describe` and `wait`: read jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from click.exceptions import Exit
 
 from ..errors import BatchComputeError
 from ..messages import name_instances
-from . import dag, output, shapes
+from . import attempts, output, shapes
 from .arguments import job_argument
 from .failures import FAILED, STOPPED
 from .finding import find_job, newest_first
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..values.responses import Job
 
 _LIMIT = 30
+_MOST_REASONS = 5
 _COLUMNS: Mapping[str, output.Column] = {
     "job_id": "JOB",
     "name": "NAME",
@@ -57,84 +58,43 @@ def list_(session: Session, states: Sequence[str], limit: int) -> None:
 
     JSON: a list of jobs, each {job_id, name, description, state, priority, owner, created, started, ended, total_seconds,
     tasks_total, tasks_waiting, tasks_running, tasks_finished, tasks_failed, tasks_stopped, instances_total,
-    instances_waiting, instances_running, instances_finished, instances_failed, instances_stopped}.
+    instances_waiting, instances_running, instances_finished, instances_failed, instances_stopped, reason, leftovers}; reason
+    says why it waits, leftovers counts instances that left processes; null where the service does not know it.
     """
     with session.client() as client:
         found = [job for job in newest_first(client.list_jobs()) if not states or job.State in states]
         shown = found[:limit] if limit else found
-        empty = "No job is in that state." if states else "There are no jobs. `batchcompute demo` runs one."
-        output.emit([shapes.job(job) for job in shown], _COLUMNS, session.format, empty)
+        details = attempts.ask(client.list_job_details) if shown else None
+    rows = [shapes.job(job) | shapes.remark(details, job.JobId) for job in shown]
+    columns = _COLUMNS if not any(map(_note, rows)) else {**_COLUMNS, "note": ("NOTE", _note)}
+    empty = "No job is in that state." if states else "There are no jobs. `batchcompute demo` runs one."
+    output.emit(rows, columns, session.format, empty)
+    if not session.json:
+        _explain(rows)
     if len(shown) < len(found):
         output.say(f"{len(shown)} of {len(found)} jobs are shown; --limit 0 shows all.")
 
 
-@command(
-    "show",
-    formats=("table", "json", "mermaid", "dot"),
-    examples=[
-        "batchcompute job show last",
-        "batchcompute job show 1C763900000001",
-        "batchcompute job show last --format dot | dot -Tsvg > job.svg",
-    ],
-)
-@job_argument()
-def show(session: Session, job: str) -> None:
-    """Show a job: its tasks and their dependencies, with states, counts and times.
-
-    JSON: the job as in `job list`, and tasks, a list of {task, state, started, ended, after, instances_total,
-    instances_waiting, instances_running, instances_finished, instances_failed, instances_stopped, failed}; after lists its
-    predecessors, failed the numbers of the failed instances.
-    """
-    with session.client() as client:
-        found = find_job(client, job)
-        shape = shapes.job(client.get_job(found))
-        dependencies = client.get_job_description(found).TaskDag.Dependencies
-        before = dag.predecessors(dependencies)
-        tasks = {one.TaskName: shapes.task(one, before.get(one.TaskName, [])) for one in client.list_tasks(found)}
-    tasks = {name: tasks[name] for name in dag.order(sorted(tasks), dependencies)}
-    nodes = [dag.Node(name, task["state"], _counts(task)) for name, task in tasks.items()]
-    if session.json:
-        output.emit_json({**shape, "tasks": list(tasks.values())})
-    elif session.format == "mermaid":
-        output.put(dag.mermaid(nodes, dependencies))
-    elif session.format == "dot":
-        output.put(dag.dot(nodes, dependencies, shape["name"] or found))
-    else:
-        _print(shape, nodes, dependencies)
-        _explain(found, list(tasks.values()))
+def _note(row: Mapping[str, Any]) -> str:
+    notes = ["waits"] if row["reason"] else []
+    if row["leftovers"]:
+        notes.append(f"left {row['leftovers']}")
+    return ", ".join(notes)
 
 
-def _print(job: Mapping[str, Any], nodes: Sequence[dag.Node], dependencies: dag.Dependencies) -> None:
-    state = job["state"]
-    output.line(
-        (job["name"] or "-", None), ("  ", None), (job["job_id"], None), ("  ", None), (state, state), cut=False
-    )
-    facts = [f"priority {job['priority']}", f"created {output.since(job['created'])} ago"]
-    if job["started"]:
-        facts.append(f"{'took' if job['ended'] else 'runs for'} {output.since(job['started'], job['ended'])}")
-    output.line((", ".join(facts), None), cut=False)
-    if job["description"]:
-        output.line((job["description"], None), cut=False)
-    output.put()
-    output.graph(dag.draw(nodes, dependencies, output.utf8()))
-
-
-def _counts(task: Mapping[str, Any]) -> str:
-    counts = [f"{task['instances_finished']} of {task['instances_total']} finished"]
-    for state in ("running", "failed", "stopped"):
-        if task[f"instances_{state}"]:
-            counts.append(f"{task[f'instances_{state}']} {state}")
-    if task["started"]:
-        counts.append(output.since(task["started"], task["ended"] if task["state"] != "Running" else None))
-    return ", ".join(counts)
-
-
-def _explain(job_id: str, tasks: Sequence[Mapping[str, Any]]) -> None:
-    failed = [(task["task"], number) for task in tasks for number in task["failed"]]
-    if failed:
-        name, number = failed[0]
-        output.put(f"\nFailed: {output.plain(name_instances(failed))}")
-        output.put(f"Why {name} failed: batchcompute job logs {job_id} {name} {number} --stderr")
+def _explain(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print why jobs wait, each reason once, and what a mark means."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row["reason"]:
+            reasons.setdefault(row["reason"], []).append(row["job_id"])
+    for reason, ids in list(reasons.items())[:_MOST_REASONS]:
+        who = f"{ids[0]} waits" if len(ids) == 1 else f"{len(ids)} jobs wait"
+        output.put(f"{who}: {output.plain(reason)}")
+    if len(reasons) > _MOST_REASONS:
+        output.put(f"{len(reasons) - _MOST_REASONS} more reasons: batchcompute job show JOB")
+    if any(row["leftovers"] for row in rows):
+        output.put("left N: N instances left processes that had to be ended; batchcompute job show JOB names them")
 
 
 @command("describe", examples=["batchcompute job describe last > again.json", "batchcompute job submit again.json"])

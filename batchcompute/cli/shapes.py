@@ -9,6 +9,7 @@ from .output import when
 from .progress import seconds
 
 if TYPE_CHECKING:
+    from ..values.details import Attempt, JobDetailsList, Slots, TaskDetails
     from ..values.responses import Image, Job, Task
 
 STATES = ("Waiting", "Running", "Finished", "Failed", "Stopped")
@@ -52,6 +53,50 @@ def task(one: Task, before: list[str]) -> dict[str, Any]:
         "instances_total": counts.total(),
         **{f"instances_{state.lower()}": counts[state] for state in STATES},
         "failed": failed(one),
+    }
+
+
+def remark(found: JobDetailsList | None, job_id: str) -> dict[str, Any]:
+    """{reason, leftovers}: why a job waits, and how many instances left processes; None where it is not known."""
+    if found is None:
+        return {"reason": None, "leftovers": None}
+    return {"reason": found.reasons.get(job_id, ""), "leftovers": found.leftovers.get(job_id, 0)}
+
+
+def slots(one: Slots | None) -> dict[str, Any] | None:
+    """{total, taken, by_job}; None where it is not known."""
+    return None if one is None else {"total": one.total, "taken": one.taken, "by_job": dict(one.by_job)}
+
+
+def task_details(one: TaskDetails | None) -> dict[str, Any]:
+    """{reason, max_retry_count, leftovers, attempts, more}; attempts is a list of all attempts of the listed instances."""
+    if one is None:
+        return {"reason": None, "max_retry_count": None, "leftovers": None, "attempts": [], "more": 0}
+    attempts = [attempt(number, each) for number, instance in one.instances.items() for each in instance.attempts]
+    counts = {"max_retry_count": one.max_retry_count, "leftovers": one.leftovers}
+    return {"reason": one.reason, **counts, "attempts": attempts, "more": one.more}
+
+
+def attempt(number: int, one: Attempt) -> dict[str, Any]:
+    """{instance, attempt, round, state, started, ended, worker_started, worker_ended, seconds, exit_code, signal, reason, host,
+    timed_out, leftovers}; leftovers is a list of {pid, command, signal}.
+    """
+    return {
+        "instance": number,
+        "attempt": one.number,
+        "round": one.round,
+        "state": one.state,
+        "started": when(int(one.start_time)),
+        "ended": when(int(one.end_time)),
+        "worker_started": when(int(one.worker_start_time)),
+        "worker_ended": when(int(one.worker_end_time)),
+        "seconds": round(one.worker_end_time - one.worker_start_time, 3) if one.worker_end_time else None,
+        "exit_code": one.exit_code,
+        "signal": one.signal,
+        "reason": one.reason,
+        "host": one.host,
+        "timed_out": one.timed_out,
+        "leftovers": [{"pid": left.pid, "command": left.command, "signal": left.signal} for left in one.leftovers],
     }
 
 

@@ -28,7 +28,7 @@ COMMANDS: dict[str, Entry] = {
             "submit": "submit:submit",
             "run": "run:run",
             "list": "jobs:list_",
-            "show": "jobs:show",
+            "show": "show:show",
             "describe": "jobs:describe",
             "wait": "jobs:wait",
             "stop": "actions:stop",

@@ -19,8 +19,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from batchcompute import Job, JobDescription, Task
-from batchcompute.cli import doctor as doctoring, jobs, output
+from batchcompute import Job, JobDescription, JobDetails, Slots, Task
+from batchcompute.cli import doctor as doctoring, output, show as showing
 from batchcompute.cli.progress import Row, Tail, view
 from batchcompute.hooks import Finding
 
@@ -87,7 +87,8 @@ def show(console: Console) -> None:
         task("Sound", "Finished", 181, 20, Finished=6),
         task("Join", "Waiting", Waiting=1),
     ]
-    _printed(console, jobs.show, [_JOB], client)
+    client.get_job_details.return_value = JobDetails("", 1, Slots(10, 8, {_JOB: 8}), {})
+    _printed(console, showing.show, [_JOB], client)
 
 
 def doctor(console: Console) -> None:

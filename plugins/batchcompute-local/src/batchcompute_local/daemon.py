@@ -246,8 +246,16 @@ def _recover(engine: Engine, failure: list[BaseException]) -> None:
 
 
 def _status(engine: Engine) -> dict[str, Any]:
-    known = {"version": __version__, "pid": os.getpid(), "idle": not engine.busy, "active_jobs": engine.active_jobs}
-    return {**known, "interpreter": sys.executable, "gone": is_gone()}
+    slots = engine.slots()
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "idle": not engine.busy,
+        "active_jobs": engine.active_jobs,
+        "slots": {"total": slots["Total"], "taken": slots["Taken"], "by_job": slots["ByJob"]},
+        "interpreter": sys.executable,
+        "gone": is_gone(),
+    }
 
 
 def _announce(ready: int, url: str) -> None:

@@ -71,6 +71,7 @@ def test_programs_that_are_being_ended_take_slots_too(world: World) -> None:
     first = world.create(describe({"A": {"InstanceCount": 2}}))
     world.do(lambda turn: world.service.stop_job(turn, 1, first))
     assert _list(world)["Slots"] == {"Total": 2, "Taken": 2, "ByJob": {first: 2}}
+    assert _list(world, 2)["Slots"] == {"Total": 2, "Taken": 2, "ByJob": {"": 2}}
     world.do(lambda turn: world.service.start_job(turn, 1, first))
     assert _why(world, first)[1]["A"].endswith("processes of its earlier attempt are still being ended")
 

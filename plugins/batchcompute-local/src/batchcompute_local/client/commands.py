@@ -116,8 +116,17 @@ def status(layout: Layout, style: str) -> None:
     else:
         click.echo(f"Version {found['version']} runs in {layout.root} as pid {found['pid']}.")
         click.echo(f"Jobs that are waiting or running: {found['active_jobs']}.")
+        if "slots" in found:  # a service of an earlier version does not say it
+            click.echo(f"Slots: {_describe_slots(found['slots'])}.")
         if "url" in found:
             click.echo(f"It listens on {found['url']}.")
+
+
+def _describe_slots(found: dict[str, Any]) -> str:
+    from batchcompute import Slots
+    from batchcompute.cli.attempts import describe_slots
+
+    return describe_slots(Slots(found["total"], found["taken"], found["by_job"]))
 
 
 @local.command()

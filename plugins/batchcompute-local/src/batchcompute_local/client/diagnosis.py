@@ -41,6 +41,8 @@ def _service(layout: Layout) -> Finding:
         cure = "the next call starts one; if that fails, `batchcompute local logs` shows why"
         return Finding("daemon", "note", f"no service runs in {layout.root}", cure)
     what = f"version {found['version']} runs as pid {found['pid']} with {found['active_jobs']} active jobs"
+    if "slots" in found:  # a service of an earlier version does not say it
+        what += f", {found['slots']['taken']} of {found['slots']['total']} slots taken"
     if found.get("gone"):
         cure = "the next call starts one with the Python of its caller" if not found.get("url") else "start it again"
         return Finding("daemon", "note", f"{what}, but its Python {found['interpreter']} or its package is gone", cure)

@@ -24,6 +24,7 @@ from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
 from batchcompute_local.jobs.inbox import Inbox, PoisonedError, WorkItem
 from batchcompute_local.jobs.model import Changes
+from batchcompute_local.jobs.reasons import Reasons
 from batchcompute_local.jobs.states import LONGEST_PAUSE
 from batchcompute_local.jobs.store import Store
 from batchcompute_local.jobs.turn import Turn
@@ -55,7 +56,7 @@ class Engine:
         self._clock = clock
         self._changes = Changes()
         self._effects = Effects()
-        capacity = capacity or Capacity()
+        self._capacity = capacity = capacity or Capacity()
         self._active = ActiveJobs(self._changes, self._effects, capacity, retry_seconds)
         self._turn = Turn(store, self._active, self._changes, self._effects, capacity, clock, slots)
         self._inbox = Inbox()
@@ -89,6 +90,10 @@ class Engine:
     def active_jobs(self) -> int:
         """The number of jobs that have not ended."""
         return len(self._active.jobs)
+
+    def slots(self) -> dict[str, Any]:
+        """Return {Total, Taken, ByJob} for the jobs of all accounts."""
+        return Reasons(self._active, self._capacity, self._slots, lambda job_id: True).slots()
 
     @property
     def busy(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -18,22 +19,25 @@ _OTHERS = ""
 
 
 class Reasons:
-    """Reasons at one moment, for jobs of `owner`. An empty text means that nothing waits."""
+    """Reasons at one moment. An empty text means that nothing waits.
 
-    def __init__(self, active: ActiveJobs, capacity: Capacity, slots: int, owner: int) -> None:
+    `is_known` tells by its id whether the caller may know of a job. `slots` may be called from any thread.
+    """
+
+    def __init__(self, active: ActiveJobs, capacity: Capacity, slots: int, is_known: Callable[[str], bool]) -> None:
         self._active = active
         self._capacity = capacity
         self._slots = slots
-        self._owner = owner
+        self._is_known = is_known
 
     # -- slots
 
     @cached_property
     def taken(self) -> Counter[str]:
         """The number of slots that each job takes; those of other accounts together under ""."""
-        live = self._active.live
+        live = tuple(self._active.live)
         if len(live) > self._slots:  # some were claimed ahead of a slot: they have not begun, or did so just now
-            live = set(sorted(live, key=self._is_ahead)[: self._slots])
+            live = tuple(sorted(live, key=self._is_ahead)[: self._slots])
         return Counter(self._known(attempt.partition(".")[0]) for attempt in live)
 
     def slots(self) -> dict[str, Any]:
@@ -45,8 +49,7 @@ class Reasons:
         return found is not None and not found[2].worker_started
 
     def _known(self, job_id: str) -> str:
-        job = self._active.jobs.get(job_id)
-        return job_id if job is None or job.owner == self._owner else _OTHERS
+        return job_id if self._is_known(job_id) else _OTHERS
 
     # -- reasons
 
@@ -118,7 +121,7 @@ class Reasons:
         if first is job:
             return f"waits for its turn behind task {job.tasks[job.ready[0]].name}"
         lack = self._capacity.describe_lack(first.plan.tasks[first.ready[0]]) if first.ready else ""
-        name = first.id if first.owner == self._owner else "a job of another account"
+        name = self._known(first.id) or "a job of another account"
         return f"waits for its turn behind {name}, which {lack}" if lack else ""
 
     def _describe_slots(self, job: Job) -> str:

@@ -82,8 +82,13 @@ class Turn:
         return self._written().leftovers(owner)
 
     def reasons(self, owner: int) -> Reasons:
-        """Return why jobs of `owner` wait now."""
-        return Reasons(self._active, self._capacity, self._slots, owner)
+        """Return why jobs of `owner` wait now; it names no jobs of others."""
+
+        def is_known(job_id: str) -> bool:
+            job = self.find(job_id)
+            return job is not None and job.owner == owner
+
+        return Reasons(self._active, self._capacity, self._slots, is_known)
 
     def remarks(self, plan: JobPlan) -> Iterator[str]:
         """Say for the log which tasks of `plan` ask for more than there is."""

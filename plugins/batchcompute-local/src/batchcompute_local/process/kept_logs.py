@@ -84,10 +84,10 @@ class KeptLogs:
         with self._lock:
             return [row[0] for row in self._connection().execute("SELECT DISTINCT job FROM logs")]
 
-    def open(self, job: str, name: str, attempt: int | None) -> BinaryIO | None:
+    def open(self, job: str, name: str, attempt: int | None, newest: int | None = None) -> BinaryIO | None:
         """Open the log that had the file name `name`; None if it is not here.
 
-        attempt: None for the newest. Raises OSError, and LookupError, with the attempts that there are, for one without a log.
+        attempt: None for the newest; newest: see `choose_log`. Raises OSError, and LookupError, with the attempts that there are, for one without a log.
         """
         if not self._path.exists():
             return None
@@ -114,7 +114,7 @@ class KeptLogs:
         return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
 
 
-def _find(db: sqlite3.Connection, job: str, name: str, attempt: int | None) -> bytes | None:
+def _find(db: sqlite3.Connection, job: str, name: str, attempt: int | None, newest: int | None) -> bytes | None:
     if attempt is not None:
         there = [row[0] for row in db.execute("SELECT name FROM logs WHERE job = ?", (job,))]
         if not there:
