@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 W, R, F, X, S = 1, 2, 3, 4, 5
 WORDS = {W: "Waiting", R: "Running", F: "Terminated", X: "Failed", S: "Stopped"}
+KEPT = 10
+"""Earlier attempts of an instance that stay."""
 ALLOWED = {"stop": (W, R), "start": (S, X), "priority": (S, X), "delete": (S, X, F)}
+
+
+class Past(NamedTuple):
+    """An attempt that has ended: its number, round and state, and the number of its leftovers."""
+
+    number: int
+    round: int
+    state: int
+    leftovers: int = 0
 
 
 @dataclass
@@ -24,6 +35,9 @@ class Model:
     goes_on: bool
     spent: list[list[int]]
     not_before: list[list[float]]
+    history: dict[tuple[int, int], list[Past]] = field(default_factory=dict)
+    """All attempts that began and have ended, by task and instance."""
+    round: int = 1
     total: int = 0
     begun: bool = False
     over: int = 0
@@ -59,7 +73,16 @@ class Model:
         self.begun = True
         self.tasks_begun.add(n)
 
-    def ended(self, n: int, k: int, good: bool, now: float, spends: bool = True) -> None:
+    def note(self, n: int, k: int, state: int, leftovers: int = 0) -> None:
+        """The latest attempt has ended in this way."""
+        self.history.setdefault((n, k), []).append(Past(self.attempts[n][k], self.round, state, leftovers))
+
+    def lost(self, n: int, k: int) -> None:
+        self.note(n, k, X)
+        self.states[n][k] = W
+
+    def ended(self, n: int, k: int, good: bool, now: float, spends: bool = True, leftovers: int = 0) -> None:
+        self.note(n, k, F if good else X, leftovers)
         if not good and spends and self.spent[n][k] < self.retries[n]:
             self.not_before[n][k] = now + min(60, 2 ** self.spent[n][k])  # seconds
             self.spent[n][k] += 1
@@ -69,21 +92,40 @@ class Model:
         self.total += 2 if good else 0
         if not good and not self.goes_on:
             self.over = X
-            self._all({R: S})
+            self._end_running()
         reached = {state for n, states in enumerate(self.states) if self.is_reached(n) for state in states}
         if X in reached and reached <= {F, X}:
             self.over = X
 
     def stop(self) -> None:
         self.over = S
-        self._all({W: S, R: S})
+        self._end_running()
+        self._all({W: S})
 
     def start(self) -> None:
         self.over, self.begun = 0, False
+        self.round += 1
         self.tasks_begun.clear()
         self.spent = [[0] * len(task) for task in self.states]
         self.not_before = [[0.0] * len(task) for task in self.states]
         self._all({X: W, S: W})
+
+    def _end_running(self) -> None:
+        for n, states in enumerate(self.states):
+            for k, state in enumerate(states):
+                if state == R:
+                    self.note(n, k, S)
+        self._all({R: S})
+
+    def leftovers(self) -> int:
+        """The number of instances that left processes in an attempt that is kept."""
+        return sum(any(past.leftovers for past in self.kept(n, k)) for n, k in self.history)
+
+    def kept(self, n: int, k: int) -> list[Past]:
+        """The attempts of an instance that are kept: the latest one, if it ended as the instance is, and ten before it."""
+        found = self.history.get((n, k), [])
+        latest = bool(found) and found[-1].number == self.attempts[n][k] and self.states[n][k] not in (W, R)
+        return found[-KEPT - latest :] if found else []
 
     def _all(self, change: dict[int, int]) -> None:
         self.states = [[change.get(state, state) for state in task] for task in self.states]

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 import pytest
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.executors.base import Exited, Lost, Recovered, Returned, Started
+from batchcompute_local.records import Leftover
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from reference_model import ALLOWED, F, Model, R, S, W, X, expected_view, new_model, tasks_of
@@ -26,6 +27,7 @@ from tests.support.descriptions import describe
 from tests.support.engine import FakeExecutor, World
 
 STEPS = count()
+TITLES = ("Init", "Waiting", "Running", "Finished", "Failed", "Stopped")
 
 graphs = st.lists(st.integers(1, 3), min_size=1, max_size=4).flatmap(
     lambda sizes: st.tuples(
@@ -36,7 +38,12 @@ graphs = st.lists(st.integers(1, 3), min_size=1, max_size=4).flatmap(
     )
 )
 picks = st.integers(0, 1 << 16)
-ends = st.sampled_from([{"code": 0}] * 4 + [{"code": 3}, {"signal": 9}, {"code": 0, "timed_out": True}, {}])
+LEFT = (Leftover(7, "sleep", "SIGTERM"), Leftover(8, "tee", "SIGKILL"))
+ends = st.sampled_from(
+    [{"code": 0}] * 4
+    + [{"code": 3}, {"signal": 9}, {"code": 0, "timed_out": True}, {}]
+    + [{"code": 0, "leftovers": LEFT}, {"code": 3, "leftovers": LEFT[:1]}]
+)
 
 
 class Machine(RuleBasedStateMachine):
@@ -148,27 +155,39 @@ class Machine(RuleBasedStateMachine):
     def exit(self, attempt: str, how: dict[str, Any]) -> Exited:
         event = Exited(attempt, started=100.0, ended=102.0, **how)
         self.world.executor.sink(event)
-        self.over(attempt, how == {"code": 0}, spends=how != {})
+        good = how.get("code") == 0 and "timed_out" not in how
+        self.over(attempt, good, spends=how != {}, leftovers=len(how.get("leftovers", ())))
         return event
 
-    def over(self, attempt: str, good: bool | None, spends: bool = True) -> None:
+    def over(
+        self, attempt: str, good: bool | None, spends: bool = True, leftovers: int = 0, began: bool = True
+    ) -> None:
         """The attempt's last process is gone; how it ended is not known if `good` is None."""
         del self.live[attempt]
         job_id, *numbers = attempt.split(".")
         n, k, number = (int(word) for word in numbers)
         job = self.jobs.get(job_id)
         if job is not None and job.states[n][k] == R and job.attempts[n][k] == number:
-            if good is None:
-                job.states[n][k] = W
+            if good is not None:
+                job.ended(n, k, good, self.now, spends, leftovers)
+            elif began:
+                job.lost(n, k)
             else:
-                job.ended(n, k, good, self.now, spends)
+                job.states[n][k] = W
+        elif job is not None and good is not None:
+            self.tell_late(job, n, k, number, leftovers)
+
+    def tell_late(self, job: Model, n: int, k: int, number: int, leftovers: int) -> None:
+        """The program of a stopped instance has ended: its attempt learns what it left."""
+        past = job.history.get((n, k), [])
+        job.history[n, k] = [one._replace(leftovers=leftovers) if one.number == number else one for one in past]
 
     @precondition(lambda self: self.live)
     @rule(pick=picks, how=st.sampled_from([Lost, Returned]))
     def lose(self, pick: int, how: Callable[[str], Lost | Returned]) -> None:
         attempt = list(self.live)[pick % len(self.live)]
         self.world.executor.sink(how(attempt))
-        self.over(attempt, None)
+        self.over(attempt, None, began=how is Lost)
         self.world.engine.turn()
 
     @rule(fates=st.lists(st.sampled_from(["lives", "lives", "lost", "good", "bad"]), max_size=6))
@@ -216,6 +235,33 @@ class Machine(RuleBasedStateMachine):
             for job_id, view in listed.items():
                 tasks = self.world.do(partial(self.world.service.list_tasks, owner=owner, job_id=job_id))
                 self.compare(self.jobs[job_id], view, tasks)
+                self.compare_attempts(owner, job_id)
+            remarks = self.world.do(partial(self.world.service.list_job_details, owner=owner))["Jobs"]
+            left = {job_id: self.jobs[job_id].leftovers() for job_id in listed}
+            seen = {job_id: one["Leftovers"] for job_id, one in remarks.items() if one["Leftovers"]}
+            assert seen == {job_id: count for job_id, count in left.items() if count}
+            assert all(self.jobs[job_id].state in (W, R) for job_id, one in remarks.items() if one["Reason"])
+
+    def compare_attempts(self, owner: int, job_id: str) -> None:
+        """Attempts, rounds and leftovers, as details tell them."""
+        job = self.jobs[job_id]
+        details = self.world.do(lambda turn: self.world.service.get_job_details(turn, owner, job_id, {}))
+        assert details["Round"] == job.round
+        for n, task in enumerate(details["Tasks"].values()):
+            for k, state in enumerate(job.states[n]):
+                kept = job.kept(n, k)
+                latest = state in (F, X, S) and bool(kept) and kept[-1].number == job.attempts[n][k]
+                listed = len(kept) > latest or state == X or any(past.leftovers for past in kept)
+                found = task["Instances"].get(str(k))
+                if state == R and found is not None:
+                    assert found["Attempts"].pop()["State"] == "Running"
+                assert listed or not found
+                seen = [
+                    (one["Attempt"], one["Round"], TITLES.index(one["State"]), len(one["Leftovers"]))
+                    for one in (found or {"Attempts": []})["Attempts"]
+                ]
+                assert seen == (kept if listed else [])
+        assert sum(task["Leftovers"] for task in details["Tasks"].values()) == job.leftovers()
 
     def compare(self, job: Model, view: dict[str, Any], tasks: dict[str, Any]) -> None:
         want = expected_view(job)

@@ -102,7 +102,7 @@ def test_attempts_are_shown(bc: Run, one_slot: None, client: Client) -> None:
     good = bc("job", "show", job, "--task", "Good", "--instance", "2", "--format", "json").json
     assert [[one["instance"] for one in task["attempts"]] for task in good["tasks"]] == [[2]]
     for arguments, message in (
-        (("--task", "Rere"), f"{job} has no task 'Rere'; did you mean 'Rare'?; tasks:"),
+        (("--task", "Rares"), f"{job} has no task 'Rares'; did you mean 'Rare'?; tasks:"),
         (("--task", "Bad", "--instance", "1"), "task Bad has no instance 1: they are 0 to 0"),
         (("--instance", "1"), "--instance needs --task"),
     ):

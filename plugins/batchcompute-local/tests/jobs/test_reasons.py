@@ -163,7 +163,7 @@ def test_a_full_disk_is_forgotten(world: World, end: str) -> None:
     assert _why(world, job)[0] == ""
 
 
-def test_a_job_that_waits_for_a_job_that_it_submitted_is_told_so(world: World) -> None:
+def test_a_job_waits_for_a_job_that_it_submitted(world: World) -> None:
     parent = world.create(describe({"A": {"InstanceCount": 2}}))
     child = world.create(describe({"A": {}}))
     world.engine._active.jobs[child].parent = f"{parent}.0.0.1"

@@ -93,7 +93,7 @@ class KeptLogs:
             return None
         try:
             with closing(self._connect("rw")) as db:
-                packed = _find(db, job, _shorten(name, job), attempt)
+                packed = _find(db, job, _shorten(name, job), attempt, newest)
         except sqlite3.Error as error:
             raise OSError(f"{self._path} cannot be read: {error}") from error
         return None if packed is None else io.BytesIO(zlib.decompress(packed) if packed else b"")
