@@ -121,11 +121,20 @@ class Model:
         """The number of instances that left processes in an attempt that is kept."""
         return sum(any(past.leftovers for past in self.kept(n, k)) for n, k in self.history)
 
+    def listed(self, n: int, k: int) -> list[Past]:
+        """The attempts of an instance that failed, ran more than once or left processes; none of another one."""
+        kept = self.kept(n, k)
+        told = self.states[n][k] == X or len(kept) > self.has_ended(n, k) or any(past.leftovers for past in kept)
+        return kept if told else []
+
+    def has_ended(self, n: int, k: int) -> bool:
+        """Whether the instance has ended, and its latest attempt with it."""
+        found = self.history.get((n, k), [])
+        return bool(found) and found[-1].number == self.attempts[n][k] and self.states[n][k] not in (W, R)
+
     def kept(self, n: int, k: int) -> list[Past]:
         """The attempts of an instance that are kept: the latest one, if it ended as the instance is, and ten before it."""
-        found = self.history.get((n, k), [])
-        latest = bool(found) and found[-1].number == self.attempts[n][k] and self.states[n][k] not in (W, R)
-        return found[-KEPT - latest :] if found else []
+        return self.history.get((n, k), [])[-KEPT - self.has_ended(n, k) :]
 
     def _all(self, change: dict[int, int]) -> None:
         self.states = [[change.get(state, state) for state in task] for task in self.states]

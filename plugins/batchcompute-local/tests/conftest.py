@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.clock import Clock
 from tests.support.engine import World
 from tests.support.service import Cloud
 
@@ -17,6 +18,14 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.engine.store.close()
+
+
+@pytest.fixture
+def clock(world: World) -> Clock:
+    """The clock of the world."""
+    clock = Clock()
+    world.clock = clock.time
+    return clock
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from batchcompute_local.executors.base import Exited, Lost, Recovered, Returned,
 from batchcompute_local.records import Leftover
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from reference_model import ALLOWED, F, Model, R, S, W, X, expected_view, new_model, tasks_of
+from reference_model import ALLOWED, F, Model, Past, R, S, W, X, expected_view, new_model, tasks_of
 
 from tests.support.descriptions import describe
 from tests.support.engine import FakeExecutor, World
@@ -249,18 +249,13 @@ class Machine(RuleBasedStateMachine):
         assert details["Round"] == job.round
         for n, task in enumerate(details["Tasks"].values()):
             for k, state in enumerate(job.states[n]):
-                kept = job.kept(n, k)
-                latest = state in (F, X, S) and bool(kept) and kept[-1].number == job.attempts[n][k]
-                listed = len(kept) > latest or state == X or any(past.leftovers for past in kept)
-                found = task["Instances"].get(str(k))
-                if state == R and found is not None:
-                    assert found["Attempts"].pop()["State"] == "Running"
-                assert listed or not found
                 seen = [
-                    (one["Attempt"], one["Round"], TITLES.index(one["State"]), len(one["Leftovers"]))
-                    for one in (found or {"Attempts": []})["Attempts"]
+                    Past(one["Attempt"], one["Round"], TITLES.index(one["State"]), len(one["Leftovers"]))
+                    for one in task["Instances"].get(str(k), {"Attempts": []})["Attempts"]
                 ]
-                assert seen == (kept if listed else [])
+                if state == R and seen:
+                    assert seen.pop() == (job.attempts[n][k], job.round, R, 0)
+                assert seen == job.listed(n, k)
         assert sum(task["Leftovers"] for task in details["Tasks"].values()) == job.leftovers()
 
     def compare(self, job: Model, view: dict[str, Any], tasks: dict[str, Any]) -> None:

@@ -17,14 +17,6 @@ from tests.support.engine import FakeExecutor, World
 LEFT = Leftover(7, "sleep", "SIGTERM")
 
 
-@pytest.fixture
-def clock(world: World) -> Clock:
-    """The clock of the world."""
-    clock = Clock()
-    world.clock = clock.time
-    return clock
-
-
 def _create(world: World, retries: int = 0, **more: Any) -> str:
     return world.create(describe({"A": {"MaxRetryCount": retries}}, **more))
 
@@ -139,3 +131,16 @@ def test_instances_with_leftovers_are_counted_once_for_each_job(world: World, cl
         world.engine.turn()
     assert world.engine.store.leftovers(1) == {job_id: 1}
     assert world.engine.store.leftovers(2) == {}
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_an_end_that_is_reported_again_changes_nothing(world: World, clock: Clock, stopped: bool) -> None:
+    job_id = _create(world, 1)
+    if stopped:
+        world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
+        _start_anew(world, job_id)
+    _exit(world, f"{job_id}.0.0.1", code=3, leftovers=(LEFT,))
+    before = _earlier(world)
+    assert before[0]["exit_code"] == 3
+    _exit(world, f"{job_id}.0.0.1", code=4)
+    assert _earlier(world) == before

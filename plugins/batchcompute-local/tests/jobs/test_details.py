@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,16 +17,8 @@ from tests.support.descriptions import describe
 from tests.support.engine import World
 
 
-@pytest.fixture
-def clock(world: World) -> Clock:
-    """The clock of the world."""
-    clock = Clock()
-    world.clock = clock.time
-    return clock
-
-
-def _details(world: World, job_id: str, owner: int = 1, **parameters: str) -> dict[str, Any]:
-    found: dict[str, Any] = world.do(lambda turn: world.service.get_job_details(turn, owner, job_id, parameters))
+def _details(world: World, job_id: str, parameters: Mapping[str, str] | None = None, owner: int = 1) -> dict[str, Any]:
+    found: dict[str, Any] = world.do(lambda turn: world.service.get_job_details(turn, owner, job_id, parameters or {}))
     JobDetails.from_wire(found)
     return found
 
@@ -99,7 +92,7 @@ def test_they_are_the_same_once_the_job_has_ended_and_the_service_was_started_ag
 
 
 def test_one_instance_is_given_whatever_became_of_it(world: World, mixed: str) -> None:
-    found = _details(world, mixed, Task="A", Instance="0")["Tasks"]["A"]["Instances"]
+    found = _details(world, mixed, {"Task": "A", "Instance": "0"})["Tasks"]["A"]["Instances"]
     assert [one["Attempt"] for one in found.pop("0")["Attempts"]] == [1]
     assert found == {}
 
@@ -112,7 +105,7 @@ def test_an_answer_has_no_more_instances_than_fit(world: World, mixed: str, monk
 
 def test_one_task(world: World) -> None:
     job = world.create(describe({"A": {}, "B": {}}))
-    assert list(_details(world, job, Task="B")["Tasks"]) == ["B"]
+    assert list(_details(world, job, {"Task": "B"})["Tasks"]) == ["B"]
     assert list(_details(world, job)["Tasks"]) == ["A", "B"]
 
 
@@ -130,7 +123,7 @@ def test_one_task(world: World) -> None:
 def test_a_wrong_choice(world: World, parameters: dict[str, str], message: str) -> None:
     job = world.create(describe({"A": {}}))
     with pytest.raises(ServiceError, match=message):
-        _details(world, job, **parameters)
+        _details(world, job, parameters)
 
 
 def test_other_accounts_see_nothing(world: World, mixed: str) -> None:

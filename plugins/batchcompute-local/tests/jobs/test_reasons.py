@@ -15,16 +15,8 @@ from tests.support.engine import FakeExecutor, World
 FULL = "the disk or the machine is full; it is tried again"
 
 
-@pytest.fixture
-def clock(world: World) -> Clock:
-    """The clock of the world."""
-    clock = Clock()
-    world.clock = clock.time
-    return clock
-
-
-def _details(world: World, job_id: str, owner: int = 1, **parameters: str) -> dict[str, Any]:
-    found: dict[str, Any] = world.do(lambda turn: world.service.get_job_details(turn, owner, job_id, parameters))
+def _details(world: World, job_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = world.do(lambda turn: world.service.get_job_details(turn, 1, job_id, {}))
     return found
 
 

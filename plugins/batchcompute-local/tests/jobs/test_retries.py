@@ -18,14 +18,6 @@ from tests.support.waits import wait_for
 W, R, F, X, S = 1, 2, 3, 4, 5
 
 
-@pytest.fixture
-def clock(world: World) -> Clock:
-    """The clock of the world."""
-    clock = Clock()
-    world.clock = clock.time
-    return clock
-
-
 def _create(world: World, retries: int, **more: Any) -> str:
     return world.create(describe({"A": {"MaxRetryCount": retries} | more}))
 

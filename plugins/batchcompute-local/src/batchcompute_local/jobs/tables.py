@@ -226,11 +226,14 @@ SELECT_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'"
 _OF_AN_ATTEMPT = f"job = (SELECT seq FROM {JOBS.name} WHERE id = ?) AND task = ? AND number = ? AND attempt = ?"  # noqa: S608  # names of ours, no values
 _END = ("worker_started", "worker_ended", "exit_code", "signal", "reason", "host", "timed_out", "leftovers")
 _SET_END = "SET " + ", ".join(f"{name} = ?" for name in _END)
-UPDATE_LATE = (
-    f"UPDATE {INSTANCES.name} {_SET_END} WHERE {_OF_AN_ATTEMPT} AND state = {STOPPED:d}",  # names of ours, no values
-    f"UPDATE {ATTEMPTS.name} {_SET_END} WHERE {_OF_AN_ATTEMPT}",  # names of ours, no values
+UPDATE_LATE = tuple(
+    f"UPDATE {table.name} {_SET_END} WHERE {_OF_AN_ATTEMPT} AND state = {STOPPED:d} AND worker_ended = 0"
+    for table in (INSTANCES, ATTEMPTS)
 )
-"""Store how the program of a stopped instance ended; if the instance was started again since, in its earlier attempt."""
+"""Store how the program of a stopped instance ended; if the instance was started again since, in its earlier attempt.
+
+What is reported again changes nothing.
+"""
 DELETE_ATTEMPTS = (
     f"DELETE FROM {ATTEMPTS.name} WHERE job = ?1 AND task = ?2 AND number = ?3 AND attempt <= (SELECT attempt"  # noqa: S608  # names of ours, no values
     f" FROM {ATTEMPTS.name} WHERE job = ?1 AND task = ?2 AND number = ?3 ORDER BY attempt DESC LIMIT 1 OFFSET ?4)"
