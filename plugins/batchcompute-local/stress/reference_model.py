@@ -37,6 +37,8 @@ class Model:
     not_before: list[list[float]]
     history: dict[tuple[int, int], list[Past]] = field(default_factory=dict)
     """All attempts that began and have ended, by task and instance."""
+    ended_with: set[tuple[int, int]] = field(default_factory=set)
+    """Instances that have ended with their latest attempt: it is in none of the earlier ones."""
     round: int = 1
     total: int = 0
     begun: bool = False
@@ -89,6 +91,7 @@ class Model:
             self.states[n][k] = W
             return
         self.states[n][k] = F if good else X
+        self.ended_with.add((n, k))
         self.total += 2 if good else 0
         if not good and not self.goes_on:
             self.over = X
@@ -105,6 +108,7 @@ class Model:
     def start(self) -> None:
         self.over, self.begun = 0, False
         self.round += 1
+        self.ended_with = {(n, k) for n, k in self.ended_with if self.states[n][k] == F}
         self.tasks_begun.clear()
         self.spent = [[0] * len(task) for task in self.states]
         self.not_before = [[0.0] * len(task) for task in self.states]
@@ -115,6 +119,7 @@ class Model:
             for k, state in enumerate(states):
                 if state == R:
                     self.note(n, k, S)
+                    self.ended_with.add((n, k))
         self._all({R: S})
 
     def leftovers(self) -> int:
@@ -124,17 +129,12 @@ class Model:
     def listed(self, n: int, k: int) -> list[Past]:
         """The attempts of an instance that failed, ran more than once or left processes; none of another one."""
         kept = self.kept(n, k)
-        told = self.states[n][k] == X or len(kept) > self.has_ended(n, k) or any(past.leftovers for past in kept)
+        told = self.states[n][k] == X or len(kept) > ((n, k) in self.ended_with) or any(past.leftovers for past in kept)
         return kept if told else []
-
-    def has_ended(self, n: int, k: int) -> bool:
-        """Whether the instance has ended, and its latest attempt with it."""
-        found = self.history.get((n, k), [])
-        return bool(found) and found[-1].number == self.attempts[n][k] and self.states[n][k] not in (W, R)
 
     def kept(self, n: int, k: int) -> list[Past]:
         """The attempts of an instance that are kept: the latest one, if it ended as the instance is, and ten before it."""
-        return self.history.get((n, k), [])[-KEPT - self.has_ended(n, k) :]
+        return self.history.get((n, k), [])[-KEPT - ((n, k) in self.ended_with) :]
 
     def _all(self, change: dict[int, int]) -> None:
         self.states = [[change.get(state, state) for state in task] for task in self.states]
