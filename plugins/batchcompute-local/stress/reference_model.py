@@ -129,8 +129,10 @@ class Model:
     def listed(self, n: int, k: int) -> list[Past]:
         """The attempts of an instance that failed, ran more than once or left processes; none of another one."""
         kept = self.kept(n, k)
-        told = self.states[n][k] == X or len(kept) > ((n, k) in self.ended_with) or any(past.leftovers for past in kept)
-        return kept if told else []
+        is_listed = (
+            self.states[n][k] == X or len(kept) > ((n, k) in self.ended_with) or any(past.leftovers for past in kept)
+        )
+        return kept if is_listed else []
 
     def kept(self, n: int, k: int) -> list[Past]:
         """The attempts of an instance that are kept: the latest one, if it ended as the instance is, and ten before it."""

@@ -187,7 +187,8 @@ def fetch_log(ctx: LogContext) -> BinaryIO | None:
     except (FileNotFoundError, LookupError) as missing:
         from batchcompute_local.process.kept_logs import KeptLogs
 
-        kept = None if ctx.redirect_path else KeptLogs(layout.kept_logs).open(ctx.job_id, path.name, ctx.attempt, ctx.newest_attempt)
+        logs = None if ctx.redirect_path else KeptLogs(layout.kept_logs)
+        kept = None if logs is None else logs.open(ctx.job_id, path.name, ctx.attempt, ctx.newest_attempt)
         if kept is None and isinstance(missing, LookupError):
             raise
         return kept

@@ -87,7 +87,8 @@ class KeptLogs:
     def open(self, job: str, name: str, attempt: int | None, newest: int | None = None) -> BinaryIO | None:
         """Open the log that had the file name `name`; None if it is not here.
 
-        attempt: None for the newest; newest: see `choose_log`. Raises OSError, and LookupError, with the attempts that there are, for one without a log.
+        attempt: None for the newest; newest: see `choose_log`. Raises OSError, and LookupError, with the attempts that there are,
+        for one without a log.
         """
         if not self._path.exists():
             return None
