@@ -452,3 +452,23 @@ def test_podman(cloud: Cloud) -> None:
     cloud.up()
     cloud.program("from batchcompute import Client\nprint([job.JobName for job in Client('local').list_jobs()])")
     assert output(cloud, cloud.create({"A": {"ImageId": "img-box"}})) == "['test']\n"
+
+
+def test_a_job_that_waits_for_a_job_of_its_own_is_told_so(cloud: Cloud) -> None:
+    cloud.settings("slots = 1\n")
+    cloud.up()
+    cloud.program(f"""{START}{INNER}
+from batchcompute import Client
+client = Client("local")
+job = submit(client)
+begin(job=str(job.JobId))
+client.wait(job)
+""")
+    parent = cloud.create({"A": {}})
+    child = facts(cloud)["job"]
+    wait_for(lambda: cloud.call("GET", f"/-/jobs/{child}")[1]["Reason"], "a reason")
+    reasons = [cloud.call("GET", f"/-/jobs/{job}")[1]["Reason"] for job in (parent, child)]
+    assert f"{parent} submitted this job: if it waits for it, neither goes on without another slot" in reasons[1]
+    assert child in reasons[0]
+    assert cloud.call("PUT", f"/jobs/{parent}?Action=Stop")[0] == 200
+    assert cloud.ended(child)["State"] == "Terminated"

@@ -52,6 +52,8 @@ class JobPlan:
     goes_on: bool = False
     """JobFailOnInstanceFail is false: the job runs all it can after an instance has failed."""
     surroundings: Surroundings | None = None
+    parent: str = ""
+    """The attempt whose program submitted the job; empty if none did."""
     """The submitter's; None if its client sent none."""
 
 

@@ -40,6 +40,8 @@ class Account:
     access_key_secret: str = field(repr=False)
     enabled: bool = True
     name: str = OWN_NAME
+    attempt: str = ""
+    """The running attempt whose key it is; empty for a key of the account itself."""
 
 
 class Accounts(Protocol):

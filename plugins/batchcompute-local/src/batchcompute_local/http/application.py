@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from email.utils import formatdate
 from functools import lru_cache, partial
 from typing import Any
@@ -17,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from batchcompute.operations import GET_JOB
+from batchcompute.operations import CREATE_JOB, GET_JOB
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.http.auth import VERSION, Authenticator, check_body
 from batchcompute_local.http.bodies import Body
@@ -88,7 +89,10 @@ class Front:
         check_body(headers, body)
         self.last_request = time.monotonic()
         route = find_route(request.method, raw_path, query)
-        run = route.bind(self._service, account.owner, await self._read(route.operation.name, body, request))
+        arguments = await self._read(route.operation.name, body, request)
+        if account.attempt and route.operation is CREATE_JOB:
+            arguments = (replace(*arguments, parent=account.attempt),)
+        run = route.bind(self._service, account.owner, arguments)
         if route.operation.method == "GET":
             if route.operation is GET_JOB and route.job is not None:
                 return 200, _dump(await self._job(route.job, run, request))

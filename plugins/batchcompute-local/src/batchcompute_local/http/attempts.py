@@ -31,4 +31,4 @@ class AttemptAccounts:
             text = f"Specified access key is disabled: attempt {attempt}, to which it belongs, has ended."
             raise ServiceError(400, "InvalidAccessKeyId.Inactive", text)
         key, secret = self._keys.make(owner, attempt)
-        return replace(account, access_key_id=key, access_key_secret=secret)
+        return replace(account, access_key_id=key, access_key_secret=secret, attempt=attempt)

@@ -273,6 +273,7 @@ def new_job(seq: int, job_id: str, owner: int, plan: JobPlan, now: float) -> Job
         task_counts=Counts(waiting=len(tasks)),
         plan=plan,
         tasks=tasks,
+        parent=plan.parent,
     )
 
 
