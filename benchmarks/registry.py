@@ -6,6 +6,7 @@ Those of the service are at the end: they take longest.
 from __future__ import annotations
 
 from . import (
+    bench_containment,
     bench_create_job,
     bench_embedding,
     bench_get_job,
@@ -30,6 +31,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         bench_help.BENCHMARK,
         bench_embedding.OBSERVERS,
         bench_embedding.CLIENT,
+        bench_containment.IN_A_ROW,
+        bench_containment.ALONE,
         bench_service_jobs.INSTANCES,
         bench_service_jobs.FAN,
         bench_service_jobs.GRAPH,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from batchcompute_local import procs
 from batchcompute_local.client import control
+from batchcompute_local.containment import remove_all
+from batchcompute_local.paths import Layout
 from batchcompute_local.storage import ObjectStore
 
 from .descriptions import PACKAGE, describe, pack_files
+from .runner import find_processes, find_runner
 from .signed import SignedClient, connect_to
 from .waits import wait_for
 
@@ -74,27 +77,21 @@ class Cloud:
 
     def runner_pid(self) -> int | None:
         """The runner of this folder, by its command line."""
-        return next(self._pids(b"batchcompute_local.runner"), None)
-
-    def _pids(self, module: bytes) -> Iterator[int]:
-        for name in os.listdir("/proc"):
-            with suppress(OSError):
-                if name.isdigit():
-                    words = Path("/proc", name, "cmdline").read_bytes().split(b"\0")
-                    if os.fsencode(self.root) in words and any(module in word for word in words):
-                        yield int(name)
+        return find_runner(self.root)
 
     def down(self) -> None:
         """End everything of this folder."""
         self.client.close()
-        runners = list(self._pids(b"batchcompute_local.runner"))
+        runners = list(find_processes(self.root, b"batchcompute_local.runner"))
         for pid in runners:
             _signal(pid, signal.SIGSTOP)  # else it starts the daemon again
-        for pid in (*self._pids(b"batchcompute_local.daemon"), *runners):
+        for pid in (*find_processes(self.root, b"batchcompute_local.daemon"), *runners):
             _signal(pid, signal.SIGKILL)
         for pid, _ in procs.attempts("job-"):
             if _works_in(pid, self.root):
                 _signal(pid, signal.SIGKILL)
+        file = Layout.at(self.root).groups
+        wait_for(lambda: remove_all(file, self.root), "the groups to be removed")
 
 
 def _signal(pid: int, number: int) -> None:

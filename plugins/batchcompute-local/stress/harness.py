@@ -12,6 +12,8 @@ from pathlib import Path
 
 from batchcompute_local import procs
 from batchcompute_local.client import control
+from batchcompute_local.containment import remove_all
+from batchcompute_local.paths import Layout
 from batchcompute_local.storage import ObjectStore
 
 from batchcompute import pack
@@ -68,6 +70,9 @@ class ServiceHarness:
             with suppress(OSError):
                 if f"BATCHCOMPUTE_OSS_ROOT={self.root}/".encode() in Path(f"/proc/{pid}/environ").read_bytes():
                     os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while not remove_all(Layout.at(self.root).groups, self.root) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def lines(self) -> list[Path]:
         """The files that programs appended to, one per instance."""

@@ -75,7 +75,13 @@ WHOLE = (
     (End(), read_request),
     (Greeting(("a",), (EXIT,), 2), read_greeting),
 )
-LATER = {(StartRecord, "born"), (ExitRecord, "leftovers"), (Greeting, "version")}
+LATER = {
+    (StartRecord, "born"),
+    (StartRecord, "group"),
+    (ExitRecord, "leftovers"),
+    (Greeting, "version"),
+    (Greeting, "containment"),
+}
 
 
 def _wire(record: Any) -> Any:

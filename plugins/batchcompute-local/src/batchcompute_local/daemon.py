@@ -159,7 +159,7 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
     url = address.url(port) if address and port else ""
     for folder in (layout.oss, layout.programs_socket.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
-    engine = _engine(layout, settings, _introduction(layout, address, port))
+    engine, executor = _engine(layout, settings, _introduction(layout, address, port))
     failure: list[BaseException] = []
     # start the runner and read the jobs while the server's modules are imported
     recovery = threading.Thread(target=_recover, args=(engine, failure))
@@ -185,7 +185,7 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
     authenticator = Authenticator(accounts, nonces=nonces, require_nonce=settings.require_nonce)
     limits = settings.max_connections, settings.request_seconds
     more: dict[str, Any] = {**({"url": url} if url else {}), **({"restarted": True} if is_restarted else {})}
-    own = {"/-/status": lambda: _status(engine) | more, "/-/installation": describe_installation}
+    own = {"/-/status": lambda: _status(engine, executor) | more, "/-/installation": describe_installation}
     front = Front(engine, authenticator, settings, own)
     others = Front(engine, authenticator, settings)
     listeners = [Listener(unixsocket.listen(layout.socket), front, Limits(*limits), path=layout.socket)]
@@ -212,7 +212,7 @@ def _introduction(layout: Layout, address: Address | None, port: socket.socket |
     return Introduce((*control.command(layout), *more), known_state.environment())
 
 
-def _engine(layout: Layout, settings: Settings, introduction: Introduce) -> Engine:
+def _engine(layout: Layout, settings: Settings, introduction: Introduce) -> tuple[Engine, Executor]:
     from batchcompute_local.jobs.capacity import Capacity
     from batchcompute_local.jobs.engine import Engine
     from batchcompute_local.jobs.store import Store
@@ -220,7 +220,8 @@ def _engine(layout: Layout, settings: Settings, introduction: Introduce) -> Engi
     store = Store(layout.database, settings.kept_attempts)
     capacity = Capacity(settings.cpu, settings.memory)
     executor = _executor(layout, settings, store, introduction)
-    return Engine(store, executor, settings.slots, capacity=capacity, retry_seconds=settings.retry_seconds)
+    engine = Engine(store, executor, settings.slots, capacity=capacity, retry_seconds=settings.retry_seconds)
+    return engine, executor
 
 
 def _executor(layout: Layout, settings: Settings, store: Store, introduction: Introduce) -> Executor:
@@ -245,8 +246,9 @@ def _recover(engine: Engine, failure: list[BaseException]) -> None:
         failure.append(error)
 
 
-def _status(engine: Engine) -> dict[str, Any]:
+def _status(engine: Engine, executor: Executor) -> dict[str, Any]:
     slots = engine.slots()
+    containment = getattr(executor, "containment", "")
     return {
         "version": __version__,
         "pid": os.getpid(),
@@ -255,6 +257,7 @@ def _status(engine: Engine) -> dict[str, Any]:
         "slots": {"total": slots["Total"], "taken": slots["Taken"], "by_job": slots["ByJob"]},
         "interpreter": sys.executable,
         "gone": is_gone(),
+        **({"containment": containment} if containment else {}),
     }
 
 

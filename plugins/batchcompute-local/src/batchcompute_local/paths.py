@@ -126,6 +126,11 @@ class Layout:
         return self.root / "runner.journal"
 
     @property
+    def groups(self) -> Path:
+        """The folders of cgroups that runners of this data folder have made, one a line."""
+        return self.root / "runner.groups"
+
+    @property
     def database(self) -> Path:
         """The state of all jobs."""
         return self.root / "state.sqlite3"

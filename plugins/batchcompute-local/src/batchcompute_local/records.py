@@ -98,12 +98,13 @@ class Returned:
 class StartRecord(Started):
     """A start with what identifies the process: its pid, the id of the boot, and two times between which it was born.
 
-    The times are those of `procs.ticks`.
+    The times are those of `procs.ticks`. `group` is the folder of its cgroup, empty if it has none.
     """
 
     pid: int
     boot: str
     born: tuple[int, int] = _later((0, 0))
+    group: str = _later("")
 
 
 @dataclass(frozen=True)
@@ -126,11 +127,15 @@ JournalRecord = StartRecord | ExitRecord
 
 @dataclass(frozen=True)
 class Greeting:
-    """The first line that the runner sends: the attempts that live, and the ends that were not acknowledged."""
+    """The first line that the runner sends: the attempts that live, and the ends that were not acknowledged.
+
+    `containment` says in words what keeps the processes of an attempt together.
+    """
 
     live: tuple[str, ...]
     ended: tuple[ExitRecord, ...]
     version: int = _later(1)
+    containment: str = _later("")
 
 
 # -- what the daemon asks

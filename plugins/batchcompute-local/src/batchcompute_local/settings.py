@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from batchcompute_local.containment import AUTO, MODES
 from batchcompute_local.errors import SettingsError
 from batchcompute_local.images import Image, read_images
 
@@ -45,6 +46,8 @@ class Settings:
     """Pause before the first retry of an instance; it doubles with each further one, up to 60 seconds."""
     runner_linger_seconds: float = 300.0
     """The runner ends after this time without a daemon and without a process."""
+    containment: str = AUTO
+    """How the processes of an attempt are kept together: `auto` uses a cgroup where one can be made, `off` does not."""
     interpreter: str = ""
     """The Python of the daemon and of programs; empty: of the program that starts it, and of the submitter."""
     programs: Mapping[str, str] = field(default_factory=dict)
@@ -114,6 +117,9 @@ def _check(path: Path, key: str, value: Any) -> None:
             raise SettingsError(f"{path}: [environment] maps the name of a variable to its value, both text")
         if any(not name or "=" in name or "\0" in name + text for name, text in value.items()):
             raise SettingsError(f"{path}: [environment] has a name or value that no program can be given")
+    elif key == "containment":
+        if value not in MODES:
+            raise SettingsError(f"{path}: containment must be {' or '.join(map(repr, MODES))}, not {value!r}")
     elif key in ("interpreter", "executor"):
         if not isinstance(value, str):
             raise SettingsError(f"{path}: {key} must be text")

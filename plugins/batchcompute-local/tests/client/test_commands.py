@@ -93,10 +93,13 @@ def test_a_service_from_start_to_end(cloud: Cloud, serve: Serve, run: Run, numbe
     connection.request("GET", "/-/status")
     refused = connection.getresponse()
     assert (refused.status, json.loads(refused.read())["Code"]) == (400, "MissingAuthorization")
+    status = control.status(cloud.root)
+    assert status is not None
     assert run("local", "status") == (
         0,
         f"Version {__version__} runs in {cloud.root} as pid {process.pid}.\nJobs that are waiting or running: 1.\n"
         f"Slots: 1 of 2 are taken: {job_id} (1).\n"
+        f"Containment of programs: {status['containment']}.\n"
         f"It listens on {line.split()[-1]}.\n",
         "",
     )

@@ -42,6 +42,17 @@ def test_a_service_that_runs(cloud: Cloud) -> None:
     assert states(cloud.root)["daemon"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("said", "state"), [("cgroup /sys/fs/cgroup/x", "ok"), ("marks only (no writable cgroup v2: no mount)", "note")]
+)
+def test_the_containment_and_its_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, state: str) -> None:
+    answer = {"version": "2.9", "pid": 1, "active_jobs": 3, "idle": False, "containment": said}
+    monkeypatch.setattr(control, "status", lambda folder: answer)
+    (found,) = (one for one in diagnosis.findings(Layout.at(tmp_path)) if one.name == "containment")
+    assert found.state == state
+    assert found.what.startswith(f"{said}; ")
+
+
 def test_a_service_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = {"version": "2.9", "pid": 1, "active_jobs": 3, "idle": False}
     monkeypatch.setattr(control, "status", lambda folder: answer)

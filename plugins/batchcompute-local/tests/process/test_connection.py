@@ -34,7 +34,7 @@ def _connect(layout: Layout) -> RunnerConnection:
 def test_an_odd_line_in_the_journal_keeps_nothing_from_starting(layout: Layout) -> None:
     layout.journal.write_text('{"attempt":"x","event":"started"}\n')
     connection = _connect(layout)
-    assert connection.open() == Greeting((), (), 2)
+    assert connection.open() == Greeting((), (), 2, connection.containment)
     connection.close()
     assert "StartRecord has no field 'time'" in layout.log.read_text()
     wait_for(lambda: not layout.runner_socket.exists(), "the runner's end")

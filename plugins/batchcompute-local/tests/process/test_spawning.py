@@ -10,8 +10,30 @@ from pathlib import Path
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.spawning import BOOT
 
-PLAIN = {"detached", "exhaustion", "files", "known_state", "mark", "paths", "procs", "records", "unixsocket"}
-RUNNER = {"children", "exit_message", "journal", "leftovers", "orphans", "restart", "runner"}
+PLAIN = {
+    "containment",
+    "detached",
+    "exhaustion",
+    "files",
+    "known_state",
+    "mark",
+    "paths",
+    "procs",
+    "records",
+    "unixsocket",
+}
+RUNNER = {
+    "children",
+    "exit_message",
+    "groups",
+    "journal",
+    "leftovers",
+    "orphans",
+    "restart",
+    "runner",
+    "spawn",
+    "spawners",
+}
 
 
 def test_the_runner_imports_nothing_else(tmp_path: Path) -> None:
@@ -21,7 +43,7 @@ def test_the_runner_imports_nothing_else(tmp_path: Path) -> None:
     at = BOOT.index("-c") + 1
     command = [*BOOT[:at], f"{BOOT[at]}; import sys; print('modules:', *sys.modules)", *BOOT[at + 1 :]]
     with open(os.devnull, "wb") as ready:
-        arguments = [str(layout.root), "job-none", "0", str(ready.fileno())]
+        arguments = [str(layout.root), "job-none", "0", "auto", str(ready.fileno())]
         ran = subprocess.run(
             [*command, *arguments], pass_fds=[ready.fileno()], capture_output=True, check=False, timeout=60
         )

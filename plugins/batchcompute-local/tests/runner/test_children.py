@@ -19,14 +19,13 @@ from batchcompute_local.jobs.scheduler import ClaimAhead
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.process.executor import ProcessExecutor, _Attempt, _State
-from batchcompute_local.records import StartRecord
 from batchcompute_local.runner import children
-from batchcompute_local.runner.journal import Journal
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 
 from tests.support.descriptions import describe, pack_files
 from tests.support.engine import World
+from tests.support.runner import find_runner
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
 
@@ -81,10 +80,7 @@ class OneSlot:
         return path.exists() and "begun" in path.read_text()
 
     def runner(self) -> int:
-        record = Journal(self.layout.journal).records[-1]
-        assert isinstance(record, StartRecord)
-        pid = record.pid
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return wait_for(lambda: find_runner(self.layout.root))
 
 
 def _indented(text: str) -> str:

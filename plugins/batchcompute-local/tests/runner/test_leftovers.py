@@ -88,5 +88,5 @@ def test_without_a_mark_left_none_is_borne(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_journal_without_times_of_birth_is_read(tmp_path: Path) -> None:
     record = StartRecord("job-x.0.0.1", 1.0, "h", pid=os.getpid(), boot=procs.boot_id())
-    leftovers = Leftovers([record], "job-x", tmp_path)
+    leftovers = Leftovers([record], "job-x", tmp_path, ())
     assert leftovers.collect() == ["job-x.0.0.1"]  # it is somebody else's process

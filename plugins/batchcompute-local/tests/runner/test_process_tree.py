@@ -22,6 +22,7 @@ from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 
 from tests.support.descriptions import pack_files
+from tests.support.runner import find_runner
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
 
@@ -94,6 +95,15 @@ class Tree:
             event = self.events.get(timeout=30)
             if isinstance(event, Exited):
                 return event
+
+    def lost(self) -> Lost:
+        while True:
+            event = self.events.get(timeout=30)
+            if isinstance(event, Lost):
+                return event
+
+    def kill_runner(self) -> None:
+        os.kill(wait_for(lambda: find_runner(self.layout.root)), signal.SIGKILL)
 
     def log(self, stream: str = "stdout") -> str:
         path = self.layout.work(self.job) / f"{stream}.{self.job}.T.0"
@@ -234,12 +244,8 @@ def test_a_leftover_without_its_environment_is_ended_when_the_runner_was_killed(
     record = Journal(tree.layout.journal).records[-1]
     assert isinstance(record, StartRecord)
     wait_for(lambda: procs.start_time(record.pid) is None, "the program's end")
-    parent = Path(f"/proc/{leftover}/stat").read_text().rpartition(")")[2].split()[1]
-    os.kill(int(parent), signal.SIGKILL)
-    event = tree.events.get(timeout=30)
-    while not isinstance(event, Lost):
-        event = tree.events.get(timeout=30)
-    assert event.attempt == attempt
+    tree.kill_runner()
+    assert tree.lost().attempt == attempt
     assert procs.start_time(leftover) is None
 
 

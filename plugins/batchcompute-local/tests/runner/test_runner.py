@@ -21,6 +21,7 @@ from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 
 from tests.support.descriptions import pack_files
+from tests.support.runner import find_runner
 from tests.support.waits import wait_for
 
 PREFIX = "job-"
@@ -59,6 +60,9 @@ class Bench:
     def out(self, number: int) -> str:
         path = self.layout.work(self.job) / f"stdout.{self.job}.T.{number}"
         return path.read_text() if path.exists() else ""
+
+    def kill_runner(self) -> None:
+        os.kill(wait_for(lambda: find_runner(self.layout.root)), signal.SIGKILL)
 
     def left(self) -> list[int]:
         return [pid for pid, _ in procs.attempts(self.job)]
@@ -244,9 +248,7 @@ def test_a_killed_runner_s_programs_are_ended_and_reported_lost(bench: Bench) ->
     attempt = bench.start(0, "import os, time\nos.fork()\ntime.sleep(60)")
     bench.event(Started)
     wait_for(lambda: len(bench.left()) == 2)
-    record = Journal(bench.layout.journal).records[-1]
-    assert isinstance(record, StartRecord)
-    os.kill(int(Path(f"/proc/{record.pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    bench.kill_runner()
     assert bench.event(Lost).attempt == attempt
     assert bench.left() == []
 
@@ -260,7 +262,7 @@ def test_a_program_that_forgot_its_environment_is_ended_too(bench: Bench) -> Non
     assert isinstance(record, StartRecord)
     wait_for(lambda: bench.left() == [], "its other environment")
     assert procs.start_time(record.pid) is not None
-    os.kill(int(Path(f"/proc/{record.pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
+    bench.kill_runner()
     assert bench.event(Lost).attempt == attempt
     assert procs.start_time(record.pid) is None
 

@@ -118,6 +118,8 @@ def status(layout: Layout, style: str) -> None:
         click.echo(f"Jobs that are waiting or running: {found['active_jobs']}.")
         if "slots" in found:  # a service of an earlier version does not say it
             click.echo(f"Slots: {_describe_slots(found['slots'])}.")
+        if "containment" in found:
+            click.echo(f"Containment of programs: {found['containment']}.")
         if "url" in found:
             click.echo(f"It listens on {found['url']}.")
 

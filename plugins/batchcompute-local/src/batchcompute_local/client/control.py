@@ -37,7 +37,7 @@ def read_credentials(data_dir: Path) -> tuple[str, str]:
 
 
 def status(data_dir: Path) -> dict[str, Any] | None:
-    """Return the daemon's status (version, pid, idle, active_jobs, ...); None if no daemon answers."""
+    """Return the daemon's status (version, pid, idle, active_jobs, containment, ...); None if no daemon answers."""
     return _ask(data_dir, "/-/status")
 
 

@@ -24,8 +24,11 @@ _LITTLE, _TOO_LITTLE = 1 << 30, 50 << 20
 
 def findings(layout: Layout) -> Iterator[Finding]:
     """Check the service, the data folder and the interpreters. Changes nothing."""
-    yield _service(layout)
+    found = control.status(layout.root)
+    yield _service(layout, found)
     yield from _installations(layout)
+    if found is not None and "containment" in found:
+        yield _containment(str(found["containment"]))
     yield from _storage(layout)
     try:
         settings = read_settings(layout.settings)
@@ -35,8 +38,7 @@ def findings(layout: Layout) -> Iterator[Finding]:
         yield from _interpreters(settings)
 
 
-def _service(layout: Layout) -> Finding:
-    found = control.status(layout.root)
+def _service(layout: Layout, found: Mapping[str, Any] | None) -> Finding:
     if found is None:
         cure = "the next call starts one; if that fails, `batchcompute local logs` shows why"
         return Finding("daemon", "note", f"no service runs in {layout.root}", cure)
@@ -74,6 +76,15 @@ def _missing(there: Mapping[str, Any], here: Mapping[str, Any], who: str) -> Ite
         if only:
             what = f"only {who} has {', '.join(sorted(only))}, with plugins of the group {group}"
             yield Finding("venv", "note", what, "install the same plugins in both venvs")
+
+
+def _containment(used: str) -> Finding:
+    if used.startswith("cgroup "):
+        gap = "a process that moves itself to another cgroup is found by its mark only, as the container of an engine may be"
+        return Finding("containment", "ok", f"{used}; {gap}")
+    gap = "a process that clears its environment, its session and its mark may outlive its attempt"
+    cure = "start the service where a cgroup v2 is writable, such as a systemd scope with Delegate=yes"
+    return Finding("containment", "note", f"{used}; {gap}", cure)
 
 
 def _storage(layout: Layout) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from batchcompute_local import procs, unixsocket
 from batchcompute_local.client import control
+from batchcompute_local.containment import list_all_processes, remove_all
 from batchcompute_local.errors import DaemonError
 from batchcompute_local.jobs import tables
 from batchcompute_local.paths import Layout
@@ -78,15 +79,16 @@ def _end_programs(layout: Layout, prefix: str) -> None:
 
     def signalled(number: int) -> Callable[[], bool]:
         def nothing_left() -> bool:
-            found = list(procs.attempts(prefix)) if prefix else []
-            for pid, _ in found:
+            found = [pid for pid, _ in procs.attempts(prefix)] if prefix else []
+            found += list_all_processes(layout.groups, layout.root)
+            for pid in found:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
             return not found
 
         return nothing_left
 
-    if prefix and not signalled(signal.SIGTERM)():
+    if not signalled(signal.SIGTERM)():
         _until(signalled(0), read_settings(layout.settings).grace_seconds)
     ended = _until(signalled(signal.SIGKILL), _KILL_SECONDS)
     runner = _runner(layout)
@@ -94,7 +96,8 @@ def _end_programs(layout: Layout, prefix: str) -> None:
         _until(lambda: not procs.children(runner), _KILL_SECONDS)  # it ends the leftovers
         with suppress(ProcessLookupError):
             os.kill(runner, signal.SIGKILL)
-    if not ended or not _until(lambda: not control.is_locked(layout.runner_lock), _KILL_SECONDS):
+    ended = ended and _until(lambda: not control.is_locked(layout.runner_lock), _KILL_SECONDS)
+    if not _until(lambda: remove_all(layout.groups, layout.root), _KILL_SECONDS) or not ended:
         raise DaemonError("programs of the service are still running; nothing was removed")
 
 
@@ -118,7 +121,7 @@ def _until(condition: Callable[[], bool], seconds: float) -> bool:
 
 def _files(layout: Layout, everything: bool) -> list[Path]:
     """List the service's files. Not its lock files: a process that waits for one would get a lock on a removed file."""
-    names = [layout.journal.name, layout.log.name, f"{layout.log.name}.1"]
+    names = [layout.journal.name, layout.groups.name, layout.log.name, f"{layout.log.name}.1"]
     names += [f"{path.name}{end}" for path in (layout.database, layout.kept_logs) for end in ("", "-wal", "-shm")]
     names += [path.name for path in (layout.socket, layout.programs_socket.parent, layout.runner_socket)]
     names += [path.name for path in (layout.packages, layout.attempts, layout.attempts_secret)]

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from batchcompute_local import unixsocket
+from batchcompute_local.containment import AUTO
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.old_records import translate_request
 from batchcompute_local.process.spawning import spawn_runner
@@ -37,19 +38,28 @@ _RETRY_SECONDS = 1.0
 class RunnerConnection:
     """One per executor. `lock` is held while the runner is replaced: nothing is sent meanwhile.
 
-    Whoever sends holds `lock` as well, together with what it notes of its attempts. `prefix` and `linger` are for a runner
-    that is started: what the ids of attempts begin with, and the seconds that it stays without a daemon. `introduction` tells
-    the runner how to start this daemon again; without one it does not.
+    Whoever sends holds `lock` as well, together with what it notes of its attempts. `prefix`, `linger` and `containment`
+    are for a runner that is started: what the ids of attempts begin with, the seconds that it stays without a daemon,
+    and the setting of this name. `introduction` tells the runner how to start this daemon again; without one it does not.
     """
 
     def __init__(
-        self, layout: Layout, prefix: str, linger: float, lock: threading.RLock, introduction: Introduce | None = None
+        self,
+        layout: Layout,
+        prefix: str,
+        linger: float,
+        lock: threading.RLock,
+        introduction: Introduce | None = None,
+        containment: str = AUTO,
     ) -> None:
         self._layout = layout
         self._prefix = prefix
         self._linger = linger
         self._lock = lock
         self._introduction = introduction
+        self._wanted = containment
+        self.containment = ""
+        """What keeps the processes of an attempt together, as the runner says it; empty if it is of an earlier version."""
         self._closing = False
         self._socket: socket.socket
         self._stream: BinaryIO
@@ -73,7 +83,7 @@ class RunnerConnection:
             if self._runner:
                 with suppress(ChildProcessError):
                     os.waitpid(self._runner, os.WNOHANG)
-            self._runner = spawn_runner(self._layout, self._prefix, self._linger)
+            self._runner = spawn_runner(self._layout, self._prefix, self._linger, self._wanted)
             time.sleep(_JOIN_SECONDS if tried else 0.0)
             tried = True
 
@@ -137,6 +147,7 @@ class RunnerConnection:
             raise ConnectionAbortedError(f"the runner's greeting is not whole: {error}") from error
         sock.settimeout(None)
         self._socket, self._stream, self._version = sock, stream, greeting.version
+        self.containment = greeting.containment
         if self._introduction is not None and not self.is_old:
             self.send(self._introduction)
         return greeting

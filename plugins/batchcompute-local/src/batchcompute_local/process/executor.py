@@ -90,11 +90,16 @@ class ProcessExecutor:
         self._workspaces = Workspaces(layout, settings)
         self._pool = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
         self._lock = threading.RLock()
-        linger = settings.runner_linger_seconds
-        self._connection = RunnerConnection(layout, prefix, linger, self._lock, introduction)
+        linger, containment = settings.runner_linger_seconds, settings.containment
+        self._connection = RunnerConnection(layout, prefix, linger, self._lock, introduction, containment)
         self._attempts: dict[str, _Attempt] = {}
         self._closing = False
         self._sink: Sink
+
+    @property
+    def containment(self) -> str:
+        """What keeps the processes of an attempt together, in words; empty if the runner does not say it."""
+        return self._connection.containment
 
     def open(self, sink: Sink) -> Recovered:
         """See Executor."""

@@ -18,11 +18,11 @@ BOOT = (sys.executable, "-I", "-S", "-B", "-c", _MAIN, str(_SOURCES))
 """
 
 
-def spawn_runner(layout: Layout, prefix: str, linger: float) -> int:
+def spawn_runner(layout: Layout, prefix: str, linger: float, containment: str) -> int:
     """Start a runner for the data folder and wait until it is ready; its pid. Raises OSError.
 
     It ends at once if another one holds the folder; connecting then tells which of them is there.
     """
-    arguments = [*BOOT, str(layout.root), prefix, str(linger), str(READY_FD)]
+    arguments = [*BOOT, str(layout.root), prefix, str(linger), containment, str(READY_FD)]
     pid, _ = spawn_detached(arguments, known_state.environment(), layout.log)
     return pid

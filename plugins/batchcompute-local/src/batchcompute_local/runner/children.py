@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,14 +25,13 @@ from batchcompute_local.files import create_log
 from batchcompute_local.mark import Marks
 from batchcompute_local.records import ExitRecord, Leftover, Order, StartRecord
 from batchcompute_local.runner.exit_message import write_exit_message
-from batchcompute_local.runner.orphans import find_orphans, is_spared, kill, list_tree, terminate
+from batchcompute_local.runner.orphans import find_orphans, has_group, is_spared, kill, list_tree, terminate
+from batchcompute_local.runner.spawners import Spawner, Spawners
 
 _FIRST_POLL_SECONDS = 0.005
 _LONGEST_POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 0.25
 """How long an order waits for a slot before it is given back."""
-_CWD_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 @dataclass
@@ -40,12 +39,15 @@ class _Child:
     record: StartRecord = field(repr=False)
     order: Order = field(repr=False)
     deadline: float
+    spawner: Spawner | None = None
+    """In whose group it is; None if it is in none."""
     term_at: float | None = None
     """When leftovers get SIGTERM; set when the program has ended by itself."""
     kill_at: float | None = None
     """When SIGKILL is due; set with SIGTERM."""
     asked: str = ""
-    status: int | None = None
+    code: int | None = None
+    """The exit code of the program, or the negative signal; None if it runs."""
     ended: float = 0.0
     poll: float = _FIRST_POLL_SECONDS
     mark: int = 0
@@ -56,7 +58,8 @@ class _Child:
 class Children:
     """Live attempts by id, and orders for which no slot was free yet, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, spawners: Spawners) -> None:
+        self._spawners = spawners
         self.others: set[int] = set()
         """Children of this process that belong to no attempt; each is removed when it has ended."""
         self._slots = 1
@@ -125,7 +128,7 @@ class Children:
         before = procs.ticks()
         try:
             with self._marks.set_mark(attempt) as mark:
-                pid = _spawn(order)
+                pid, spawner = self._spawners.spawn(order)
         except (OSError, ValueError) as error:
             if is_exhausted(error):
                 self._refused.append(attempt)
@@ -140,9 +143,10 @@ class Children:
             host=self._host,
             pid=pid,
             boot=self._boot,
+            group=str(spawner.group) if spawner is not None else "",
             born=(before, procs.ticks()),  # /proc would have us wait until the program is loaded
         )
-        child = _Child(record, order, time.monotonic() + order.timeout, mark=mark)
+        child = _Child(record, order, time.monotonic() + order.timeout, spawner, mark=mark)
         self._all[attempt] = self._by_pid[pid] = child
         return record
 
@@ -172,7 +176,7 @@ class Children:
             if child.kill_at is None and now >= child.deadline:
                 self._terminate(child, "timeout")
             elif child.kill_at is not None and now >= child.kill_at:
-                self._kill(child, self._list_processes(child), now)
+                self._kill(child, self._find_orphans().get(child.record.attempt, []), now)
         over, self._failed = self._failed, []
         if self._ending:
             orphans = self._find_orphans()
@@ -181,10 +185,14 @@ class Children:
             for child in gone:
                 del self._all[child.record.attempt]
                 self._marks.release(child.mark)
+                if child.spawner is not None:
+                    self._spawners.release(child.spawner)
                 over.append(self._record_exit(child))
         return over
 
     def _reap(self, now: float) -> None:
+        for pid, code in self._spawners.read_reports():
+            self._note_end(pid, code, now)
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -192,20 +200,30 @@ class Children:
                 return
             if pid == 0:
                 return
-            child = self._by_pid.pop(pid, None)
             self.others.discard(pid)
-            if child is not None:
-                child.status, child.ended = status, time.time()
-                if child.kill_at is None:
-                    child.term_at = min(now + child.order.leftover_seconds, max(now, child.deadline))
-                self._ending.append(child)
+            self._spawners.note_end(pid)
+            self._note_end(pid, os.waitstatus_to_exitcode(status), now)
+
+    def _note_end(self, pid: int, code: int, now: float) -> None:
+        child = self._by_pid.pop(pid, None)
+        if child is not None:
+            child.code, child.ended = code, time.time()
+            if child.kill_at is None:
+                child.term_at = min(now + child.order.leftover_seconds, max(now, child.deadline))
+            self._ending.append(child)
 
     def _find_orphans(self) -> dict[str, list[int]]:
-        return find_orphans(self._marks, self._by_pid.keys() | self.others, self.records())
+        return find_orphans(self._marks, self._by_pid.keys() | self._spawners.pids.keys() | self.others, self.records())
 
-    def _list_processes(self, child: _Child) -> list[int]:
-        orphans = self._find_orphans().get(child.record.attempt, [])
-        return list_tree([*([child.record.pid] if child.status is None else []), *orphans])
+    def _list_processes(self, child: _Child, orphans: Sequence[int]) -> list[int]:
+        """Return the processes of an attempt; `orphans` are those of its processes that are children of this one."""
+        pid = child.record.pid
+        found = list_tree([*([pid] if child.code is None else []), *orphans])
+        if child.spawner is not None:
+            found += child.spawner.list_others()
+        elif child.code is not None and not found and has_group(pid):
+            found = [each for each, _ in procs.in_sessions({pid})]
+        return list(dict.fromkeys(found))
 
     def _terminate(self, child: _Child, why: str) -> None:
         """Send SIGTERM to all processes of the attempt, once to each; `why` is what ended a program that still runs."""
@@ -213,47 +231,60 @@ class Children:
             return
         now = time.monotonic()
         child.kill_at = now + child.order.grace_seconds
-        if child.status is None:
+        if child.code is None:
             child.asked = why
         else:
             child.poll = _FIRST_POLL_SECONDS
-        while fresh := [pid for pid in self._list_processes(child) if pid not in child.terminated]:
-            for pid in fresh:  # a process may start another one before it gets its own signal, so look again
-                child.terminated.add(pid)
-                self._note(child, pid, "SIGTERM")
-                terminate(pid)
+        while self._terminate_fresh(child, self._find_orphans().get(child.record.attempt, [])):
+            pass  # a process may start another one before it gets its own signal, so look again
 
-    def _kill(self, child: _Child, processes: list[int], now: float) -> None:
+    def _terminate_fresh(self, child: _Child, orphans: Sequence[int]) -> bool:
+        """Send SIGTERM to those that have not got it yet; return whether there was one."""
+        fresh = [pid for pid in self._list_processes(child, orphans) if pid not in child.terminated]
+        for pid in fresh:
+            child.terminated.add(pid)
+            if not child.asked:
+                self._note(child, pid, "SIGTERM")
+            terminate(pid)
+        return bool(fresh)
+
+    def _kill(self, child: _Child, orphans: Sequence[int], now: float) -> None:
         assert child.kill_at is not None  # noqa: S101  # for mypy: the callers have looked
+        processes = self._list_processes(child, orphans)
+        spared = {pid for pid in processes if pid != child.record.pid and is_spared(pid, child.kill_at, now)}
         for pid in processes:
-            if pid == child.record.pid and child.status is None:
-                _signal_group(pid, signal.SIGKILL)
-            elif not is_spared(pid, child.kill_at, now):
-                self._note(child, pid, "SIGKILL")  # before it is gone
+            if pid not in spared:
+                if child.code is not None:
+                    self._note(child, pid, "SIGKILL")  # before it is gone
                 kill(pid)
+        if child.spawner is not None and not spared:
+            child.spawner.kill()
+        elif child.code is None or not processes:
+            _signal_group(child.record.pid, signal.SIGKILL)
 
     @staticmethod
     def _note(child: _Child, pid: int, name: str) -> None:
-        """Remember a leftover that is signalled; after a stop or a timeout all processes are, and none is named."""
-        if not child.asked and procs.start_time(pid) is not None:
+        """Remember a leftover that is signalled; of a stop or a timeout those that outlived program and grace period."""
+        if procs.start_time(pid) is not None:
             command = child.signalled[pid].command if pid in child.signalled else procs.command_of(pid)
             child.signalled[pid] = Leftover(pid, command, name)
 
-    def _is_gone(self, child: _Child, orphans: list[int], now: float) -> bool:
+    def _is_gone(self, child: _Child, orphans: Sequence[int], now: float) -> bool:
         """Return whether no process of an attempt is left whose program has ended. Signal those whose time is over."""
-        if not orphans and not _has_group(child.record.pid):
+        if not orphans and not has_group(child.record.pid) and (child.spawner is None or child.spawner.is_empty()):
             return True
         child.poll = min(child.poll * 1.5, _LONGEST_POLL_SECONDS)
-        if child.kill_at is None and child.term_at is not None and now >= child.term_at:
-            self._terminate(child, "")
-        elif child.kill_at is not None and now >= child.kill_at:
-            self._kill(child, list_tree(orphans), now)
-            if not orphans:
-                _signal_group(child.record.pid, signal.SIGKILL)
+        if child.kill_at is None:
+            if child.term_at is not None and now >= child.term_at:
+                self._terminate(child, "")
+        elif now >= child.kill_at:
+            self._kill(child, orphans, now)
+        elif child.spawner is None and not orphans:
+            self._terminate_fresh(child, orphans)  # members of its process group that are not in its tree
         return False
 
     def _record_exit(self, child: _Child) -> ExitRecord:
-        code = os.waitstatus_to_exitcode(child.status or 0)
+        code = child.code or 0
         record = ExitRecord(
             attempt=child.record.attempt,
             code=code if code >= 0 else None,
@@ -273,47 +304,6 @@ class Children:
         return ExitRecord(order.attempt, reason=reason, ended=time.time(), host=self._host, cwd=order.cwd)
 
 
-def _spawn(order: Order) -> int:
-    # single-threaded, so the working directory can be ours for a moment; a preexec_fn would cost four times the spawn
-    cwd = os.open(order.cwd, _CWD_FLAGS)
-    try:
-        os.fchdir(cwd)
-    finally:
-        os.close(cwd)
-    stdout = create_log(order.stdout)
-    try:
-        stderr = create_log(order.stderr)
-        try:
-            return os.posix_spawn(
-                order.argv[0],
-                order.argv,
-                order.environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, stdout, 1),
-                    (os.POSIX_SPAWN_DUP2, stderr, 2),
-                ],
-                setsid=True,
-                setsigdef=_DEFAULT_SIGNALS,
-                setsigmask=(),
-            )
-        finally:
-            os.close(stderr)
-    finally:
-        os.close(stdout)
-        os.chdir("/")
-
-
 def _signal_group(pid: int, number: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-
-
-def _has_group(pid: int) -> bool:
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -5,22 +5,29 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from batchcompute_local import procs
+from batchcompute_local.containment import is_populated, kill_group, remove_group
 from batchcompute_local.mark import has_mark
 from batchcompute_local.records import StartRecord
 
 _POLL_SECONDS = 0.005
 _EXEC_SECONDS = 1.0
+_GROUP_SECONDS = 1.0
 
 
 class Leftovers:
-    """What is left of attempts begun by an earlier runner: those in its journal, and those whose environment says so."""
+    """What is left of attempts begun by an earlier runner: those in its journal, and those whose environment says so.
 
-    def __init__(self, begun: list[StartRecord], prefix: str, work: Path) -> None:
+    `groups` are the cgroups that it left: all that is in them is killed, and they are removed.
+    """
+
+    def __init__(self, begun: list[StartRecord], prefix: str, work: Path, groups: Iterable[Path]) -> None:
         self._prefix = prefix
+        self._groups = [group for group in groups if not _end_group(group)]
         deadline = time.monotonic() + _EXEC_SECONDS
         # one that is between fork and exec has not its environment yet, but is in its folder already
         while procs.is_any_nameless(work) and time.monotonic() < deadline:
@@ -42,10 +49,11 @@ class Leftovers:
 
     def wait(self) -> float | None:
         """Seconds until the next look."""
-        return _POLL_SECONDS if self._live else None
+        return _POLL_SECONDS if self._live else _GROUP_SECONDS if self._groups else None
 
     def collect(self) -> list[str]:
         """Kill what is there; returns the attempts of which nothing is left."""
+        self._groups = [group for group in self._groups if not _end_group(group)]
         if not self._live:
             return []
         there = set()
@@ -59,6 +67,8 @@ class Leftovers:
                 there.add(attempt)
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(record.pid, signal.SIGKILL)
+            if attempt in self._live and any(str(group) == record.group for group in self._groups):
+                there.add(attempt)
         there.update(self._kill_sessions())
         gone = self._live - there
         self._live = there
@@ -81,6 +91,13 @@ class Leftovers:
                 found.add(sessions[session])
                 _kill(pid)
         return found
+
+
+def _end_group(group: Path) -> bool:
+    """Kill all processes in `group` and remove it; return whether no process is left in it."""
+    if is_populated(group):
+        kill_group(group)
+    return remove_group(group)
 
 
 def _kill(pid: int) -> None:

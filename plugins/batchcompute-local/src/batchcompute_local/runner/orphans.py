@@ -73,3 +73,14 @@ def kill(pid: int) -> None:
     """Send SIGKILL."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
+
+
+def has_group(pid: int) -> bool:
+    """Return whether a process, or a zombie, is in the process group of the program `pid`."""
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

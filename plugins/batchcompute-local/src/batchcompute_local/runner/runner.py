@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 
 from batchcompute_local import known_state, unixsocket
+from batchcompute_local.containment import OFF
 from batchcompute_local.paths import Layout
 from batchcompute_local.records import (
     VERSION,
@@ -45,9 +46,11 @@ from batchcompute_local.records import (
     read_request,
 )
 from batchcompute_local.runner.children import Children
+from batchcompute_local.runner.groups import Groups
 from batchcompute_local.runner.journal import Journal
 from batchcompute_local.runner.leftovers import Leftovers
 from batchcompute_local.runner.restart import DaemonStarter
+from batchcompute_local.runner.spawners import Spawners
 
 _SUBREAPER = 36  # prctl(2) PR_SET_CHILD_SUBREAPER
 _RETRY_SECONDS = 1.0
@@ -59,16 +62,18 @@ _SYNC_SECONDS = 0.05
 class Runner:
     """One per data folder, for as long as `lock` is held."""
 
-    def __init__(self, layout: Layout, prefix: str, linger: float) -> None:
+    def __init__(self, layout: Layout, prefix: str, linger: float, is_contained: bool) -> None:
         self._linger = linger
+        self._groups = Groups(layout, is_contained)
         self._journal = Journal(layout.journal)
         for fault in self._journal.faults:
             _log(f"{layout.journal} has a record that is left out, {fault}")
         records = self._journal.records
         self._unacked = {record.attempt: record for record in records if isinstance(record, ExitRecord)}
         begun = [one for one in records if isinstance(one, StartRecord) and one.attempt not in self._unacked]
-        self._leftovers = Leftovers(begun, prefix, layout.work(""))
-        self._children = Children()
+        self._leftovers = Leftovers(begun, prefix, layout.work(""), self._groups.stale)
+        self._spawners = Spawners(self._groups.folder)
+        self._children = Children(self._spawners)
         self._starter = DaemonStarter(layout, self._children.others)
         self._unwritten: list[ExitRecord] = []
         self._unsynced_since: float | None = None
@@ -92,16 +97,19 @@ class Runner:
         signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(self._wake, selectors.EVENT_READ)
+        self._selector.register(self._spawners.reports, selectors.EVENT_READ)
 
     def run(self) -> None:
         """Work until a signal, or until there is neither a daemon nor a program for `linger` seconds."""
         while not self._ended:
             for key, mask in self._selector.select(self._wait()):
+                if self._ended:
+                    break  # a daemon that connects now is not greeted: it starts another runner
                 if key.fileobj is self._listener:
                     self._accept()
                 elif key.fileobj is self._wake:
                     self._wake.recv(4096)
-                else:
+                elif key.fileobj != self._spawners.reports:  # `collect` reads these
                     if mask & selectors.EVENT_WRITE:
                         self._send()
                     if mask & selectors.EVENT_READ:
@@ -122,6 +130,8 @@ class Runner:
                 self._quiet_since = now
             elif now - self._quiet_since >= self._linger:
                 self._ended = True
+        self._spawners.close()
+        self._groups.close()
 
     def _wait(self) -> float | None:
         now = time.monotonic()
@@ -193,7 +203,8 @@ class Runner:
         self._daemon = sock
         self._selector.register(sock, selectors.EVENT_READ)
         live = [*self._children.live(), *self._leftovers.live(), *(one.attempt for one in self._unwritten)]
-        self._output += encode(Greeting(tuple(live), tuple(self._unacked.values()), VERSION))
+        ended = tuple(self._unacked.values())
+        self._output += encode(Greeting(tuple(live), ended, VERSION, self._groups.description))
         self._untold.clear()
         self._events.extend(self._children.records())  # the daemon before it kept these in memory only
 
@@ -286,8 +297,11 @@ def _log(text: str) -> None:
     sys.stderr.flush()
 
 
-def main(root: str, prefix: str, linger: str, ready: str) -> None:
-    """Run in the foreground; a byte on file descriptor `ready` says that the socket is there."""
+def main(root: str, prefix: str, linger: str, containment: str, ready: str) -> None:
+    """Run in the foreground; a byte on file descriptor `ready` says that the socket is there.
+
+    `containment` is the setting of this name.
+    """
     known_state.enter(keep=(int(ready),))
     layout = Layout(Path(root))
     lock = os.open(layout.runner_lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -299,7 +313,7 @@ def main(root: str, prefix: str, linger: str, ready: str) -> None:
         signal.signal(number, signal.SIG_IGN)  # meant for a terminal's programs, and it is none
     # processes that outlive their parent come to us, so that we see them end
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-    runner = Runner(layout, prefix, float(linger))
+    runner = Runner(layout, prefix, float(linger), containment != OFF)
     os.write(int(ready), b"1")
     os.close(int(ready))
     runner.run()
