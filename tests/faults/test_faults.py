@@ -25,7 +25,8 @@ from tests.support.faults import FaultProxy
 
 OK = "works"
 OPEN = "AmbiguousResultError"
-READS = ("list_jobs", "get_job", "get_job_description", "list_tasks", "list_images", "get_region", "get_surroundings")
+WITHOUT_JOB = ("list_jobs", "list_images", "list_job_details", "get_region")
+READS = (*WITHOUT_JOB, "get_job", "get_job_description", "list_tasks", "get_job_details", "get_surroundings")
 # fault -> what is seen by: reads, changes with a token, changes without; the fault happens once, or always
 ONCE = {
     "refused": (OK, OK, OK),
@@ -67,7 +68,15 @@ class Through:
 
     def __init__(self, port: int, tokens: bool) -> None:
         self.region = Region(
-            "faulty", "127.0.0.1", "http", port, "urllib3", "local", ranges=LOCAL_RANGES, idempotent_tokens=tokens
+            "faulty",
+            "127.0.0.1",
+            "http",
+            port,
+            "urllib3",
+            "local",
+            ranges=LOCAL_RANGES,
+            idempotent_tokens=tokens,
+            details=True,
         )
 
     @hookimpl
@@ -93,7 +102,7 @@ class Case:
         self.direct = Client("local")
         self.name = f"{operation}-{uuid.uuid4().hex}"
         self.job = ""
-        if operation not in ("create_job", "list_jobs", "list_images", "get_region"):
+        if operation not in ("create_job", *WITHOUT_JOB):
             program = "sleep.py" if operation == "stop_job" else "fail.py"
             self.job = self.direct.create_job(description(self.name, program)).JobId
             if operation != "stop_job":
@@ -103,10 +112,8 @@ class Case:
         call: Callable[..., object] = getattr(client, self.operation)
         arguments = {
             "create_job": (description(self.name),),
-            "list_jobs": (),
-            "list_images": (),
-            "get_region": (),
             "update_job_priority": (self.job, 77),
+            **dict.fromkeys(WITHOUT_JOB, ()),
         }.get(self.operation, (self.job,))
         try:
             call(*arguments)

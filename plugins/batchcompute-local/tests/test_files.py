@@ -173,6 +173,7 @@ def test_a_log_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kin
     folder.mkdir(parents=True)
     context: Any = SimpleNamespace(
         attempt=None,
+        newest_attempt=None,
         region=SimpleNamespace(transport="local"),
         job_id="job-1", task_name="T", instance_id=0, stream="stderr", redirect_path=redirect,
     )  # fmt: skip

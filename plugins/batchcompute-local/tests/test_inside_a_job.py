@@ -454,7 +454,7 @@ def test_podman(cloud: Cloud) -> None:
     assert output(cloud, cloud.create({"A": {"ImageId": "img-box"}})) == "['test']\n"
 
 
-def test_a_job_that_waits_for_a_job_of_its_own_is_told_so(cloud: Cloud) -> None:
+def test_a_job_that_waits_for_a_job_of_its_own_says_so(cloud: Cloud) -> None:
     cloud.settings("slots = 1\n")
     cloud.up()
     cloud.program(f"""{START}{INNER}

@@ -186,7 +186,7 @@ def test_a_killed_runner_leaves_no_process_that_cleared_everything(place: Place)
 
 
 @pytest.mark.usefixtures("cgroup")
-def test_two_programs_that_cleared_everything_are_told_apart(place: Place) -> None:
+def test_two_programs_that_cleared_everything_are_distinguished(place: Place) -> None:
     """The first fails while the other runs: nothing of the first is left, and nothing of the other is ended."""
     place.open(AUTO, leftover_seconds=0, grace_seconds=0.1)
     other = place.start(f"touch {place.pids}/first\nsleep 60\n", 1)
