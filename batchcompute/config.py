@@ -36,14 +36,15 @@ class RetryConfig(Checked):
 class TransportConfig(Checked):
     """Settings for connections.
 
-    `name` picks a registered transport, None leaves it to the region. Timeouts are seconds; `pool_size` is the connections
-    kept for each endpoint; `ca_bundle` the path of a PEM file; `http_proxy` and `https_proxy` are URLs, `no_proxy` host names
-    and domains that are reached directly.
+    `name` picks a registered transport, None leaves it to the region. Timeouts are seconds; `max_answer_bytes` is the largest
+    body of an answer, inflated; `pool_size` is the connections kept for each endpoint; `ca_bundle` the path of a PEM file;
+    `http_proxy` and `https_proxy` are URLs, `no_proxy` host names and domains that are reached directly.
     """
 
     name: str | None = None
     connect_timeout: float = field(default=10.0, metadata=_SECONDS)
     read_timeout: float = field(default=60.0, metadata=_SECONDS)
+    max_answer_bytes: int = field(default=256 << 20, metadata={"min": 1})
     pool_size: int = field(default=10, metadata={"min": 1, "max": 10_000})
     ca_bundle: str | None = None
     http_proxy: str | None = field(default=None, repr=False, metadata=_PROXY)  # may hold a password

@@ -127,17 +127,23 @@ class Pipeline:
         template = call.request
         request = Request(template.method, template.target, template.headers, template.body, endpoint, timeout)
         ctx = AttemptContext(call, number, request, endpoint, credentials, clock_offset=self.clock_offset)
-        extra = hooks.request_headers(ctx)
-        if extra:
-            request = replace(request, headers={**request.headers, **extra})
+        # headers may have a token, so they are in no variable here: some tools show the variables of an error's frames
+        if hooks.adds_headers:
+            request = replace(request, headers={**request.headers, **hooks.request_headers(ctx)})
             ctx = replace(ctx, request=request)
         try:
-            headers = {**request.headers, **hooks.sign_request(ctx)}
+            request = Request(
+                request.method,
+                request.target,
+                {**request.headers, **hooks.sign_request(ctx)},
+                request.body,
+                endpoint,
+                timeout,
+            )
         except CredentialsError:
             if missing is not None:  # a signature may do without credentials; this one does not
                 raise missing from None
             raise
-        request = Request(request.method, request.target, headers, request.body, endpoint, timeout)
         offset = ctx.clock_offset
         ctx = AttemptContext(call, number, request, endpoint, credentials, clock_offset=offset)
         transport = self._transports.get(endpoint.transport) or self._transport(endpoint)

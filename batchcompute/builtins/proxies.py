@@ -92,8 +92,10 @@ class _Forwarded:
         self._base = f"http://{endpoint.authority}"
         self._headers = headers
 
-    def urlopen(self, method: str, target: str, *, headers: Any, **rest: Any) -> Any:
-        return self._pool.urlopen(method, self._base + target, headers={**self._headers, **headers}, **rest)
+    def urlopen(self, method: str, target: str, **options: Any) -> Any:
+        held = [{**options, "headers": {**self._headers, **options["headers"]}}]
+        options.clear()  # they have the token: an error must not find it in this frame
+        return self._pool.urlopen(method, self._base + target, **held.pop())
 
     def close(self) -> None:
         self._pool.close()

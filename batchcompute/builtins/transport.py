@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..config import TransportConfig
-from ..errors import ConfigError, ConnectError, RequestTimeoutError, ResponseLostError, TransportError
+from ..errors import (
+    ConfigError,
+    ConnectError,
+    DecodeError,
+    RequestTimeoutError,
+    ResponseLostError,
+)
 from ..hooks import RegistrationContext, Transport, TransportFactory, hookimpl
 from ..locks import ForkSafeLock
 from ..wire import Endpoint, Request, Response
@@ -18,7 +25,8 @@ from .proxies import open_through, proxy_of
 if TYPE_CHECKING:
     import urllib3
 
-_SAY_WHERE_IT_ENDS = ("content-length", "transfer-encoding", "request-id", "x-acs-request-id")
+_SAY_WHERE_IT_ENDS = ("content-length", "transfer-encoding")
+_PIECE = 1 << 18
 Pool = Callable[[Endpoint], "urllib3.HTTPConnectionPool"]
 
 
@@ -71,9 +79,10 @@ class PooledTransport:
     def __init__(self, settings: TransportConfig, open_pool: Pool) -> None:
         from urllib3 import Retry, Timeout
 
-        from .connections import due
+        from .connections import Answer, due
 
         self._due = due
+        self._real = Answer
         self._once = Retry(False, redirect=False)  # urllib3's own retry may sleep for hours
         self._settings = settings
         self._timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
@@ -104,18 +113,40 @@ class PooledTransport:
                 redirect=False,
                 assert_same_host=False,
                 timeout=timeout,
+                preload_content=False,
             )
+            headers = {name.lower(): value for name, value in answer.headers.iteritems()}
+            data = self._read(answer, endpoint, headers)
         except Exception as error:
-            raise _explained(error, endpoint) from error
+            explained = _explained(error, endpoint)
+            if explained is error:
+                raise
+            raise explained from error
         finally:
             self._due.at = None
-        headers = {name.lower(): value for name, value in answer.headers.iteritems()}
-        data = answer.data
-        response = Response(answer.status, headers, data)
-        if not data and headers.keys().isdisjoint(_SAY_WHERE_IT_ENDS) and answer.status not in (204, 304):
-            # http.client takes a connection that ends within the headers for the end of the headers
-            raise ResponseLostError(f"the connection to {endpoint.authority} broke within the answer's headers")
-        return response
+        open_end = headers.keys().isdisjoint(_SAY_WHERE_IT_ENDS) and 200 <= answer.status < 300 and answer.status != 204
+        if open_end and isinstance(getattr(answer, "_original_response", None), self._real):  # a recorded one is whole
+            _check_whole(data, endpoint)
+        return Response(answer.status, headers, data)
+
+    def _read(self, answer: urllib3.BaseHTTPResponse, endpoint: Endpoint, headers: Mapping[str, str]) -> bytes:
+        """Read the body. Raises DecodeError for one that is larger than the setting allows, inflated or not."""
+        limit, due = self._settings.max_answer_bytes, self._due.at
+        length = headers.get("content-length", "")
+        if "content-encoding" not in headers and length.isascii() and length.isdigit() and int(length) <= limit:
+            return answer.read()
+        pieces = bytearray()
+        while piece := answer.read(_PIECE):
+            pieces += piece
+            if len(pieces) > limit:
+                answer.close()
+                raise DecodeError(
+                    f"the answer of {endpoint.authority} is larger than {limit} bytes, the limit of transport.max_answer_bytes"
+                )
+            if due is not None and time.monotonic() > due:  # inflating takes time too
+                answer.close()
+                raise TimeoutError("timed out")
+        return bytes(pieces)
 
     def _pool(self, endpoint: Endpoint) -> urllib3.HTTPConnectionPool:
         with self._lock:
@@ -133,6 +164,16 @@ class PooledTransport:
             self._pools = {}
 
 
+def _check_whole(data: bytes, endpoint: Endpoint) -> None:
+    """Check a body that only the end of the connection ends: a JSON text that is cut is none. Raises ResponseLostError."""
+    try:
+        json.loads(data)
+    except ValueError:
+        raise ResponseLostError(
+            f"the answer of {endpoint.authority} does not say where it ends, and is not whole"
+        ) from None
+
+
 def _explained(error: Exception, endpoint: Endpoint) -> Exception:
     """Our error for one of urllib3: whether the request may have reached the service is what matters."""
     from urllib3 import exceptions
@@ -146,10 +187,8 @@ def _explained(error: Exception, endpoint: Endpoint) -> Exception:
         return ConnectError(f"{where} could not be reached in time")
     if isinstance(error, exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return ConnectError(f"{where} has no TLS that can be trusted: {_reason(error)}")
-    if isinstance(error, (exceptions.ReadTimeoutError, TimeoutError)):
+    if isinstance(error, (exceptions.ReadTimeoutError, TimeoutError)) or isinstance(_cause(error), TimeoutError):
         return RequestTimeoutError(f"{where} did not answer in time")
-    if isinstance(error, TransportError):
-        return error
     if isinstance(error, (exceptions.HTTPError, OSError)):
         return ResponseLostError(f"the connection to {where} broke before the answer was complete: {_reason(error)}")
     return error
@@ -157,5 +196,9 @@ def _explained(error: Exception, endpoint: Endpoint) -> Exception:
 
 def _reason(error: BaseException) -> str:
     """Return the innermost reason that urllib3 gives."""
-    cause = error.__cause__ or error.__context__ or error
+    cause = _cause(error)
     return f"{type(cause).__name__}: {cause}" if cause is not error else str(error)
+
+
+def _cause(error: BaseException) -> BaseException:
+    return error.__cause__ or error.__context__ or error

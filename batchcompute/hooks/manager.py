@@ -190,12 +190,15 @@ class Hooks:
             return cast("RetryPolicy | None", answer)
         raise self._unusable("retry_policy", answer, "a RetryPolicy or None")
 
+    @property
+    def adds_headers(self) -> bool:
+        """True if a plugin may add headers."""
+        return self._request_headers is not None
+
     def request_headers(self, ctx: AttemptContext) -> dict[str, str]:
         """All headers that plugins add."""
         merged: dict[str, str] = {}
-        if self._request_headers is None:
-            return merged
-        for answer in self._request_headers(ctx=ctx):
+        for answer in self._request_headers(ctx=ctx) if self._request_headers is not None else ():
             if not isinstance(answer, Mapping):
                 raise self._unusable("request_headers", answer, "a mapping of names to values")
             for name, value in answer.items():

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import socket
+import threading
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,14 +16,19 @@ import pytest
 from batchcompute import (
     BatchComputeError,
     Client,
+    Config,
     ConfigError,
     ConnectError,
     Credentials,
     ResponseLostError,
+    RetryConfig,
+    TransportConfig,
     ValidationError,
 )
+from batchcompute.hooks import AttemptContext, hookimpl
 from tests.support.clock import Clock
 from tests.support.descriptions import describe_find
+from tests.support.server import Handler, Server
 from tests.support.stub import Stub
 
 SECRET, TOKEN, VALUE = "canary-secret", "canary-token", "canary-value"
@@ -117,3 +126,74 @@ def test_a_request_shows_no_secrets(stub: Stub, client: Client) -> None:
     assert "x-acs-security-token" in request.headers
     assert_clean(repr(request))
     assert request.headers["authorization"] not in repr(request)
+
+
+class Frames:
+    """Finds a text in the variables of our own frames of an error, as tools that record variables would."""
+
+    def __init__(self, *wanted: str) -> None:
+        self._wanted = wanted
+
+    def find(self, error: BaseException | None) -> list[str]:
+        found = []
+        while error is not None:
+            for frame, line in traceback.walk_tb(error.__traceback__):
+                path = frame.f_code.co_filename
+                if f"{os.sep}batchcompute{os.sep}" in path:
+                    names = [name for name, value in frame.f_locals.items() if self._has(value)]
+                    found += [f"{path}:{line} {name}" for name in names]
+            error = error.__cause__ or error.__context__
+        return found
+
+    def _has(self, value: object, depth: int = 6) -> bool:
+        if isinstance(value, (bytes, bytearray)):
+            value = value.decode("latin-1")
+        if isinstance(value, str):
+            return any(text in value for text in self._wanted)
+        if depth and isinstance(value, Mapping):
+            return any(self._has(part, depth - 1) for pair in value.items() for part in pair)
+        if depth and isinstance(value, (list, tuple, set, frozenset)):
+            return any(self._has(part, depth - 1) for part in value)
+        return any(text in repr(value) for text in self._wanted)
+
+
+@pytest.mark.parametrize("fault", ["refused", "cut", "error", "timeout", "proxy", "unusable header"])
+def test_no_frame_of_ours_has_a_token_in_its_variables(server: Server, fault: str) -> None:
+    release = threading.Event()
+    url, transport = f"http://127.0.0.1:{server.server_port}", TransportConfig()
+    plugins: list[object] = []
+    match fault:
+        case "refused":
+            with socket.socket() as taken:
+                taken.bind(("127.0.0.1", 0))
+                url = "http://{}:{}".format(*taken.getsockname())
+        case "cut":
+            server.reply = cut
+        case "error":
+            server.reply = lambda handler: handler.say(b'{"Code":"X"}', 500)
+        case "timeout":
+            server.reply = lambda handler: release.wait(10)
+        case "proxy":
+            server.reply = cut
+            url, transport = "http://batch.example", TransportConfig(http_proxy=url)
+        case "unusable header":
+            plugins = [Signer()]
+    config = Config(retry=RetryConfig(attempts=2, base_wait=0), transport=transport)
+    with (
+        Client(url, "testid", SECRET, security_token=TOKEN, config=config, plugins=plugins) as client,
+        pytest.raises((BatchComputeError, ValueError)) as caught,
+    ):
+        client.list_jobs(timeout=0.5 if fault == "timeout" else 30)
+    release.set()
+    assert Frames(TOKEN, "acs testid:").find(caught.value) == []
+
+
+def cut(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 2")
+    handler.close_connection = True
+
+
+class Signer:
+    @hookimpl
+    def sign_request(self, ctx: AttemptContext) -> dict[str, str]:
+        return {"authorization": "acs testid:x\r\ny", "x-acs-security-token": TOKEN}

@@ -172,6 +172,22 @@ class TransportContract:
         _failed(transport, where, ResponseLostError, "POST")
         assert len(server.seen) == 1, "the request was repeated"
 
+    @pytest.mark.parametrize("form", ["length", "chunks"])
+    def test_an_answer_that_is_cut_at_any_byte_is_lost(
+        self, transport: Transport, server: Loopback, where: Endpoint, form: str
+    ) -> None:
+        body = b'{"ResourceId":"job-1"}'
+        whole = answer(body, 200, "request-id: R1\r\n")
+        if form == "chunks":
+            head = b"HTTP/1.1 200 OK\r\nrequest-id: R1\r\nTransfer-Encoding: chunked\r\n\r\n"
+            whole = b"%s%x\r\n%s\r\n0\r\n\r\n" % (head, len(body), body)
+        server.cut = True
+        server.script = lambda seen: whole
+        assert _sent(transport, where) == (200, body)
+        for size in range(len(whole)):
+            server.script = lambda seen, size=size: whole[:size]  # type: ignore[misc]  # bound at once
+            _failed(transport, where, ResponseLostError)
+
     def test_no_answer_in_time_is_a_timeout(self, transport: Transport, server: Loopback, where: Endpoint) -> None:
         server.script = lambda seen: answer() if server.released.wait(_PATIENCE) else None
         error = _failed(transport, where, RequestTimeoutError, "POST", _SECONDS)
