@@ -227,14 +227,11 @@ def test_too_many_clients(cloud: Cloud) -> None:
     port = Port(cloud)
     try:
         many = [socket.create_connection(("127.0.0.1", port.number)) for _ in range(9)]
-        many[-1].settimeout(20)
-        with suppress(ConnectionResetError):
-            assert many[-1].recv(1) == b""
         # whoever owns the folder still gets in by its socket
         assert cloud.call("GET", "/images")[0] == 200
+        wait_for(lambda: _is_answered(port), "room for others")
         for sock in many:
             sock.close()
-        wait_for(lambda: _is_answered(port), "room for others")
     finally:
         port.kill()
 

@@ -170,7 +170,7 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
     from batchcompute_local.http.application import Front
     from batchcompute_local.http.attempts import AttemptAccounts
     from batchcompute_local.http.auth import Authenticator
-    from batchcompute_local.http.connections import Limits
+    from batchcompute_local.http.connections import Limits, fit_to_descriptors
     from batchcompute_local.http.nonces import Nonces
     from batchcompute_local.http.server import Listener, serve
 
@@ -183,7 +183,10 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
     nonces = Nonces(layout.nonces, time.time())
     accounts = AttemptAccounts(known, AttemptKeys.of(layout), engine.runs)
     authenticator = Authenticator(accounts, nonces=nonces, require_nonce=settings.require_nonce)
-    limits = settings.max_connections, settings.request_seconds
+    most, refusals = fit_to_descriptors(settings.max_connections, 3 if address else 2)
+    if most < settings.max_connections:
+        _log.warning("at most %d connections at once: the limit on open files (ulimit -n) allows no more", most)
+    limits = most, settings.request_seconds, refusals
     more: dict[str, Any] = {**({"url": url} if url else {}), **({"restarted": True} if is_restarted else {})}
     own = {"/-/status": lambda: _status(engine, executor) | more, "/-/installation": describe_installation}
     front = Front(engine, authenticator, settings, own)

@@ -107,15 +107,53 @@ def test_nonces_survive_a_crash_but_not_their_minute(layout: Layout) -> None:
     assert not first.use("key", "n", until=1930.0, now=1000.0)
     assert first.use("other", "n", until=1900.0, now=1000.0)
     # killed: nothing is closed
-    second = Nonces(layout.nonces, now=1100.0)
-    assert second.floor == 0.0
+    up = Uptime(100.0)
+    second = Nonces(layout.nonces, now=1100.0, uptime=up)
+    assert second.floor(1100.0) == 0.0
     assert not second.use("key", "n", until=1900.0, now=1100.0)
+    up.seconds += 1000.0
     assert second.use("key", "n", until=2900.0, now=1961.0)
     assert [path.name for path in sorted(layout.nonces.iterdir())] == ["48", "boot"]
-    third = Nonces(layout.nonces, now=3000.0)
-    assert [path.name for path in layout.nonces.iterdir()] == ["boot"]
-    for each in (first, second, third):
+    for each in (first, second):
         each.close()
+
+
+class Uptime:
+    """The seconds since a boot, as a test wants them."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_clock_that_was_ahead_for_a_while_lets_no_request_come_again(layout: Layout, restart: bool) -> None:
+    up = Uptime(50.0)
+    nonces = Nonces(layout.nonces, now=1000.0, uptime=up)
+    assert nonces.use("key", "n", until=1900.0, now=1000.0)
+    up.seconds += 10
+    if restart:
+        nonces.close()
+        nonces = Nonces(layout.nonces, now=90_000.0, uptime=up)
+    assert nonces.use("key", "of the wrong time", until=90_900.0, now=90_000.0)
+    up.seconds += 10
+    assert not nonces.use("key", "n", until=1900.0, now=1020.0)
+    nonces.close()
+
+
+def test_a_clock_that_was_ahead_at_the_first_start_locks_nobody_out(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up = Uptime(50.0)
+    Nonces(layout.nonces, now=0.0, uptime=up).close()
+    monkeypatch.setattr(nonces_module, "boot_id", lambda: "another")
+    nonces = Nonces(layout.nonces, now=4600.0, uptime=up)
+    assert nonces.floor(4600.0) == 4600.0
+    up.seconds += 5
+    assert nonces.floor(1005.0) == 1000.0, "the clock was put right, by an hour"
+    assert nonces.floor(90_000.0) == 89_995.0
 
 
 def test_a_torn_nonce(layout: Layout) -> None:
@@ -133,18 +171,31 @@ def test_a_torn_nonce(layout: Layout) -> None:
 
 
 def test_after_another_boot_nothing_older_counts(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    Nonces(layout.nonces, now=1000.0)
+    up = Uptime(50.0)
+    Nonces(layout.nonces, now=1000.0, uptime=up).use("key", "n", until=1900.0, now=1000.0)
     monkeypatch.setattr(nonces_module, "boot_id", lambda: "another")
-    assert Nonces(layout.nonces, now=1100.7).floor == 1100.0
-    assert Nonces(layout.nonces, now=1200.0).floor == 0.0
+    assert Nonces(layout.nonces, now=2100.7, uptime=up).floor(2100.7) == 2100.0
+    assert [path.name for path in layout.nonces.iterdir()] == ["boot"]
+    up.seconds += 100
+    assert Nonces(layout.nonces, now=2200.7, uptime=up).floor(2200.7) == 2100.0
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe\x00", b"", b"another 12", b"%s x"])
+def test_a_damaged_boot_note_counts_as_one_of_another_boot(layout: Layout, damage: bytes) -> None:
+    Nonces(layout.nonces, now=1000.0).close()
+    note = layout.nonces / "boot"
+    note.write_bytes(damage.replace(b"%s", note.read_bytes()))
+    assert Nonces(layout.nonces, now=1100.0, uptime=Uptime(7.0)).floor(1100.0) == 1100.0
 
 
 def test_a_full_memory_and_a_full_disk(layout: Layout, caplog: pytest.LogCaptureFixture) -> None:
-    few = Nonces(most=2)
+    up = Uptime(0.0)
+    few = Nonces(most=2, uptime=up)
     for nonce in "ab":
         assert not few.full
         few.use("key", nonce, until=100.0, now=0.0)
     assert few.full
+    up.seconds += 1000
     few.use("key", "c", until=900.0, now=200.0)
     assert not few.full
     nonces = Nonces(layout.nonces, now=0.0)

@@ -75,6 +75,20 @@ class Front:
             headers["Connection"] = "close"  # nobody reads what may still come
         await Response(body, status, headers)(scope, receive, send)
 
+    async def refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 503: all connections are taken. The status is told even then, since a refusal is no absence."""
+        request_id = new_request_id()
+        request = Request(scope, receive)
+        path = scope["raw_path"].decode("latin-1")
+        if path in self._unsigned:
+            status, body = 200, _dump(self._unsigned[path]())
+        else:
+            busy = ServiceError(503, "ServiceUnavailable", "The service has no free connection; send it again later.")
+            status, body = busy.status, error_body(busy, request_id)
+        await Body(request, self._settings.request_seconds).discard()
+        headers = answer_headers(request_id) | {"Connection": "close", "Retry-After": "1"}
+        await Response(body, status, headers)(scope, receive, send)
+
     async def _answer(self, request: Request, sent: Body) -> tuple[int, bytes]:
         scope = request.scope
         raw_path = scope["raw_path"].decode("latin-1")

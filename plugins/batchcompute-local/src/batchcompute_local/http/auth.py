@@ -16,9 +16,8 @@ from urllib.parse import unquote
 
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.http.accounts import Account, Accounts
-from batchcompute_local.http.nonces import Nonces
+from batchcompute_local.http.nonces import WINDOW_SECONDS, Nonces
 
-WINDOW_SECONDS = 15 * 60
 VERSION = "2015-06-30"
 MOST_HEADERS = 100
 _SAME_SECONDS = 2.0
@@ -97,9 +96,10 @@ class Authenticator:
             sent = _seconds(text)
         except (ValueError, TypeError, IndexError, OverflowError):
             raise ServiceError(400, "InvalidTimeStamp.Format", "Specified date is not well formatted.") from None
-        if abs(self._clock() - sent) > WINDOW_SECONDS:
+        now = self._clock()
+        if abs(now - sent) > WINDOW_SECONDS:
             raise ServiceError(400, "InvalidTimeStamp.Expired", "Specified date is more than 15 minutes off.")
-        if sent < self._nonces.floor:
+        if sent < self._nonces.floor(now):
             raise ServiceError(
                 400, "InvalidTimeStamp.Expired", "Specified date is from before the service's machine was started."
             )

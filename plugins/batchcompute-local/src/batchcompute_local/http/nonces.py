@@ -2,7 +2,8 @@
 
 One file for each minute in which nonces expire, 12 bytes a nonce. A used nonce is appended; the file is removed after its
 minute. A write without fsync survives the end of the daemon, but not of the machine. So after a reboot, requests from
-before the start are refused.
+before the first start are refused. How long ago that was is measured by the machine's uptime, which nobody sets: the clock
+may have been wrong then, and may be put right at any time. For the same reason a nonce is kept for a window of uptime too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,28 +23,44 @@ MOST = 1_000_000
 _log = logging.getLogger(__name__)
 _BYTES = 12
 _SECONDS = 60
+WINDOW_SECONDS = 15 * 60
+"""How far the Date of a request may be off."""
 
 
 @dataclass
 class _Minute:
     seen: set[bytes]
+    used: float
+    """Uptime of the machine at the last use, in seconds."""
     file: int = -1
 
 
+def uptime() -> float:
+    """Return the seconds since the machine was started, sleep included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Nonces:
-    """The used nonces. Without a `folder` they are kept in memory only. Not thread-safe: one event loop uses it.
+    """The used nonces. Without a `folder` they are kept in memory only. Not thread-safe: one event loop uses it."""
 
-    `floor` (epoch seconds): requests from before it may have been used already; 0 if none.
-    """
-
-    def __init__(self, folder: Path | None = None, now: float = 0.0, most: int = MOST) -> None:
-        self.floor = 0.0
+    def __init__(
+        self, folder: Path | None = None, now: float = 0.0, most: int = MOST, uptime: Callable[[], float] = uptime
+    ) -> None:
+        self._started: float | None = None
+        self._uptime = uptime
         self._folder = folder
         self._most = most
         self._count = 0
         self._minutes: dict[int, _Minute] = {}
         if folder is not None:
             self._open(folder, now)
+
+    def floor(self, now: float) -> float:
+        """Return the epoch second of the first start after a reboot, by the clock that says `now`; 0 if there is none.
+
+        Requests from before it may have been used already.
+        """
+        return 0.0 if self._started is None else float(int(now - (self._uptime() - self._started)))
 
     @property
     def full(self) -> bool:
@@ -50,13 +69,16 @@ class Nonces:
 
     def use(self, key: str, nonce: str, until: float, now: float) -> bool:
         """Store the `nonce` of `key` until the epoch second `until`. False if it is stored already."""
-        for over in [one for one in self._minutes if one < now // _SECONDS]:
+        # the clock may be ahead for a while: what it lets expire is kept until it has expired by the uptime too
+        kept = self._uptime() - WINDOW_SECONDS - _SECONDS
+        for over in [one for one, minute in self._minutes.items() if one < now // _SECONDS and minute.used < kept]:
             self._forget(over)
         digest = hashlib.blake2b(f"{key}\n{nonce}".encode("latin-1", "replace"), digest_size=_BYTES).digest()
         if any(digest in one.seen for one in self._minutes.values()):
             return False
         number = int(until // _SECONDS)
-        minute = self._minutes.setdefault(number, _Minute(set()))
+        minute = self._minutes.setdefault(number, _Minute(set(), 0.0))
+        minute.used = self._uptime()
         minute.seen.add(digest)
         self._count += 1
         self._write(number, minute, digest)
@@ -72,19 +94,27 @@ class Nonces:
     def _open(self, folder: Path, now: float) -> None:
         new = not folder.exists()
         folder.mkdir(mode=0o700, exist_ok=True)
-        note, boot = folder / "boot", boot_id()
-        if not note.exists() or note.read_text() != boot:
-            if not new:
-                self.floor = float(int(now))
-            note.write_text(boot)
-            fsync_folder(folder)
-            fsync_folder(folder.parent)
+        note = folder / "boot"
+        rebooted = not _is_of_this_boot(note)
+        self._started = self._read_start(note, new)
         for path in folder.iterdir():
-            if path.name.isdecimal():
-                if int(path.name) < now // _SECONDS:
-                    path.unlink()
-                else:
-                    self._load(path)
+            if not path.name.isdecimal():
+                continue
+            if rebooted and int(path.name) < now // _SECONDS:
+                path.unlink()
+            else:  # also what has expired by the clock, which may be ahead; `use` forgets it in time
+                self._load(path)
+
+    def _read_start(self, note: Path, new: bool) -> float | None:
+        """Return the uptime of the first start after the reboot; None where no request can have been used before it."""
+        if _is_of_this_boot(note):
+            started = note.read_text().partition(" ")[2]
+            return float(started) if started else None
+        first = None if new else self._uptime()
+        note.write_text(boot_id() if first is None else f"{boot_id()} {first:.1f}")
+        fsync_folder(note.parent)
+        fsync_folder(note.parent.parent)
+        return first
 
     def _load(self, path: Path) -> None:
         data = path.read_bytes()
@@ -92,7 +122,7 @@ class Nonces:
         if whole < len(data):
             os.truncate(path, whole)  # a crash in the middle of a write
         seen = {data[at : at + _BYTES] for at in range(0, whole, _BYTES)}
-        self._minutes[int(path.name)] = _Minute(seen)
+        self._minutes[int(path.name)] = _Minute(seen, self._uptime())
         self._count += len(seen)
 
     def _write(self, number: int, minute: _Minute, digest: bytes) -> None:
@@ -114,3 +144,13 @@ class Nonces:
             os.close(minute.file)
         if self._folder is not None:
             (self._folder / str(number)).unlink(missing_ok=True)
+
+
+def _is_of_this_boot(note: Path) -> bool:
+    """Check if the service was started since the last boot. A damaged note counts as one of another boot."""
+    try:
+        known, _, started = note.read_bytes().decode("ascii", "replace").partition(" ")
+        float(started or 0)
+    except (FileNotFoundError, ValueError):
+        return False
+    return known == boot_id()

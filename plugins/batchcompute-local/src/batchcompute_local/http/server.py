@@ -25,6 +25,8 @@ _KEEP_ALIVE_SECONDS = 120
 _SHUTDOWN_SECONDS = 5
 _HANDSHAKE_SECONDS = 10.0
 _TICK_SECONDS = 0.25
+_ACCEPTS = 64
+"""Connections that asyncio accepts in one go, whatever the errors: without a descriptor it logs each of them."""
 _BACKLOG = 1024
 
 
@@ -65,12 +67,13 @@ class _Server(uvicorn.Server):
                 await loop.create_server(
                     connection,
                     sock=listener.sock,
-                    backlog=_BACKLOG,
+                    backlog=_ACCEPTS,
                     ssl=listener.tls,
                     ssl_handshake_timeout=patience,
                     ssl_shutdown_timeout=patience,
                 )
             )
+            listener.sock.listen(_BACKLOG)
         self.started = True
 
 
