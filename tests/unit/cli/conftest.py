@@ -69,11 +69,14 @@ def describe(client: Client, tmp_path: Path) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def hold(describe: Callable[..., dict[str, Any]], tmp_path: Path) -> Path:
-    """The file of a job whose two instances wait for the object oss://mine/gate."""
+def hold(describe: Callable[..., dict[str, Any]], data_dir: Path, tmp_path: Path) -> Iterator[Path]:
+    """The file of a job whose two instances wait for the object oss://mine/gate; it is there after the test."""
     path = tmp_path / "hold.json"
     path.write_text(json.dumps(describe(Hold=HOLD)))
-    return path
+    yield path
+    gate = data_dir / "oss/mine/gate"
+    gate.parent.mkdir(parents=True, exist_ok=True)
+    gate.touch()
 
 
 @pytest.fixture
