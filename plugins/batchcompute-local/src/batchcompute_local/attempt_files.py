@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 
+from batchcompute_local.damage import DamageError, clear_place, put_aside, read_whole
 from batchcompute_local.files import open_regular
 from batchcompute_local.paths import Layout
 
@@ -43,14 +44,23 @@ class AttemptKeys:
 
     @classmethod
     def of(cls, layout: Layout) -> AttemptKeys:
-        """Return the keys of this service. Create its secret, a file of mode 0600, if it is absent or torn. Raises OSError."""
+        """Return the keys of this service. Create its secret, a file of mode 0600, if it is absent or torn. Raises OSError.
+
+        A damaged one is put aside: programs that run now have keys of the old secret, and cannot reach the service any more.
+        """
         path = layout.attempts_secret
         with suppress(FileNotFoundError):
-            secret = path.read_bytes()
-            if len(secret) == _KEY_BYTES:  # after a crash of the machine it may be empty
+            try:
+                secret = read_whole(path)
+            except DamageError:
+                secret = b"damaged"
+            if len(secret) == _KEY_BYTES:
                 return cls(secret)
+            if secret:  # after a crash of the machine it may be empty
+                put_aside(path)
         secret = secrets.token_bytes(_KEY_BYTES)
         part = path.with_suffix(".part")  # only the daemon, which owns the folder, is here
+        clear_place(part)
         part.unlink(missing_ok=True)
         _write(str(part), secret)
         part.replace(path)
@@ -111,7 +121,7 @@ def read_attempt_file(path: str) -> AttemptFile:
         text = file.read(_MOST_BYTES)
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     names = [each.name for each in fields(AttemptFile)]
     if not isinstance(values, Mapping) or not all(isinstance(values.get(name), str) for name in names):

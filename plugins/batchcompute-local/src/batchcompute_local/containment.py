@@ -121,7 +121,8 @@ def read_folders(file: Path, root: Path) -> list[Path]:
         name = name_folder(root)
     except OSError:
         return []
-    return [Path(line) for line in dict.fromkeys(lines) if os.path.isabs(line) and os.path.basename(line) == name]
+    paths = [line for line in dict.fromkeys(lines) if os.path.isabs(line) and "\0" not in line]
+    return [Path(line) for line in paths if os.path.basename(line) == name]
 
 
 def write_folders(file: Path, folders: Iterable[Path]) -> None:

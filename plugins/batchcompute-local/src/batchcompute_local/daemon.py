@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchcompute_local import __version__, known_state
+from batchcompute_local.damage import clear_place
 from batchcompute_local.errors import DaemonError, SettingsError
 from batchcompute_local.http.accounts import AccountError
 from batchcompute_local.installation import describe_installation, is_gone
@@ -48,8 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
     address = _address(options)
     in_background = options.detach or options.ready_fd >= 0  # then stderr is the log
     known_state.enter(keep=(options.ready_fd,), foreground=not in_background)
-    layout.create()
-    _start_log(layout, to_stderr=not in_background)
+    try:
+        layout.create()
+        _start_log(layout, to_stderr=not in_background)
+    except OSError as error:  # there is no log yet; in the background stderr is the file of the log
+        sys.stderr.write(f"the daemon ends: {error.filename or layout.root} cannot be used: {error.strerror}\n")
+        return 1
     try:
         is_restarted = in_background and not options.detach  # by the runner, which holds the start lock
         lock = _lock_for_port(layout) if address and not is_restarted else _take_lock(layout)
@@ -59,6 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
         _serve(layout, options.ready_fd, address, is_restarted)
     except (DaemonError, SettingsError, AccountError) as error:  # errors that the user can correct
         _log.error("the daemon ends: %s", error)
+        return 1
+    except OSError as error:
+        _log.error("the daemon ends: %s", error, exc_info=error.filename is None)
         return 1
     except Exception:
         _log.exception("the daemon ends")
@@ -98,7 +106,9 @@ class _OneLine(logging.Formatter):
 
 
 def _start_log(layout: Layout, to_stderr: bool) -> None:
+    clear_place(layout.log)
     if layout.log.exists() and layout.log.stat().st_size > _LOG_BYTES:
+        clear_place(layout.log.with_suffix(".log.1"))
         layout.log.replace(layout.log.with_suffix(".log.1"))
     os.close(os.open(layout.log, os.O_WRONLY | os.O_CREAT, 0o600))
     handlers: list[logging.Handler] = [logging.FileHandler(layout.log, encoding="utf-8", errors="backslashreplace")]
@@ -111,9 +121,9 @@ def _start_log(layout: Layout, to_stderr: bool) -> None:
 
 def _take_lock(layout: Layout) -> int | None:
     """Lock the folder; None if another daemon holds the lock and answers. Wait for a daemon that is ending."""
-    from batchcompute_local.client.control import status
+    from batchcompute_local.client.control import open_lock, status
 
-    handle = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    handle = open_lock(layout.lock)
     deadline = time.monotonic() + _LOCK_SECONDS
     while True:
         try:
@@ -124,7 +134,7 @@ def _take_lock(layout: Layout) -> int | None:
                 os.close(handle)
                 return None
             if time.monotonic() > deadline:
-                raise TimeoutError(f"another daemon holds {layout.lock} and does not answer") from None
+                raise DaemonError(f"another daemon holds {layout.lock} and does not answer") from None
             time.sleep(0.02)
 
 
@@ -151,8 +161,11 @@ def _lock_for_port(layout: Layout) -> int:
 
 def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bool) -> None:
     from batchcompute_local.http.accounts import WatchedAccounts, ensure_credentials
+    from batchcompute_local.places import mend_places
     from batchcompute_local.settings import read_settings
 
+    for mended in mend_places(layout):
+        _log.warning("%s", mended)
     settings = read_settings(layout.settings)
     known = WatchedAccounts(ensure_credentials(layout.credentials), layout)
     tls, port = (address.tls(), address.listen()) if address else (None, None)
@@ -166,6 +179,7 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
     recovery.start()
     from batchcompute_local import unixsocket
     from batchcompute_local.attempt_files import AttemptKeys
+    from batchcompute_local.copying import Copying
     from batchcompute_local.housekeeping import Housekeeping
     from batchcompute_local.http.application import Front
     from batchcompute_local.http.attempts import AttemptAccounts
@@ -173,11 +187,14 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
     from batchcompute_local.http.connections import Limits, fit_to_descriptors
     from batchcompute_local.http.nonces import Nonces
     from batchcompute_local.http.server import Listener, serve
+    from batchcompute_local.jobs.opening import describe_failure
 
     recovery.join()
     if failure:
-        raise failure[0]
+        raise describe_failure(layout, failure[0])
     engine.start()
+    copying = Copying(layout, settings)
+    copying.start()
     housekeeping = Housekeeping(layout, settings, engine)
     housekeeping.start()
     nonces = Nonces(layout.nonces, time.time())
@@ -201,6 +218,7 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
         serve(listeners, engine, idle_seconds, lambda: _announce(ready, url))
     finally:
         housekeeping.close()
+        copying.close()
         engine.close()
         nonces.close()
     _log.info("ended")
@@ -218,9 +236,9 @@ def _introduction(layout: Layout, address: Address | None, port: socket.socket |
 def _engine(layout: Layout, settings: Settings, introduction: Introduce) -> tuple[Engine, Executor]:
     from batchcompute_local.jobs.capacity import Capacity
     from batchcompute_local.jobs.engine import Engine
-    from batchcompute_local.jobs.store import Store
+    from batchcompute_local.jobs.opening import open_store
 
-    store = Store(layout.database, settings.kept_attempts)
+    store = open_store(layout, settings.kept_attempts)
     capacity = Capacity(settings.cpu, settings.memory)
     executor = _executor(layout, settings, store, introduction)
     engine = Engine(store, executor, settings.slots, capacity=capacity, retry_seconds=settings.retry_seconds)
@@ -228,9 +246,7 @@ def _engine(layout: Layout, settings: Settings, introduction: Introduce) -> tupl
 
 
 def _executor(layout: Layout, settings: Settings, store: Store, introduction: Introduce) -> Executor:
-    def is_job(job: str) -> bool:
-        return store.summary(job) is not None
-
+    is_job = store.keeps
     if settings.executor == "process":  # saves the search for installed executors
         from batchcompute_local.process.executor import ProcessExecutor
 

@@ -8,6 +8,8 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from batchcompute_local.damage import clear_place
+
 READY_FD = 3
 """The descriptor to which such a process writes `1` when it is ready."""
 _DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
@@ -22,6 +24,7 @@ def start_detached(argv: list[str], environment: Mapping[str, str], log: Path) -
     ready, notify = os.pipe()
     output = -1
     try:
+        clear_place(log)  # a FIFO, for example, would hold us up
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         os.fchmod(output, 0o600)  # whatever the umask
         pid = os.posix_spawn(

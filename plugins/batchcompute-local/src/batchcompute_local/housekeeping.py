@@ -124,4 +124,4 @@ def _list_finished(turn: Turn, names: Sequence[str], before: float) -> list[str]
 
 
 def _list_gone(turn: Turn, names: Sequence[str]) -> list[str]:
-    return [name for name in names if turn.find(name) is None]
+    return [name for name in names if not turn.keeps(name)]

@@ -136,6 +136,11 @@ class Layout:
         return self.root / "state.sqlite3"
 
     @property
+    def copies(self) -> Path:
+        """The copies of the database."""
+        return self.root / "copies"
+
+    @property
     def kept_logs(self) -> Path:
         """The logs of Finished jobs."""
         return self.root / "logs.sqlite3"

@@ -158,7 +158,12 @@ def object_store(ctx: CallContext) -> ObjectStore | None:
     if inside is not None:
         return Folder(Path(inside.objects))
     layout = Layout.at(_data_dir())
-    layout.create()
+    try:
+        layout.create()
+    except OSError as error:
+        from batchcompute_local.errors import DaemonError
+
+        raise DaemonError(f"the data folder {layout.root} cannot be used: {error.strerror}") from error
     return Folder(layout.oss)
 
 
@@ -220,13 +225,18 @@ class _Account:
         if inside is not None:
             return Credentials(inside.access_key_id, inside.access_key_secret, source="the attempt of this program")
         from batchcompute_local.client import control
+        from batchcompute_local.errors import DaemonError
 
         data_dir = _data_dir()
         try:
             key = control.read_credentials(data_dir)
-        except FileNotFoundError:  # the daemon creates the file before it listens
+        except (FileNotFoundError, DaemonError):  # the daemon creates the file, or mends it, before it listens
             control.ensure_running(data_dir)
-            key = control.read_credentials(data_dir)
+            try:
+                key = control.read_credentials(data_dir)
+            except FileNotFoundError as error:
+                cure = "`batchcompute local stop`; the next start makes a new key, and jobs continue"
+                raise DaemonError(f"a service runs, but its key is gone: no file {error.filename}; {cure}") from None
         return Credentials(*key, source=f"the service in {data_dir}")
 
 

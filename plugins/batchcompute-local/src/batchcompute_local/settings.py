@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -11,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from batchcompute_local.containment import AUTO, MODES
+from batchcompute_local.damage import DamageError, read_whole
 from batchcompute_local.errors import SettingsError
 from batchcompute_local.images import Image, read_images
 
 _FRACTIONS = ("_seconds", "_days")
 """Endings of settings that may be 0 or no whole number."""
+
+_ZERO = ("cpu", "memory", "kept_attempts", "hourly_copies", "daily_copies")
+"""Settings that may be 0."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,12 @@ class Settings:
     """The same for a Failed job."""
     keep_stopped_days: float = 0.0
     """The same for a Stopped job."""
+    hourly_copies: int = 24
+    """Copies of the database that stay: the newest of each of so many hours; 0: none."""
+    daily_copies: int = 7
+    """The same for days. If both are 0, no copies are made."""
+    max_copies_bytes: int = 4 << 30
+    """The size of all copies together; the newest one stays whatever its size."""
     retry_seconds: float = 1.0
     """Pause before the first retry of an instance; it doubles with each further one, up to 60 seconds."""
     runner_linger_seconds: float = 300.0
@@ -83,32 +95,47 @@ class Settings:
 
 
 def read_settings(path: Path) -> Settings:
-    """Read the settings in the file at `path`; defaults if absent. Raises SettingsError."""
+    """Read the settings in the file at `path`; defaults if absent. Raises SettingsError, with the line where there is one."""
     try:
-        text = path.read_text(encoding="utf-8")
+        content = read_whole(path)
+        text = content.decode()
     except FileNotFoundError:
         return Settings()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: {error}") from error
+    except DamageError as error:
+        raise SettingsError(f"{path} {error}") from None
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{path}, line {line}: it is not UTF-8") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise SettingsError(f"{path}: its values are nested too deep") from None
+    except ValueError as error:  # TOMLDecodeError, and a number that is too long
         raise SettingsError(f"{path}: {error}") from error
     names = {f.name for f in fields(Settings)}
     for key, value in values.items():
         if key not in names:
             near = get_close_matches(key, names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; settings: {', '.join(sorted(names))}"
-            raise SettingsError(f"{path}: unknown setting {key!r}{hint}")
-        _check(path, key, value)
+            raise SettingsError(f"{_find(path, text, key)}: unknown setting {key!r}{hint}")
+        _check(_find(path, text, key), key, value)
     try:
         values["images"] = read_images(values.get("images", {}))
     except ValueError as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raise SettingsError(f"{_find(path, text, 'images')}: {error}") from error
     return Settings(**values)
 
 
-def _check(path: Path, key: str, value: Any) -> None:
+def _find(path: Path, text: str, key: str) -> str:
+    """Return `path` with the number of the first line that has `key`, as a name or in the name of a table."""
+    name = rf"(?:{re.escape(key)}|\"{re.escape(key)}\"|'{re.escape(key)}')"
+    found = re.search(rf"^[ \t]*(?:\[+[ \t]*{name}[ \t]*[.\]]|{name}[ \t]*[.=])", text, re.MULTILINE)
+    return f"{path}, line {text.count(chr(10), 0, found.start()) + 1}" if found else str(path)
+
+
+def _check(path: str, key: str, value: Any) -> None:
     if key == "programs":
         if not isinstance(value, dict) or not all(isinstance(v, str) and v for v in value.values()):
             raise SettingsError(f"{path}: [programs] maps a program type to a program, both text")
@@ -133,5 +160,7 @@ def _check(path: Path, key: str, value: Any) -> None:
             raise SettingsError(f"{path}: require_nonce must be true or false")
     elif isinstance(value, bool) or not isinstance(value, (int, float) if key.endswith(_FRACTIONS) else int):
         raise SettingsError(f"{path}: {key} must be a number")
-    elif value < 0 or (value == 0 and not key.endswith(_FRACTIONS) and key not in ("cpu", "memory", "kept_attempts")):
+    elif not math.isfinite(value):
+        raise SettingsError(f"{path}: {key} must be finite")
+    elif value < 0 or (value == 0 and not key.endswith(_FRACTIONS) and key not in _ZERO):
         raise SettingsError(f"{path}: {key} must be positive")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from batchcompute_local.damage import clear_place
 
 _LONGEST = 107
 
@@ -37,9 +40,10 @@ def connect(path: Path, timeout: float | None = None) -> socket.socket:
 
 
 def listen(path: Path, backlog: int = 128) -> socket.socket:
-    """Listen at `path`, mode 0600; replace a stale socket. The caller holds the lock of its owner."""
+    """Listen at `path`, mode 0600; replace a stale socket, and put aside what is none. The caller holds the lock of its owner."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        clear_place(path, stat.S_IFSOCK)
         with suppress(FileNotFoundError):
             path.unlink()
         with _address(path) as address:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -15,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from batchcompute_local import __version__, known_state, unixsocket
+from batchcompute_local.damage import DamageError
 from batchcompute_local.detached import READY_FD, spawn_detached
 from batchcompute_local.errors import DaemonError, SettingsError
+from batchcompute_local.own_key import read_key
 from batchcompute_local.paths import Layout, own_data_dir
 
 START_SECONDS = 30.0
@@ -31,9 +34,22 @@ def connect(data_dir: Path) -> socket.socket:
 
 
 def read_credentials(data_dir: Path) -> tuple[str, str]:
-    """Return access key id and secret of the daemon's account. Raises FileNotFoundError before the first start, ValueError."""
-    values = json.loads(Layout.at(data_dir).credentials.read_text(encoding="utf-8"))
-    return str(values["access_key_id"]), str(values["access_key_secret"])
+    """Return access key id and secret of the daemon's account.
+
+    Raises FileNotFoundError before the first start, and DaemonError if the file is damaged or not readable.
+    """
+    path = Layout.at(data_dir).credentials
+    try:
+        return read_key(path)
+    except FileNotFoundError:
+        raise
+    except DamageError as damage:
+        cure = "the next start of the service makes a new key: `batchcompute local stop`, which leaves jobs running"
+        raise DaemonError(f"{path} {damage}; {cure}") from None
+    except OSError as error:
+        raise DaemonError(
+            f"{path} cannot be read: {error.strerror}; its owner has to be this user, its mode 0600"
+        ) from None
 
 
 def status(data_dir: Path) -> dict[str, Any] | None:
@@ -175,7 +191,7 @@ def _log_tail(path: Path, start: int) -> str:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file at `path`; wait until it is free."""
-    handle = _open_lock(path)
+    handle = open_lock(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -186,7 +202,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def is_locked(path: Path) -> bool:
     """Check if a process holds the lock file at `path`."""
-    handle = _open_lock(path)
+    handle = open_lock(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -196,7 +212,23 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _open_lock(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    os.fchmod(handle, 0o600)  # whatever the umask
+def open_lock(path: Path) -> int:
+    """Open the lock file at `path`, created if absent. Raises DaemonError with the cure."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        # not put aside: a process that holds the lock and one that makes another file would both own the folder
+        raise DaemonError(
+            f"the lock {path} cannot be used: {error.strerror}; {_lock_cure(path, error.errno)}"
+        ) from None
+    with suppress(OSError):
+        os.fchmod(handle, 0o600)  # whatever the umask
     return handle
+
+
+def _lock_cure(path: Path, number: int | None) -> str:
+    if number == errno.EROFS:
+        return "name a data folder that can be written with BATCHCOMPUTE_DATA_DIR"
+    if number == errno.EACCES:
+        return "its folder and itself have to be of this user, with the modes 0700 and 0600"
+    return f"move it away: mv {path} {path}.old"

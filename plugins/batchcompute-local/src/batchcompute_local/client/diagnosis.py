@@ -14,6 +14,7 @@ from batchcompute.cli.caller import describe_caller
 from batchcompute.hooks import Finding
 from batchcompute_local import __version__, known_state
 from batchcompute_local.client import control
+from batchcompute_local.client.damage_report import find_damage
 from batchcompute_local.errors import SettingsError
 from batchcompute_local.installation import describe_installation
 from batchcompute_local.paths import Layout
@@ -30,6 +31,7 @@ def findings(layout: Layout) -> Iterator[Finding]:
     if found is not None and "containment" in found:
         yield _containment(str(found["containment"]))
     yield from _storage(layout)
+    yield from find_damage(layout)
     try:
         settings = read_settings(layout.settings)
     except SettingsError as error:

@@ -12,19 +12,21 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
 
+from batchcompute_local.damage import DamageError, clear_place, read_whole
 from batchcompute_local.files import fsync_folder
+from batchcompute_local.own_key import KEYS, read_key
 from batchcompute_local.paths import Layout
 
 OWN_NAME = "local"
 _OWN_OWNER = 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_KEYS = ("access_key_id", "access_key_secret")
+_NEW_KEY = "the next start of the service makes a new key: `batchcompute local stop`"
 
 
 class AccountError(ValueError):
@@ -56,22 +58,23 @@ def ensure_credentials(path: Path) -> Account:
 
     Daemon or command, the first one creates it. Raises OSError, AccountError.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         key, secret = _new_key()
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
-            _write(part, dict(zip(_KEYS, (key, secret), strict=True)))
+            _write(part, dict(zip(KEYS, (key, secret), strict=True)))
             with suppress(FileExistsError):
                 os.link(part, path)
         finally:
             part.unlink(missing_ok=True)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        values = None  # the error's text may contain a part of the file
-    if not isinstance(values, dict) or not all(isinstance(values.get(key), str) for key in _KEYS):
-        raise AccountError(f"{path} is not a credentials file")
-    return Account(_OWN_OWNER, *(values[key] for key in _KEYS))
+        return Account(_OWN_OWNER, *read_key(path))
+    except DamageError as damage:
+        raise AccountError(f"{path} {damage}; {_NEW_KEY}") from None
+    except OSError as error:
+        raise AccountError(
+            f"{path} cannot be read: {error.strerror}; its owner has to be this user, its mode 0600"
+        ) from None
 
 
 class Book:
@@ -94,6 +97,7 @@ class Book:
         with self._changing() as (owner, others):
             if name == OWN_NAME or any(name == one.name for one in others):
                 raise AccountError(f"there is an account {name!r} already")
+            owner = owner or _first_owner(self._layout)
             created = Account(owner, *_new_key(), name=name)
             self._save(owner + 1, [*others, created])
         return created
@@ -129,8 +133,14 @@ class Book:
 
     @contextmanager
     def _changing(self) -> Iterator[tuple[int, list[Account]]]:
-        self._layout.create()
-        handle = os.open(self._layout.accounts_lock, os.O_RDWR | os.O_CREAT, 0o600)
+        lock = self._layout.accounts_lock
+        try:
+            self._layout.create()
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
+        except OSError as error:
+            raise AccountError(
+                f"the lock {lock} cannot be used: {error.strerror}; move it away if it is no file"
+            ) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield self._read()
@@ -138,17 +148,26 @@ class Book:
             os.close(handle)
 
     def _read(self) -> tuple[int, list[Account]]:
+        """Return the number of the next account, 0 if there is no file yet, and the accounts."""
         try:
-            values = json.loads(self._path.read_text(encoding="utf-8"))
-            return int(values["next_owner"]), [_account(one) for one in values["accounts"]]
+            values = json.loads(read_whole(self._path))
+            owner, accounts = values["next_owner"], [_account(one) for one in values["accounts"]]
+            _check(owner, accounts)
         except FileNotFoundError:
-            return _OWN_OWNER + 1, []
-        except (ValueError, KeyError, TypeError) as error:
+            return 0, []
+        except DamageError as damage:
+            raise AccountError(f"{self._path} {damage}; {_cure(self._path)}") from None
+        except OSError as error:
+            raise AccountError(f"{self._path} cannot be read: {error.strerror}; {_cure(self._path)}") from None
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             # the error's text may contain a part of the file, and so of a secret
-            raise AccountError(f"{self._path} is not a file of accounts ({type(error).__name__})") from None
+            what = f"is not a file of accounts ({type(error).__name__})"
+            raise AccountError(f"{self._path} {what}; {_cure(self._path)}") from None
+        return owner, accounts
 
     def _save(self, next_owner: int, accounts: Iterable[Account]) -> None:
         part = self._path.with_suffix(".part")
+        clear_place(part)
         part.unlink(missing_ok=True)
         _write(part, {"next_owner": next_owner, "accounts": [asdict(one) for one in accounts]})
         part.replace(self._path)
@@ -202,6 +221,54 @@ class WatchedAccounts:
         self._by_key = {one.access_key_id: one for one in self._book.all()}
 
 
+def _cure(path: Path) -> str:
+    # the daemon does not put it aside: it would lock out everybody, and a number of an account could be used again
+    return (
+        f"put an earlier {path.name} in its place, or move it away (`mv {path} {path}.old`) and add the accounts again: "
+        "they get new numbers, and the jobs of the old ones stay with nobody"
+    )
+
+
+def _first_owner(layout: Layout) -> int:
+    """Return the number of the first account of a new file: above those that own jobs, since an earlier file may be lost."""
+    if not layout.database.exists():
+        return _OWN_OWNER + 1
+    import sqlite3
+
+    from batchcompute_local.jobs.copies import check_database, connect
+
+    try:
+        if not _is_held(layout.lock):
+            check_database(layout.database)  # first, since to open a damaged one changes it
+        with closing(connect(layout.database)) as db:
+            row = db.execute("SELECT max(owner) FROM jobs").fetchone()
+    except (OSError, sqlite3.Error, DamageError) as error:
+        what = f"{layout.database} cannot be read ({error})"
+        raise AccountError(f"{what}, so a number of an account could be used twice") from None
+    return max(_OWN_OWNER, row[0] or 0) + 1
+
+
+def _is_held(lock: Path) -> bool:
+    """Check if a service runs, which writes while we look."""
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _check(next_owner: object, accounts: list[Account]) -> None:
+    """Raise ValueError if two accounts have the same name, key or number, or the next number is taken."""
+    if type(next_owner) is not int or next_owner <= max([_OWN_OWNER, *(one.owner for one in accounts)]):
+        raise ValueError
+    for values in zip(*((one.owner, one.access_key_id, one.name) for one in accounts), strict=True):
+        if len(set(values)) < len(accounts):
+            raise ValueError
+
+
 def _new_key() -> tuple[str, str]:
     return f"LOCAL{secrets.token_hex(10).upper()}", secrets.token_hex(20)
 
@@ -209,7 +276,11 @@ def _new_key() -> tuple[str, str]:
 def _account(values: Mapping[str, Any]) -> Account:
     read = Account(**values)
     texts = (read.name, read.access_key_id, read.access_key_secret)
-    if not all(isinstance(text, str) and text for text in texts) or not isinstance(read.owner, int):
+    if (
+        not all(isinstance(text, str) and text for text in texts)
+        or type(read.owner) is not int
+        or read.owner <= _OWN_OWNER
+    ):
         raise TypeError
     if not isinstance(read.enabled, bool):
         raise TypeError

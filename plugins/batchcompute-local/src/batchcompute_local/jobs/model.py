@@ -18,6 +18,9 @@ from batchcompute_local.records import Leftover
 
 _MOST_LEFTOVERS = 100
 
+_DIGITS = 18
+"""Of a number that the store takes."""
+
 
 @dataclass(slots=True)
 class Instance:
@@ -242,6 +245,8 @@ def attempt_id(job: Job, task: Task, instance: Instance) -> str:
 def parse_attempt(attempt: str) -> tuple[str, int, int, int]:
     """Split the name into job id, task position, instance number and attempt number. Raises ValueError."""
     job, task, number, count = attempt.rsplit(".", 3)
+    if max(len(task), len(number), len(count)) > _DIGITS:
+        raise ValueError(f"{attempt[:200]!r} is not the name of an attempt")
     return job, int(task), int(number), int(count)
 
 

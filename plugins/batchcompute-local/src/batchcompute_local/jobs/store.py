@@ -6,12 +6,13 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from batchcompute.surroundings import Surroundings
+from batchcompute_local.damage import DamageError
 from batchcompute_local.executors.base import Exited
 from batchcompute_local.jobs import tables
 from batchcompute_local.jobs.migrations import migrate
@@ -140,9 +141,23 @@ class Store:
         return dict(self._db.execute(tables.SELECT_LEFTOVERS, (owner,)))
 
     def active(self) -> list[Job]:
-        """Read all jobs that have not ended, complete, oldest first."""
+        """Read all jobs that have not ended, complete, oldest first. Raises DamageError for one that cannot be read."""
         rows = self._db.execute(f"{JOBS.select} WHERE {tables.ACTIVE} ORDER BY seq").fetchall()
-        return [self.complete(JOBS.read(row)) for row in rows]
+        return [self._read_whole(row) for row in rows]
+
+    def _read_whole(self, row: Sequence[Any]) -> Job:
+        try:
+            return self.complete(JOBS.read(row))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise DamageError(f"has rows of job {row[1]} that cannot be read: {type(error).__name__}") from error
+
+    def keeps(self, job_id: str) -> bool:
+        """Check if the folder of a job stays: it is one of this store, or was unknown to a copy that was restored."""
+        key = f"{tables.UNKNOWN}{job_id}"
+        return (
+            self.summary(job_id) is not None
+            or self._db.execute("SELECT 1 FROM meta WHERE name = ?", (key,)).fetchone() is not None
+        )
 
     def close(self) -> None:
         """Close the file; what is not committed is lost."""

@@ -218,6 +218,8 @@ ALL = (META, JOBS, DESCRIPTIONS, TASKS, INSTANCES, ANSWERS, ATTEMPTS)
 OF_A_JOB = (JOBS, DESCRIPTIONS, TASKS, INSTANCES, ATTEMPTS)
 """The rows that are deleted with a job."""
 
+UNKNOWN = "unknown "
+"""What the names of those rows of `meta` begin with that name a job whose folder stays, though the store does not know it."""
 COUNT_ACTIVE = f"SELECT count(*) FROM {JOBS.name} WHERE {ACTIVE}"  # noqa: S608  # names of ours, no values
 SELECT_PREFIX = "SELECT 'job-00000000' || value FROM meta WHERE name = 'generator'"
 """The prefix of the ids of all jobs of a store."""

@@ -52,6 +52,10 @@ class Turn:
         """Find a job, active or a summary from the store; None if there is none."""
         return self._active.jobs.get(job_id) or self._written().summary(job_id)
 
+    def keeps(self, job_id: str) -> bool:
+        """Check if the files of a job stay: there is such a job, or there may have been one before a restore."""
+        return job_id in self._active.jobs or self._written().keeps(job_id)
+
     def complete(self, job: Job) -> Job:
         """Read the plan, the tasks and the instances of `job` if it is a summary. Returns `job`."""
         return job if job.tasks else self._written().complete(job)

@@ -121,6 +121,7 @@ class Packages:
         part = Path(tempfile.mkdtemp(prefix=f"{self._boot}-part-", dir=self._root))
         try:
             extract(package, part, self._settings)
+            log_rest(remove_tree(folder))  # what is no folder
             part.rename(folder)
         except Exception as error:  # a hostile archive can cause any error
             raise PackageError(f"the package {uri} cannot be unpacked: {error or type(error).__name__}") from None

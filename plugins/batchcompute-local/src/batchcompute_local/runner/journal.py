@@ -1,25 +1,43 @@
 """The runner's journal: one record a line (`records.py`). What is not a whole record, such as a line that was torn by a
-crash or a full disk, is left out.
+crash or a full disk, is left out. Where more is damaged than the last line, the file is kept under a dated name.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
-from batchcompute_local.records import ExitRecord, JournalRecord, StartRecord, encode, read_event
+from batchcompute_local.damage import DamageError, clear_place, keep_copy, read_whole
+from batchcompute_local.records import ExitRecord, JournalRecord, RunnerEvent, StartRecord, encode, read_event
+
+_DIGITS = 18
+_MOST_BYTES = 1 << 32
 
 
 class Journal:
-    """Append-only file of starts and exits. Opening it reads the `records` that are there; `faults` says what was left out."""
+    """Append-only file of starts and exits. Opening it reads the `records` that are there; `faults` says what was left out.
+
+    A damaged file is kept beside it, at `kept`; None if there was none. Raises OSError.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.records, self.faults = _read(path)
+        self.records, self.faults, is_damaged = _read(path)
+        self.kept: Path | None = None
+        if is_damaged:
+            self.kept = clear_place(path)
+            with suppress(OSError):  # a full disk
+                self.kept = self.kept or keep_copy(path)  # a copy: no crash leaves us without the good records
         self._file = self._open()
         self._torn = True  # whoever wrote last may have died in the middle of a line
+        if self.faults and (self.kept or not is_damaged):
+            with suppress(OSError):  # then they stay, and are left out again next time
+                self.rewrite(self.records)
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -66,21 +84,51 @@ class Journal:
         os.close(self._file)
 
 
-def _read(path: Path) -> tuple[list[JournalRecord], list[str]]:
+def _read(path: Path) -> tuple[list[JournalRecord], list[str], bool]:
+    """Return the records, what was left out and why, and whether more is damaged than a last line that was being written."""
     records: list[JournalRecord] = []
     faults = []
     try:
-        lines = path.read_bytes().split(b"\n")
+        content = read_whole(path, _MOST_BYTES)
     except FileNotFoundError:
-        return [], []
+        return [], [], False
+    except DamageError as damage:
+        return [], [f"all of it: it {damage}"], True
+    lines = content.split(b"\n")
+    is_damaged = False
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            record = read_event(json.loads(line))
-        except ValueError as error:
+            record = _read_line(line)
+        except (ValueError, RecursionError) as error:
             faults.append(f"line {number}: {error}")
+            is_damaged |= number < len(lines)
             continue
         if isinstance(record, StartRecord | ExitRecord):
             records.append(record)
-    return records, faults
+    return records, faults, is_damaged
+
+
+def _read_line(line: bytes) -> RunnerEvent:
+    """Read a record. Raises ValueError also for what no database or terminal takes: such a number, half a character."""
+    values = json.loads(line, parse_int=_read_int, parse_float=_read_float, parse_constant=_refuse)
+    record = read_event(values)
+    for name in ("attempt", "reason", "host"):
+        getattr(record, name, "").encode()
+    return record
+
+
+def _read_int(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text[:_DIGITS])
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number")

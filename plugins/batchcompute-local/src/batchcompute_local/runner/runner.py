@@ -68,6 +68,8 @@ class Runner:
         self._journal = Journal(layout.journal)
         for fault in self._journal.faults:
             _log(f"{layout.journal} has a record that is left out, {fault}")
+        if self._journal.kept is not None:
+            _log(f"the damaged journal is kept as {self._journal.kept.name}; a program whose end was in it runs again")
         records = self._journal.records
         self._unacked = {record.attempt: record for record in records if isinstance(record, ExitRecord)}
         begun = [one for one in records if isinstance(one, StartRecord) and one.attempt not in self._unacked]
