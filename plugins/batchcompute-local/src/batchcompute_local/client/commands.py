@@ -171,6 +171,40 @@ def reset(layout: Layout, yes: bool, force: bool, everything: bool) -> None:
         click.echo(f"removed {path}")
 
 
+@local.command()
+@click.option("--copy", "name", default="", metavar="NAME", help="The file name of the copy. [default: the newest one]")
+@click.option("--dry-run", is_flag=True, help="Show what would be done; change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_folder
+def restore(layout: Layout, name: str, dry_run: bool, yes: bool) -> None:
+    """Take a copy of the state of all jobs back, when the state is damaged. The service has to be stopped.
+
+    Jobs that were active in the copy are Stopped afterwards; programs that still run are ended.
+    """
+    from datetime import UTC, datetime
+    from time import time
+
+    from batchcompute_local.client import restore as restoring
+    from batchcompute_local.jobs.opening import describe_age
+
+    choices = restoring.list_choices(layout.root)
+    for one in choices:
+        made = f"{datetime.fromtimestamp(one.time, UTC):%Y-%m-%d %H:%M:%S} UTC, {describe_age(time() - one.time)} ago"
+        click.echo(f"{one.path.name}  {made}  {one.jobs} jobs, {one.active} of them active  {one.size} bytes")
+    chosen = name or (choices[0].path.name if choices else "")
+    if chosen and not dry_run and not yes:
+        click.confirm(f"Put {chosen} in the place of the state in {layout.root}?", abort=True)
+    done = restoring.restore(layout.root, chosen, dry_run=dry_run)
+    would = "would be " if dry_run else ""
+    click.echo(f"{done.copy.path.name} {would or 'is '}restored.")
+    if done.damaged is not None:
+        click.echo(f"The former state is kept as {done.damaged}.")
+    for job in done.stopped:
+        click.echo(f"{job} {would or 'is '}Stopped: it was active in the copy. `batchcompute job start` runs it again.")
+    for job in done.unknown:
+        click.echo(f"{layout.work(job)} {'would stay' if dry_run else 'stays'}: the copy does not know this job.")
+
+
 @local.group()
 def account() -> None:
     """Accounts of other users of the service."""

@@ -14,14 +14,18 @@ from pathlib import Path
 
 from batchcompute_local import procs, unixsocket
 from batchcompute_local.client import control
+from batchcompute_local.client.traces import list_job_folders
 from batchcompute_local.containment import list_all_processes, remove_all
+from batchcompute_local.damage import DamageError
 from batchcompute_local.errors import DaemonError
 from batchcompute_local.jobs import tables
+from batchcompute_local.jobs.copies import check_database
 from batchcompute_local.paths import Layout
 from batchcompute_local.removal import remove_tree
 from batchcompute_local.settings import read_settings
 
 _KILL_SECONDS = 15.0
+_ID_DIGITS = 8
 _POLL_SECONDS = 0.01
 
 
@@ -38,9 +42,10 @@ def reset(data_dir: Path, *, force: bool = False, everything: bool = False) -> l
         found = control.status(data_dir)
         _refuse(int(found["active_jobs"]) if found else 0, force)
         control.stop(data_dir)
-        with _owned(layout):
+        with owned(layout):
             _refuse(int(_ask(layout, tables.COUNT_ACTIVE, force) or 0), force)
-            _end_programs(layout, _ask(layout, tables.SELECT_PREFIX, force) or "")
+            prefix = _ask(layout, tables.SELECT_PREFIX, force)  # else, if that is damaged, what the folders say
+            end_programs(layout, prefix or next((one.name[:-_ID_DIGITS] for one in list_job_folders(layout)), ""))
             found_files = [path for path in _files(layout, everything) if os.path.lexists(path)]
             rest = [each for path in found_files for each in remove_tree(path)]
             if rest:
@@ -54,7 +59,8 @@ def _refuse(active: int, force: bool) -> None:
 
 
 @contextmanager
-def _owned(layout: Layout) -> Iterator[None]:
+def owned(layout: Layout) -> Iterator[None]:
+    """Hold the lock of the data folder. Raises DaemonError while a service holds it."""
     if control.is_locked(layout.lock):
         raise DaemonError(f"a service holds {layout.lock} and does not answer; see {layout.log}")
     with control.locked(layout.lock):
@@ -65,16 +71,17 @@ def _ask(layout: Layout, query: str, force: bool) -> str | None:
     if not layout.database.exists():
         return None
     try:
+        check_database(layout.database)  # first, since to open a damaged one changes it
         with closing(sqlite3.connect(layout.database)) as database:
             row = database.execute(query).fetchone()
             return str(row[0]) if row else None
-    except sqlite3.Error as error:
+    except (sqlite3.Error, DamageError, OSError) as error:
         if force:
             return None
         raise DaemonError(f"cannot read {layout.database} ({error}), so jobs may be active; use --force") from None
 
 
-def _end_programs(layout: Layout, prefix: str) -> None:
+def end_programs(layout: Layout, prefix: str) -> None:
     """Send SIGTERM, then SIGKILL. End the runner last, since it also ends leftovers."""
 
     def signalled(number: int) -> Callable[[], bool]:
@@ -124,7 +131,7 @@ def _files(layout: Layout, everything: bool) -> list[Path]:
     names = [layout.journal.name, layout.groups.name, layout.log.name, f"{layout.log.name}.1"]
     names += [f"{path.name}{end}" for path in (layout.database, layout.kept_logs) for end in ("", "-wal", "-shm")]
     names += [path.name for path in (layout.socket, layout.programs_socket.parent, layout.runner_socket)]
-    names += [path.name for path in (layout.packages, layout.attempts, layout.attempts_secret)]
+    names += [path.name for path in (layout.packages, layout.attempts, layout.attempts_secret, layout.copies)]
     names += [layout.work("x").parent.name]
     if everything:
         names += [path.name for path in (layout.oss, layout.credentials, layout.accounts, layout.nonces)]
