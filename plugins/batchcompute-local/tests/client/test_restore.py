@@ -191,6 +191,9 @@ def test_a_damaged_write_ahead_log_and_the_database_without_it(cloud: Cloud, lay
     ):
         control.ensure_running(cloud.root)
     assert wal.read_bytes() == content, "nothing was changed"
+    code, text = run("--yes")
+    assert (code, "itself can be read: `--copy state.sqlite3` takes what is whole of it" in text) == (1, True), text
+    assert wal.read_bytes() == content
     code, text = run("--copy", "state.sqlite3", "--yes")
     assert code == 0, text
     (kept,) = cloud.root.glob("state.sqlite3.damaged-*Z")

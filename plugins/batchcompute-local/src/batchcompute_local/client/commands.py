@@ -191,7 +191,8 @@ def restore(layout: Layout, name: str, dry_run: bool, yes: bool) -> None:
     for one in choices:
         made = f"{datetime.fromtimestamp(one.time, UTC):%Y-%m-%d %H:%M:%S} UTC, {describe_age(time() - one.time)} ago"
         click.echo(f"{one.path.name}  {made}  {one.jobs} jobs, {one.active} of them active  {one.size} bytes")
-    chosen = name or (choices[0].path.name if choices else "")
+    copies = [one.path.name for one in choices if one.path.parent == layout.copies]
+    chosen = name or next(iter(copies), "")
     if chosen and not dry_run and not yes:
         click.confirm(f"Put {chosen} in the place of the state in {layout.root}?", abort=True)
     done = restoring.restore(layout.root, chosen, dry_run=dry_run)

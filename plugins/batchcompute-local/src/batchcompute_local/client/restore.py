@@ -82,7 +82,7 @@ def _refuse_running(layout: Layout) -> None:
 def _restore(layout: Layout, name: str, scratch: Path, dry_run: bool) -> Restored:
     current = _read_current(layout, scratch)
     copies = list_copies(layout.copies)
-    copy = _choose([*copies, *current], name, layout)
+    copy = _choose(copies, current, name, layout)
     made = scratch / "restored"
     shutil.copyfile(copy.path, made)
     check_database(made, most=None)
@@ -97,14 +97,20 @@ def _restore(layout: Layout, name: str, scratch: Path, dry_run: bool) -> Restore
     return Restored(copy, stopped, unknown, _put_in_place(layout, made))
 
 
-def _choose(choices: list[Copy], name: str, layout: Layout) -> Copy:
-    for copy in choices:
-        if name in ("", copy.path.name):
+def _choose(copies: list[Copy], current: list[Copy], name: str, layout: Layout) -> Copy:
+    """Return the copy of that name, the newest one without a name. The database itself has to be named."""
+    if not name and copies:
+        return copies[0]
+    for copy in (*copies, *current):
+        if name == copy.path.name:
             return copy
     if name:
-        names = ", ".join(copy.path.name for copy in choices) or "none"
+        names = ", ".join(copy.path.name for copy in (*copies, *current)) or "none"
         raise DaemonError(f"there is no good copy {name!r} in {layout.copies}; there are: {names}")
-    raise DaemonError(f"there is no good copy in {layout.copies}, and {layout.database} cannot be read")
+    rest = f"{layout.database} cannot be read"
+    if current:
+        rest = f"{layout.database} itself can be read: `--copy {layout.database.name}` takes what is whole of it"
+    raise DaemonError(f"there is no good copy in {layout.copies}; {rest}")
 
 
 @contextmanager

@@ -54,7 +54,10 @@ def describe_damage(layout: Layout, what: str) -> DaemonError:
     copies = list_copies(layout.copies)
     where = f"--data-dir {layout.root}"
     if not copies:
-        cure = f"There is no copy of it. `batchcompute local reset --force {where}` begins anew; objects and keys stay"
+        cure = (
+            f"There is no copy of it. `batchcompute local restore --dry-run {where}` says whether a part can be read; "
+            f"`batchcompute local reset --force {where}` begins anew, objects and keys stay"
+        )
     else:
         newest = copies[0]
         cure = (
