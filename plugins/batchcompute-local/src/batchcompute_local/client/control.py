@@ -19,6 +19,7 @@ from batchcompute_local import __version__, known_state, unixsocket
 from batchcompute_local.damage import DamageError
 from batchcompute_local.detached import READY_FD, spawn_detached
 from batchcompute_local.errors import DaemonError, SettingsError
+from batchcompute_local.files import is_lock_held
 from batchcompute_local.own_key import read_key
 from batchcompute_local.paths import Layout, own_data_dir
 
@@ -202,14 +203,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def is_locked(path: Path) -> bool:
     """Check if a process holds the lock file at `path`."""
-    handle = open_lock(path)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+    return is_lock_held(open_lock(path))
 
 
 def open_lock(path: Path) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from batchcompute_local.damage import DamageError, clear_place, read_whole
-from batchcompute_local.files import fsync_folder
+from batchcompute_local.files import fsync_folder, is_lock_held
 from batchcompute_local.own_key import KEYS, read_key
 from batchcompute_local.paths import Layout
 
@@ -238,7 +238,8 @@ def _first_owner(layout: Layout) -> int:
     from batchcompute_local.jobs.copies import check_database, connect
 
     try:
-        if not _is_held(layout.lock):
+        # a service that runs writes while we look, and has checked it
+        if not is_lock_held(os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)):
             check_database(layout.database)  # first, since to open a damaged one changes it
         with closing(connect(layout.database)) as db:
             row = db.execute("SELECT max(owner) FROM jobs").fetchone()
@@ -246,18 +247,6 @@ def _first_owner(layout: Layout) -> int:
         what = f"{layout.database} cannot be read ({error})"
         raise AccountError(f"{what}, so a number of an account could be used twice") from None
     return max(_OWN_OWNER, row[0] or 0) + 1
-
-
-def _is_held(lock: Path) -> bool:
-    """Check if a service runs, which writes while we look."""
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def _check(next_owner: object, accounts: list[Account]) -> None:
