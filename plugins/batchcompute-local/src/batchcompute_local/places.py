@@ -54,15 +54,8 @@ def _mend_kinds(layout: Layout) -> Iterator[str]:
 
 
 def _refuse_without_rights(layout: Layout) -> None:
-    folders = [
-        layout.root,
-        layout.oss,
-        layout.work("x").parent,
-        layout.packages,
-        layout.nonces,
-        layout.attempts,
-        layout.copies,
-    ]
+    # not the objects: they may be on a disk that is read only
+    folders = [layout.root, layout.work("x").parent, layout.packages, layout.nonces, layout.attempts, layout.copies]
     files = [
         layout.credentials,
         layout.accounts,
