@@ -6,7 +6,6 @@ Only the owner of a file puts it aside: the daemon, while it holds the lock of t
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -38,7 +37,8 @@ def keep_copy(path: Path) -> Path:
     target = _free_name(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with os.fdopen(open_real(path), "rb") as source, os.fdopen(os.open(target, flags, 0o600), "wb") as copy:
-        shutil.copyfileobj(source, copy)
+        while block := source.read(1 << 20):
+            copy.write(block)
     return target
 
 

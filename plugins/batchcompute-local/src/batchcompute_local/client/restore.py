@@ -25,6 +25,7 @@ from batchcompute_local.jobs.opening import describe_age
 from batchcompute_local.jobs.states import ENDED, STOPPED
 from batchcompute_local.jobs.store import Store
 from batchcompute_local.paths import Layout
+from batchcompute_local.removal import log_rest, remove_tree
 
 _GAP = 1 << 20
 """The next id is behind the next multiple of this: more jobs than are made between two copies."""
@@ -124,7 +125,7 @@ def _scratch(layout: Layout) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        log_rest(remove_tree(folder))
 
 
 def _copy_current(layout: Layout, target: Path) -> None:
