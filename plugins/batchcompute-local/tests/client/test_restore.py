@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,10 @@ def _instance(cloud: Cloud, job_id: str) -> dict[str, Any]:
     return one
 
 
+def _has_started(cloud: Cloud, attempt: str) -> bool:
+    return attempt in _started(cloud)
+
+
 def test_a_restore_is_refused_while_the_service_runs(cloud: Cloud, layout: Layout, run: Run) -> None:
     name = _copy(layout)
     for words in ((), ("--dry-run",), ("--copy", name, "--yes")):
@@ -101,8 +106,7 @@ def test_active_jobs_come_back_stopped_and_no_name_is_used_twice(cloud: Cloud, l
     for number in (2, 3):
         assert cloud.call("PUT", f"/jobs/{held}?Action=Stop")[0] == 200
         assert cloud.call("PUT", f"/jobs/{held}?Action=Start")[0] == 200
-        name_of_it = f"{held}.0.0.{number}"
-        wait_for(lambda name_of_it=name_of_it: name_of_it in _started(cloud), "the next attempt")
+        wait_for(partial(_has_started, cloud, f"{held}.0.0.{number}"), "the next attempt")
     later = cloud.create({"A": {}})
     cloud.ended(later)
     cloud.client.close()
