@@ -4,10 +4,9 @@ from batchcompute_local.client.control import (
     command as command,
     connect as connect,
     ensure_running as ensure_running,
-    is_locked as is_locked,
-    locked as locked,
     read_credentials as read_credentials,
     status as status,
     stop as stop,
 )
+from batchcompute_local.filelocks import is_locked as is_locked, locked as locked
 from batchcompute_local.known_state import environment as environment

@@ -122,6 +122,7 @@ def _start_log(layout: Layout, to_stderr: bool) -> None:
 def _take_lock(layout: Layout) -> int | None:
     """Lock the folder; None if another daemon holds the lock and answers. Wait for a daemon that is ending."""
     from batchcompute_local.client.control import open_lock, status
+    from batchcompute_local.filelocks import describe_holder
 
     handle = open_lock(layout.lock)
     deadline = time.monotonic() + _LOCK_SECONDS
@@ -130,11 +131,11 @@ def _take_lock(layout: Layout) -> int | None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return handle
         except BlockingIOError:
-            if status(layout.root) is not None:
+            if status(layout.root, deadline) is not None:
                 os.close(handle)
                 return None
             if time.monotonic() > deadline:
-                raise DaemonError(f"another daemon holds {layout.lock} and does not answer") from None
+                raise DaemonError(f"{describe_holder(layout.lock)} holds {layout.lock}, and does not answer") from None
             time.sleep(0.02)
 
 
@@ -142,7 +143,7 @@ def _lock_for_port(layout: Layout) -> int:
     """Lock the folder; end an idle daemon without a port, and one that the runner started. Raises DaemonError for any other."""
     from batchcompute_local.client import control
 
-    with control.locked(layout.start_lock):  # so no client starts another one meanwhile
+    with control.keep_from_starting(layout.root):
         while (lock := _take_lock(layout)) is None:
             found = control.status(layout.root)
             if found is None:
@@ -290,7 +291,7 @@ def _announce(ready: int, url: str) -> None:
 
 def _notify(ready: int) -> None:
     if ready >= 0:
-        with suppress(BrokenPipeError):  # whoever started it waits no longer
+        with suppress(OSError):  # whoever started it waits no longer
             os.write(ready, b"1")
         os.close(ready)
 

@@ -53,15 +53,15 @@ def start_detached(argv: list[str], environment: Mapping[str, str], log: Path) -
 
 def spawn_detached(
     argv: list[str], environment: Mapping[str, str], log: Path, seconds: float | None = None
-) -> tuple[int, bool]:
+) -> tuple[int, bool | None]:
     """Start `argv` as `start_detached` does; wait up to `seconds` until it is ready.
 
-    Returns its pid, and whether it said that it is ready; it has not where it ended before. None for `seconds` waits as
-    long as it runs. Raises OSError if it cannot be started. The caller reaps it.
+    Returns its pid, and whether it said that it is ready: False if it ended before, None if it still starts when the seconds
+    are over. None for `seconds` waits as long as it runs. Raises OSError if it cannot be started. The caller reaps it.
     """
     pid, ready = start_detached(argv, environment, log)
     try:
         readable, _, _ = select.select([ready], [], [], seconds)
-        return pid, bool(readable) and os.read(ready, 1) == b"1"
+        return pid, os.read(ready, 1) == b"1" if readable else None
     finally:
         os.close(ready)

@@ -118,7 +118,7 @@ def resolve_credentials(ctx: CallContext) -> Credentials | None:
     """
     if ctx.region.credential_provider != NAME:
         return None
-    own, explicit = _Account().get(), ctx.credentials
+    own, explicit = _Account().get(ctx), ctx.credentials
     if explicit is None:
         return own
     return explicit if explicit.access_key_id == own.access_key_id or _is_account(explicit.access_key_id) else own
@@ -220,10 +220,13 @@ class _InsideFactory:
 class _Account:
     name = NAME
 
-    def get(self) -> Credentials:
+    def get(self, ctx: CallContext | None = None) -> Credentials:
+        """Return the account. A service that has none yet is started, within the deadline of the call `ctx`."""
         inside = _inside()
         if inside is not None:
             return Credentials(inside.access_key_id, inside.access_key_secret, source="the attempt of this program")
+        import time
+
         from batchcompute_local.client import control
         from batchcompute_local.errors import DaemonError
 
@@ -231,7 +234,10 @@ class _Account:
         try:
             key = control.read_credentials(data_dir)
         except (FileNotFoundError, DaemonError):  # the daemon creates the file, or mends it, before it listens
-            control.ensure_running(data_dir)
+            until = None
+            if ctx is not None and ctx.deadline is not None:
+                until = time.monotonic() + max(0.0, ctx.deadline - ctx.clock.monotonic())
+            control.ensure_running(data_dir, until)
             try:
                 key = control.read_credentials(data_dir)
             except FileNotFoundError as error:

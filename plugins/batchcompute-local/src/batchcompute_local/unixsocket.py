@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from batchcompute_local.damage import clear_place
 
 _LONGEST = 107
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 
 
 @contextmanager
@@ -27,16 +29,36 @@ def _address(path: Path) -> Iterator[str]:
 
 
 def connect(path: Path, timeout: float | None = None) -> socket.socket:
-    """Connect to the socket at `path`. Raises FileNotFoundError or ConnectionError if no process listens."""
+    """Connect to the socket at `path` within `timeout` seconds, which is then the limit of each step (None: no limit).
+
+    Raises FileNotFoundError or ConnectionError if no process listens, and TimeoutError if it accepts no connection.
+    """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    until = None if timeout is None else time.monotonic() + timeout
+    pause = _FIRST_PAUSE
     try:
-        sock.settimeout(timeout)
+        sock.settimeout(None if timeout is None else max(timeout, 0.0))
         with _address(path) as address:
-            sock.connect(address)
+            while True:
+                try:
+                    sock.connect(address)
+                    return sock
+                except BlockingIOError:  # its queue is full: with a time limit, the system does not wait for room
+                    if until is None or time.monotonic() + pause >= until:
+                        raise TimeoutError("its queue of connections is full") from None
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
     except BaseException:
         sock.close()
         raise
-    return sock
+
+
+def limit(sock: socket.socket, until: float) -> None:
+    """Let the next step of `sock` end by second `until` of time.monotonic(). Raises TimeoutError if that is over."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    sock.settimeout(left)
 
 
 def listen(path: Path, backlog: int = 128) -> socket.socket:

@@ -10,8 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from batchcompute_local import unixsocket
-from batchcompute_local.client import control
+from batchcompute_local import filelocks, unixsocket
 from batchcompute_local.paths import Layout
 from batchcompute_local.process import connection as connection_module
 from batchcompute_local.process.connection import RunnerConnection
@@ -73,7 +72,7 @@ def test_a_greeting_that_is_not_whole_is_an_error(layout: Layout, monkeypatch: p
     ended = threading.Event()
     monkeypatch.setattr(connection_module, "_GREETING_SECONDS", 0.3)
     speaking = threading.Thread(target=_repeat, args=(unixsocket.listen(layout.runner_socket), line, ended))
-    with control.locked(layout.runner_lock):  # as by the runner that says it, so that no other one takes its place
+    with filelocks.locked(layout.runner_lock):  # as by the runner that says it, so that no other one takes its place
         speaking.start()
         connection = _connect(layout)
         with pytest.raises(ConnectionAbortedError, match="the runner's greeting is not whole"):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from batchcompute_local import known_state, procs
 from batchcompute_local.client import control
+from batchcompute_local.filelocks import is_locked
 from batchcompute_local.http.network import Address
 from batchcompute_local.paths import Layout
 from batchcompute_local.records import Introduce
@@ -110,7 +111,7 @@ def test_none_is_started_beside_another_one(desk: Desk, name: str) -> None:
         assert desk.starter.work(desk.now) == ""
         desk.now += desk.starter.wait(desk.now) or 0.0
     assert not desk.started
-    assert not control.is_locked(desk.layout.start_lock) or name == "start_lock"
+    assert not is_locked(desk.layout.start_lock) or name == "start_lock"
     os.close(handle)
     assert "is started" in desk.starter.work(desk.now)
 

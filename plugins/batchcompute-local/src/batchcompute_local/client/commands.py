@@ -109,8 +109,11 @@ def status(layout: Layout, style: str) -> None:
     from batchcompute_local.client import control
 
     found = control.status(layout.root)
+    silent = control.find_silent(layout.root) if found is None else ""
     if style == "json":
         click.echo(json.dumps({"running": found is not None, "data_dir": str(layout.root), **(found or {})}))
+    elif silent:
+        click.echo(f"The service in {layout.root} is {silent}. It does not answer.")
     elif found is None:
         click.echo(f"No service runs in {layout.root}. The first request starts one.")
     else:

@@ -3,35 +3,43 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from batchcompute_local import __version__, known_state, unixsocket
+from batchcompute.errors import RequestTimeoutError
+from batchcompute_local import __version__, filelocks, known_state, unixsocket
 from batchcompute_local.damage import DamageError
 from batchcompute_local.detached import READY_FD, spawn_detached
 from batchcompute_local.errors import DaemonError, SettingsError
-from batchcompute_local.files import is_lock_held
+from batchcompute_local.filelocks import describe_holder, find_holder
 from batchcompute_local.own_key import read_key
 from batchcompute_local.paths import Layout, own_data_dir
 
 START_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
 _STATUS_SECONDS = 10.0
 _STOP_SECONDS = 15.0
 _LOG_TAIL_BYTES = 2000
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.1
 
 
-def connect(data_dir: Path) -> socket.socket:
-    """Connect to the daemon. Raises FileNotFoundError or ConnectionError if none listens."""
-    return unixsocket.connect(Layout.at(data_dir).socket)
+def connect(data_dir: Path, seconds: float = CONNECT_SECONDS) -> socket.socket:
+    """Connect to the daemon within `seconds`; nothing on the socket has a time limit then.
+
+    Raises FileNotFoundError or ConnectionError if none listens, and TimeoutError if it accepts no connection.
+    """
+    sock = unixsocket.connect(Layout.at(data_dir).socket, seconds)
+    sock.settimeout(None)
+    return sock
 
 
 def read_credentials(data_dir: Path) -> tuple[str, str]:
@@ -53,9 +61,18 @@ def read_credentials(data_dir: Path) -> tuple[str, str]:
         ) from None
 
 
-def status(data_dir: Path) -> dict[str, Any] | None:
-    """Return the daemon's status (version, pid, idle, active_jobs, containment, ...); None if no daemon answers."""
-    return _ask(data_dir, "/-/status")
+def status(data_dir: Path, until: float | None = None) -> dict[str, Any] | None:
+    """Return the daemon's status (version, pid, idle, active_jobs, containment, ...); None if no daemon answers.
+
+    It waits for ten seconds, or to second `until` of time.monotonic() if that comes first.
+    """
+    return _ask(data_dir, "/-/status", until)
+
+
+def find_silent(data_dir: Path) -> str:
+    """Describe the process that holds the folder as its daemon does, for when no daemon answers. Empty if there is none."""
+    layout = Layout.at(data_dir)
+    return describe_holder(layout.lock) if layout.lock.exists() and is_locked(layout.lock) else ""
 
 
 def ask_installation(data_dir: Path) -> dict[str, Any] | None:
@@ -64,39 +81,79 @@ def ask_installation(data_dir: Path) -> dict[str, Any] | None:
     return found if found is not None and isinstance(found.get("plugins"), dict) else None
 
 
-def _ask(data_dir: Path, path: str) -> dict[str, Any] | None:
+def _ask(data_dir: Path, path: str, until: float | None = None) -> dict[str, Any] | None:
+    end = time.monotonic() + _STATUS_SECONDS
+    end = end if until is None else min(end, until)
+    answer = b""
     try:
-        with unixsocket.connect(Layout.at(data_dir).socket, _STATUS_SECONDS) as sock:
+        with unixsocket.connect(Layout.at(data_dir).socket, end - time.monotonic()) as sock:
+            unixsocket.limit(sock, end)
             sock.sendall(f"GET {path} HTTP/1.1\r\nHost: local\r\nConnection: close\r\n\r\n".encode())
-            answer = b"".join(iter(lambda: sock.recv(65536), b""))
-        found = json.loads(answer.partition(b"\r\n\r\n")[2])
+            while piece := sock.recv(65536):
+                answer += piece
+                unixsocket.limit(sock, end)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        found = json.loads(body) if head.startswith(b"HTTP/1.1 200 ") else None
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
 
 
-def ensure_running(data_dir: Path) -> None:
-    """Start a daemon of this version, if none listens. Replace a daemon of another version if it is idle and has no port,
+def ensure_running(data_dir: Path, until: float | None = None) -> None:
+    """Start a daemon of this version, if there is none. Replace a daemon of another version if it is idle and has no port,
     and one whose interpreter or package is gone also while it is busy: its programs keep running.
 
-    Raises DaemonError, with the end of the daemon's log, if it does not start or the folder cannot be created; also in a
-    program of a job, if none listens: a program does not start the service that runs it.
+    The lock of the folder decides whether there is one: a daemon that holds it and does not answer is waited for, and no
+    other is started. `until` is the second of time.monotonic() at which the wait ends, in any case after START_SECONDS. A
+    start that has begun goes on then, and serves the next caller.
+
+    Raises RequestTimeoutError at `until`, and DaemonError after START_SECONDS; both say what was waited for. Raises
+    DaemonError, with the end of the daemon's log, if it does not start or the folder cannot be created; also in a program
+    of a job, if there is none: a program does not start the service that runs it.
     """
     layout = Layout.at(data_dir)
-    if _serves(status(data_dir)):
+    limit = time.monotonic() + START_SECONDS
+    end = limit if until is None else min(limit, until)
+    is_ours = end == limit
+    if _serves(status(data_dir, end)):
         return
     refuse_own_service(layout)
     try:
         layout.create()
     except OSError as error:
         raise DaemonError(f"the data folder {layout.root} cannot be used: {error.strerror}") from error
-    with locked(layout.start_lock):
-        found = status(data_dir)
-        if _serves(found):
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            if not is_locked(layout.lock) or status(data_dir, end) is not None:
+                with locked(layout.start_lock, end):
+                    found = status(data_dir, end)
+                    if _serves(found):
+                        return
+                    if found is not None:
+                        stop(data_dir, end)
+                    if not is_locked(layout.lock):
+                        _start(layout, end)
+                        return
+            waited_for = f"{describe_holder(layout.lock)} is the service in {layout.root}, and it does not answer"
+        except TimeoutError as error:
+            waited_for = str(error)
+        if time.monotonic() + pause >= end:
+            break
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+        if _serves(status(data_dir, end)):
             return
-        if found is not None:
-            stop(data_dir)
-        _start(layout)
+    raise _late(waited_for, is_ours)
+
+
+def _late(waited_for: str, is_ours: bool) -> DaemonError | RequestTimeoutError:
+    """Make the error for a wait that is over: at our own limit, or at that of the call."""
+    if is_ours:
+        return DaemonError(f"there is no service within {START_SECONDS:.0f} seconds: {waited_for}")
+    error = RequestTimeoutError(f"there was no service in time: {waited_for}")
+    error.sent = False
+    return error
 
 
 def refuse_own_service(layout: Layout) -> None:
@@ -108,17 +165,31 @@ def refuse_own_service(layout: Layout) -> None:
         )
 
 
-def stop(data_dir: Path) -> bool:
-    """End the daemon and wait for its end. Running jobs continue. False if none was running. Raises DaemonError on a timeout."""
+def stop(data_dir: Path, until: float | None = None) -> bool:
+    """End the daemon and wait for its end, not beyond second `until` of time.monotonic(). Running jobs continue.
+
+    False if none was running. Raises DaemonError if it does not end, or holds the folder and does not answer; TimeoutError
+    at `until`.
+    """
     layout = Layout.at(data_dir)
-    found = status(data_dir)
-    if found is None:
-        return False
+    limit = time.monotonic() + _STOP_SECONDS
+    while (found := status(data_dir, min(limit, until or limit))) is None:
+        if not layout.lock.exists() or not is_locked(layout.lock):
+            return False
+        if time.monotonic() >= min(limit, until or limit):
+            pid = find_holder(layout.lock)
+            cure = f"; `kill -9 {pid}` ends it, and its programs keep running" if pid else ""
+            raise DaemonError(
+                f"{describe_holder(layout.lock)} is the service in {layout.root}, and it does not answer{cure}"
+            )
+        time.sleep(_LONGEST_PAUSE)
     with suppress(ProcessLookupError):
         os.kill(int(found["pid"]), signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_SECONDS
+    limit = time.monotonic() + _STOP_SECONDS
     while is_locked(layout.lock):
-        if time.monotonic() > deadline:
+        if until is not None and time.monotonic() > min(until, limit):
+            raise TimeoutError(f"the daemon (pid {found['pid']}) of another version is ending")
+        if time.monotonic() > limit:
             raise DaemonError(f"the daemon (pid {found['pid']}) does not end; see {layout.log}")
         time.sleep(0.01)
     return True
@@ -131,13 +202,23 @@ def stop_for_good(data_dir: Path) -> bool:
         return True
     if not layout.runner_socket.exists():
         return False
-    with locked(layout.start_lock):  # so the runner starts none meanwhile
+    with keep_from_starting(data_dir):
         if stop(data_dir):
             return True
         if not is_locked(layout.lock):
             with suppress(OSError):  # a connection without an introduction has the runner forget the daemon before it
                 unixsocket.connect(layout.runner_socket, _STATUS_SECONDS).close()
     return False
+
+
+@contextmanager
+def keep_from_starting(data_dir: Path) -> Iterator[None]:
+    """Let no client and no runner start a daemon meanwhile. Raises DaemonError if one is starting for half a minute."""
+    try:
+        with locked(Layout.at(data_dir).start_lock, time.monotonic() + START_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise DaemonError(f"a service is being started in {data_dir}: {error}") from error
 
 
 def _serves(found: dict[str, Any] | None) -> bool:
@@ -148,19 +229,26 @@ def _serves(found: dict[str, Any] | None) -> bool:
     return not found.get("gone") and (found.get("version") == __version__ or not found.get("idle"))
 
 
-def _start(layout: Layout) -> None:
+def _start(layout: Layout, end: float) -> None:
     arguments = [*command(layout), "--detach", "--ready-fd", str(READY_FD)]
     log_start = layout.log.stat().st_size if layout.log.exists() else 0
+    began = time.monotonic()
     try:
-        pid, ready = spawn_detached(arguments, known_state.environment(), layout.log, START_SECONDS)
+        pid, ready = spawn_detached(arguments, known_state.environment(), layout.log, max(0.0, end - began))
     except OSError as error:
         cure = f"; {layout.settings} may name another one: interpreter" if arguments[0] != sys.executable else ""
         raise DaemonError(f"the daemon cannot be started with {arguments[0]}: {error.strerror}{cure}") from error
-    # the daemon forks at once and its parent ends, so the caller has no child to wait for
-    with suppress(ChildProcessError):
-        os.waitpid(pid, 0 if ready else os.WNOHANG)
+    if ready is None:  # it forks, and its parent ends: the caller is to keep no child that has ended
+        threading.Thread(target=_reap, args=(pid,), daemon=True).start()
+        raise TimeoutError(f"the service in {layout.root} is starting since {time.monotonic() - began:.1f} seconds")
+    _reap(pid)
     if not ready:
         raise DaemonError(f"the daemon did not start; the end of {layout.log}:\n{_log_tail(layout.log, log_start)}")
+
+
+def _reap(pid: int) -> None:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def command(layout: Layout) -> list[str]:
@@ -190,34 +278,28 @@ def _log_tail(path: Path, start: int) -> str:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path`; wait until it is free."""
-    handle = open_lock(path)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+def locked(path: Path, until: float | None = None) -> Iterator[None]:
+    """Hold the lock file at `path`; wait until it is free. Raises DaemonError, and TimeoutError as `filelocks.locked`."""
+    os.close(open_lock(path))
+    with filelocks.locked(path, until):
         yield
-    finally:
-        fcntl.flock(handle, fcntl.LOCK_UN)  # a process forked meanwhile has the handle too
-        os.close(handle)
 
 
 def is_locked(path: Path) -> bool:
-    """Check if a process holds the lock file at `path`."""
-    return is_lock_held(open_lock(path))
+    """Check if a process holds the lock file at `path`. Raises DaemonError."""
+    os.close(open_lock(path))
+    return filelocks.is_locked(path)
 
 
 def open_lock(path: Path) -> int:
     """Open the lock file at `path`, created if absent. Raises DaemonError with the cure."""
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        return filelocks.open_lock(path)
     except OSError as error:
         # not put aside: a process that holds the lock and one that makes another file would both own the folder
         raise DaemonError(
             f"the lock {path} cannot be used: {error.strerror}; {_lock_cure(path, error.errno)}"
         ) from None
-    with suppress(OSError):
-        os.fchmod(handle, 0o600)  # whatever the umask
-    return handle
 
 
 def _lock_cure(path: Path, number: int | None) -> str:

@@ -41,6 +41,10 @@ def findings(layout: Layout) -> Iterator[Finding]:
 
 
 def _service(layout: Layout, found: Mapping[str, Any] | None) -> Finding:
+    silent = control.find_silent(layout.root) if found is None else ""
+    if silent:
+        cure = "it may be stopped or busy; `kill -9` ends it, its programs keep running, and the next call starts another one"
+        return Finding("daemon", "problem", f"the service in {layout.root} is {silent}, and it does not answer", cure)
     if found is None:
         cure = "the next call starts one; if that fails, `batchcompute local logs` shows why"
         return Finding("daemon", "note", f"no service runs in {layout.root}", cure)

@@ -33,9 +33,11 @@ class _Connection(HTTPConnection):
         until, pause = due.at or time.monotonic() + self.patience, _FIRST_PAUSE
         while True:
             try:
-                return unixsocket.connect(self.path)
+                sock = unixsocket.connect(self.path, max(until - time.monotonic(), 0.0))
+                sock.settimeout(self.patience)
+                return sock
             except OSError as error:
-                away, why = isinstance(error, FileNotFoundError | ConnectionError), error.strerror
+                away, why = isinstance(error, FileNotFoundError | ConnectionError), error.strerror or str(error)
             if not away or time.monotonic() + pause >= until:
                 raise NewConnectionError(
                     self,

@@ -18,6 +18,7 @@ from batchcompute_local.client.traces import list_job_folders
 from batchcompute_local.containment import list_all_processes, remove_all
 from batchcompute_local.damage import DamageError
 from batchcompute_local.errors import DaemonError
+from batchcompute_local.filelocks import is_locked, locked
 from batchcompute_local.jobs import tables
 from batchcompute_local.jobs.copies import check_database
 from batchcompute_local.paths import Layout
@@ -38,7 +39,7 @@ def reset(data_dir: Path, *, force: bool = False, everything: bool = False) -> l
     layout = Layout.at(data_dir)
     if not layout.root.exists():
         return []
-    with control.locked(layout.start_lock):  # so no client starts a daemon meanwhile
+    with control.keep_from_starting(data_dir):
         found = control.status(data_dir)
         _refuse(int(found["active_jobs"]) if found else 0, force)
         control.stop(data_dir)
@@ -63,7 +64,7 @@ def owned(layout: Layout) -> Iterator[None]:
     """Hold the lock of the data folder. Raises DaemonError while a service holds it."""
     if control.is_locked(layout.lock):
         raise DaemonError(f"a service holds {layout.lock} and does not answer; see {layout.log}")
-    with control.locked(layout.lock):
+    with locked(layout.lock):
         yield
 
 
@@ -103,7 +104,7 @@ def end_programs(layout: Layout, prefix: str) -> None:
         _until(lambda: not procs.children(runner), _KILL_SECONDS)  # it ends the leftovers
         with suppress(ProcessLookupError):
             os.kill(runner, signal.SIGKILL)
-    ended = ended and _until(lambda: not control.is_locked(layout.runner_lock), _KILL_SECONDS)
+    ended = ended and _until(lambda: not is_locked(layout.runner_lock), _KILL_SECONDS)
     if not _until(lambda: remove_all(layout.groups, layout.root), _KILL_SECONDS) or not ended:
         raise DaemonError("programs of the service are still running; nothing was removed")
 

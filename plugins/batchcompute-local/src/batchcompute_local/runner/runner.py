@@ -22,6 +22,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from batchcompute_local import known_state, unixsocket
@@ -316,7 +317,8 @@ def main(root: str, prefix: str, linger: str, containment: str, ready: str) -> N
     # processes that outlive their parent come to us, so that we see them end
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     runner = Runner(layout, prefix, float(linger), containment != OFF)
-    os.write(int(ready), b"1")
+    with suppress(OSError):  # the daemon that started it may be gone
+        os.write(int(ready), b"1")
     os.close(int(ready))
     runner.run()
     layout.runner_socket.unlink(missing_ok=True)
