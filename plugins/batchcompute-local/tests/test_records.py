@@ -18,6 +18,8 @@ from batchcompute_local.records import (
     Leftover,
     Lost,
     Order,
+    Ping,
+    Pong,
     Refused,
     Returned,
     Start,
@@ -58,8 +60,9 @@ _REQUESTS = (
     | st.builds(Stop, _TEXTS)
     | st.builds(Acknowledge, _TEXTS)
     | st.just(End())
+    | st.just(Ping())
 )
-_GREETINGS = st.builds(Greeting, _TEXTS, st.lists(_EXITS, max_size=3).map(tuple), _INTEGER)
+_GREETINGS = st.builds(Greeting, _TEXTS, st.lists(_EXITS, max_size=3).map(tuple), _INTEGER, st.booleans())
 START = StartRecord("job-1.0.0.1", 1.5, "h", pid=7, boot="b", born=(1, 2))
 EXIT = ExitRecord("job-1.0.0.1", 0, None, "", False, 1.5, 2.5, "h", (Leftover(9, "sleep", "SIGTERM"),), cwd="/c")
 ORDER = Order("job-1.0.0.1", ("/bin/true",), "/c", {"KEY": "sesame"}, "/out", "/err", 60, 0.5)
@@ -73,6 +76,8 @@ WHOLE = (
     (Stop(("a",)), read_request),
     (Acknowledge(("a",)), read_request),
     (End(), read_request),
+    (Ping(), read_request),
+    (Pong(), read_event),
     (Greeting(("a",), (EXIT,), 2), read_greeting),
 )
 LATER = {
@@ -81,6 +86,7 @@ LATER = {
     (ExitRecord, "leftovers"),
     (Greeting, "version"),
     (Greeting, "containment"),
+    (Greeting, "pings"),
 }
 
 

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchcompute_local import __version__, known_state
+from batchcompute_local.clocks import SteadyClock
 from batchcompute_local.damage import clear_place
 from batchcompute_local.errors import DaemonError, SettingsError
 from batchcompute_local.http.accounts import AccountError
 from batchcompute_local.installation import describe_installation, is_gone
 from batchcompute_local.paths import Layout, default_data_dir
+from batchcompute_local.self_watch import SelfWatch
 
 if TYPE_CHECKING:
     import socket
@@ -61,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         if lock is None:
             _notify(options.ready_fd)
             return 0
-        _serve(layout, options.ready_fd, address, is_restarted)
+        _serve(layout, lock, options.ready_fd, address, is_restarted)
     except (DaemonError, SettingsError, AccountError) as error:  # errors that the user can correct
         _log.error("the daemon ends: %s", error)
         return 1
@@ -160,7 +162,7 @@ def _lock_for_port(layout: Layout) -> int:
     return lock
 
 
-def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bool) -> None:
+def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_restarted: bool) -> None:
     from batchcompute_local.http.accounts import WatchedAccounts, ensure_credentials
     from batchcompute_local.places import mend_places
     from batchcompute_local.settings import read_settings
@@ -173,7 +175,8 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
     url = address.url(port) if address and port else ""
     for folder in (layout.oss, layout.programs_socket.parent):
         folder.mkdir(mode=0o700, exist_ok=True)
-    engine, executor = _engine(layout, settings, _introduction(layout, address, port))
+    clock = SteadyClock()
+    engine, executor = _engine(layout, settings, clock, _introduction(layout, address, port))
     failure: list[BaseException] = []
     # start the runner and read the jobs while the server's modules are imported
     recovery = threading.Thread(target=_recover, args=(engine, failure))
@@ -196,7 +199,7 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
     engine.start()
     copying = Copying(layout, settings)
     copying.start()
-    housekeeping = Housekeeping(layout, settings, engine)
+    housekeeping = Housekeeping(layout, settings, engine, clock.least)
     housekeeping.start()
     nonces = Nonces(layout.nonces, time.time())
     accounts = AttemptAccounts(known, AttemptKeys.of(layout), engine.runs)
@@ -205,8 +208,12 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
     if most < settings.max_connections:
         _log.warning("at most %d connections at once: the limit on open files (ulimit -n) allows no more", most)
     limits = most, settings.request_seconds, refusals
+    watch = SelfWatch(layout, lock, clock, lambda: engine.trouble)
     more: dict[str, Any] = {**({"url": url} if url else {}), **({"restarted": True} if is_restarted else {})}
-    own = {"/-/status": lambda: _status(engine, executor) | more, "/-/installation": describe_installation}
+    own = {
+        "/-/status": lambda: _status(engine, executor) | more | {"troubles": watch.troubles()},
+        "/-/installation": describe_installation,
+    }
     front = Front(engine, authenticator, settings, own)
     others = Front(engine, authenticator, settings)
     listeners = [Listener(unixsocket.listen(layout.socket), front, Limits(*limits), path=layout.socket)]
@@ -216,7 +223,7 @@ def _serve(layout: Layout, ready: int, address: Address | None, is_restarted: bo
         listeners.append(Listener(port, others, Limits(*limits), tls))
     idle_seconds = settings.idle_seconds if address is None else None
     try:
-        serve(listeners, engine, idle_seconds, lambda: _announce(ready, url))
+        serve(listeners, engine, idle_seconds, lambda: _announce(ready, url), watch.look)
     finally:
         housekeeping.close()
         copying.close()
@@ -234,7 +241,7 @@ def _introduction(layout: Layout, address: Address | None, port: socket.socket |
     return Introduce((*control.command(layout), *more), known_state.environment())
 
 
-def _engine(layout: Layout, settings: Settings, introduction: Introduce) -> tuple[Engine, Executor]:
+def _engine(layout: Layout, settings: Settings, clock: SteadyClock, introduction: Introduce) -> tuple[Engine, Executor]:
     from batchcompute_local.jobs.capacity import Capacity
     from batchcompute_local.jobs.engine import Engine
     from batchcompute_local.jobs.opening import open_store
@@ -242,7 +249,9 @@ def _engine(layout: Layout, settings: Settings, introduction: Introduce) -> tupl
     store = open_store(layout, settings.kept_attempts)
     capacity = Capacity(settings.cpu, settings.memory)
     executor = _executor(layout, settings, store, introduction)
-    engine = Engine(store, executor, settings.slots, capacity=capacity, retry_seconds=settings.retry_seconds)
+    engine = Engine(
+        store, executor, settings.slots, capacity=capacity, retry_seconds=settings.retry_seconds, least=clock.least
+    )
     return engine, executor
 
 

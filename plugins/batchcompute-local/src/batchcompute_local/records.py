@@ -121,6 +121,11 @@ class Refused:
     attempt: str
 
 
+@dataclass(frozen=True)
+class Pong:
+    """The answer to a Ping."""
+
+
 RunnerEvent = StartRecord | ExitRecord | Lost | Returned | Refused
 JournalRecord = StartRecord | ExitRecord
 
@@ -129,13 +134,15 @@ JournalRecord = StartRecord | ExitRecord
 class Greeting:
     """The first line that the runner sends: the attempts that live, and the ends that were not acknowledged.
 
-    `containment` says in words what keeps the processes of an attempt together.
+    `containment` says in words what keeps the processes of an attempt together. `pings` says that it answers a
+    Ping.
     """
 
     live: tuple[str, ...]
     ended: tuple[ExitRecord, ...]
     version: int = _later(1)
     containment: str = _later("")
+    pings: bool = _later(False)
 
 
 # -- what the daemon asks
@@ -191,17 +198,23 @@ class End:
     """The daemon leaves: end, unless something runs or an end is not acknowledged."""
 
 
-Request = Start | Stop | Acknowledge | Introduce | End
+@dataclass(frozen=True)
+class Ping:
+    """Say that you are there. A runner whose greeting does not say that it knows this is not asked."""
+
+
+Request = Start | Stop | Acknowledge | Introduce | End | Ping
 
 
 # -- on the wire
 
-_EVENTS: dict[str, type[RunnerEvent]] = {
+_EVENTS: dict[str, type[RunnerEvent | Pong]] = {
     "started": StartRecord,
     "exited": ExitRecord,
     "lost": Lost,
     "returned": Returned,
     "refused": Refused,
+    "pong": Pong,
 }
 _REQUESTS: dict[str, type[Request]] = {
     "start": Start,
@@ -209,6 +222,7 @@ _REQUESTS: dict[str, type[Request]] = {
     "acknowledge": Acknowledge,
     "introduce": Introduce,
     "end": End,
+    "ping": Ping,
 }
 _TAGS: dict[type, dict[str, Any]] = {
     **{kind: {"event": word} for word, kind in _EVENTS.items()},
@@ -232,7 +246,7 @@ def encode(records: Any) -> bytes:
     return _encoder.encode(records).encode() + b"\n"
 
 
-def read_event(values: object) -> RunnerEvent:
+def read_event(values: object) -> RunnerEvent | Pong:
     """Read a report of the runner. Raises ValueError that names the field if the record is not whole, or of no known kind."""
     return _read(_find_kind(_EVENTS, "event", values), values)
 

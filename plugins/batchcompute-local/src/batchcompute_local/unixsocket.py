@@ -79,3 +79,12 @@ def listen(path: Path, backlog: int = 128) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def identify(path: Path | int) -> tuple[int, int] | None:
+    """Return device and inode of what is at `path` (or is this descriptor); None if nothing is, or it cannot be looked at."""
+    try:
+        facts = os.stat(path) if isinstance(path, int) else os.lstat(path)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino

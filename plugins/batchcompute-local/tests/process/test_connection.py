@@ -33,7 +33,7 @@ def _connect(layout: Layout) -> RunnerConnection:
 def test_an_odd_line_in_the_journal_keeps_nothing_from_starting(layout: Layout) -> None:
     layout.journal.write_text('{"attempt":"x","event":"started"}\n')
     connection = _connect(layout)
-    assert connection.open() == Greeting((), (), 2, connection.containment)
+    assert connection.open() == Greeting((), (), 2, connection.containment, pings=True)
     connection.close()
     assert "StartRecord has no field 'time'" in layout.log.read_text()
     wait_for(lambda: not layout.runner_socket.exists(), "the runner's end")
@@ -61,8 +61,8 @@ def test_a_record_that_is_not_whole_is_left_out(layout: Layout, caplog: pytest.L
     assert heard == [Lost("a")]
     assert [each.getMessage().partition(": ")[2] for each in caplog.records if "whole" in each.getMessage()] == [
         "Lost has no field 'attempt'",
-        "a record's 'event' must be one of started, exited, lost, returned, refused, not a value of type str",
-        "a record's 'event' must be one of started, exited, lost, returned, refused, not None",
+        "a record's 'event' must be one of started, exited, lost, returned, refused, pong, not a value of type str",
+        "a record's 'event' must be one of started, exited, lost, returned, refused, pong, not None",
     ]
     assert "not JSON" in caplog.text
 

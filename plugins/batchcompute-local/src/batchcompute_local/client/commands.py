@@ -123,6 +123,8 @@ def status(layout: Layout, style: str) -> None:
             click.echo(f"Slots: {_describe_slots(found['slots'])}.")
         if "containment" in found:
             click.echo(f"Containment of programs: {found['containment']}.")
+        for trouble in found.get("troubles", ()):
+            click.echo(f"Note: {trouble}.")
         if "url" in found:
             click.echo(f"It listens on {found['url']}.")
 

@@ -57,6 +57,8 @@ def _service(layout: Layout, found: Mapping[str, Any] | None) -> Finding:
     if found["version"] != __version__:
         cure = "it is replaced when it has no jobs; or stop it now with `batchcompute local stop`: jobs continue"
         return Finding("daemon", "note", f"{what}, but {__version__} is installed", cure)
+    if found.get("troubles"):
+        return Finding("daemon", "problem", "; ".join([what, *found["troubles"]]), f"see {layout.log}")
     return Finding("daemon", "ok", what)
 
 

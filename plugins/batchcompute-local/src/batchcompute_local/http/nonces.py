@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchcompute_local.clocks import uptime
 from batchcompute_local.files import fsync_folder
 from batchcompute_local.procs import boot_id
 
@@ -33,11 +33,6 @@ class _Minute:
     used: float
     """Uptime of the machine at the last use, in seconds."""
     file: int = -1
-
-
-def uptime() -> float:
-    """Return the seconds since the machine was started, sleep included."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Nonces:

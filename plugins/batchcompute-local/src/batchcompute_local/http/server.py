@@ -16,6 +16,7 @@ from pathlib import Path
 
 import uvicorn
 
+from batchcompute_local import unixsocket
 from batchcompute_local.http.application import Front
 from batchcompute_local.http.connections import MAX_HEAD_BYTES, Connection, Limits
 from batchcompute_local.jobs.engine import Engine
@@ -30,7 +31,7 @@ _ACCEPTS = 64
 _BACKLOG = 1024
 
 
-@dataclass(frozen=True)
+@dataclass
 class Listener:
     """A listening socket with its application, limits and certificate; for a Unix socket with its `path`."""
 
@@ -40,9 +41,23 @@ class Listener:
     tls: ssl.SSLContext | None = None
     path: Path | None = None
 
-    def unlink(self) -> None:
-        """Remove the path of a Unix socket, so that nobody connects any more."""
+    def __post_init__(self) -> None:
+        self._identity = unixsocket.identify(self.path) if self.path is not None else None
+
+    @property
+    def is_reachable(self) -> bool:
+        """False if the path of a Unix socket was removed, or is something else by now."""
+        return self.path is None or unixsocket.identify(self.path) == self._identity
+
+    def listen_again(self) -> None:
+        """Make a new socket at the path. The old one is not closed. Raises OSError."""
         if self.path is not None:
+            self.sock = unixsocket.listen(self.path)
+            self._identity = unixsocket.identify(self.path)
+
+    def unlink(self) -> None:
+        """Remove the path of a Unix socket, so that nobody connects any more. Not what is somebody else's."""
+        if self.path is not None and self.is_reachable:
             self.path.unlink(missing_ok=True)
 
 
@@ -51,6 +66,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self._listeners = [(each, _config(each.front)) for each in listeners]
+        self._unreachable: set[int] = set()
         super().__init__(self._listeners[0][1])
 
     @contextmanager
@@ -58,23 +74,39 @@ class _Server(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        loop = asyncio.get_running_loop()
-        self.servers = []
-        for listener, config in self._listeners:
-            connection = partial(Connection, config, self.server_state, self.lifespan.state, listener.limits)
-            patience = _HANDSHAKE_SECONDS if listener.tls else None
-            self.servers.append(
-                await loop.create_server(
-                    connection,
-                    sock=listener.sock,
-                    backlog=_ACCEPTS,
-                    ssl=listener.tls,
-                    ssl_handshake_timeout=patience,
-                    ssl_shutdown_timeout=patience,
-                )
-            )
-            listener.sock.listen(_BACKLOG)
+        self.servers = [await self._open(listener, config) for listener, config in self._listeners]
         self.started = True
+
+    async def _open(self, listener: Listener, config: uvicorn.Config) -> asyncio.Server:
+        connection = partial(Connection, config, self.server_state, self.lifespan.state, listener.limits)
+        patience = _HANDSHAKE_SECONDS if listener.tls else None
+        server = await asyncio.get_running_loop().create_server(
+            connection,
+            sock=listener.sock,
+            backlog=_ACCEPTS,
+            ssl=listener.tls,
+            ssl_handshake_timeout=patience,
+            ssl_shutdown_timeout=patience,
+        )
+        listener.sock.listen(_BACKLOG)
+        return server
+
+    async def look(self) -> None:
+        """Listen again where the path of a Unix socket was taken away. Connections that are there go on."""
+        for index, (listener, config) in enumerate(self._listeners):
+            if listener.is_reachable:
+                continue
+            try:
+                listener.listen_again()
+            except OSError as error:
+                if index not in self._unreachable:
+                    self._unreachable.add(index)
+                    _log.error("%s was removed or replaced, and cannot be made again: %s", listener.path, error)
+                continue
+            self._unreachable.discard(index)
+            _log.warning("%s was removed or replaced; it is made again", listener.path)
+            before, self.servers[index] = self.servers[index], await self._open(listener, config)
+            before.close()
 
 
 def _config(front: Front) -> uvicorn.Config:
@@ -100,15 +132,18 @@ def serve(
     engine: Engine,
     idle_seconds: float | None,
     ready: Callable[[], None],
+    look: Callable[[], bool] = lambda: True,
 ) -> None:
     """Answer requests until idle (None: no limit), or until SIGTERM, SIGINT or SIGHUP. Call `ready` when it listens.
+
+    Call `look` several times a second, and end when it returns False.
 
     The paths of Unix sockets are removed when the service no longer accepts requests.
     """
     # clients can cause warnings; they must not fill the log
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     try:
-        asyncio.run(_serve(listeners, engine, idle_seconds, ready))
+        asyncio.run(_serve(listeners, engine, idle_seconds, ready, look))
     finally:
         for listener in listeners:
             listener.unlink()
@@ -120,6 +155,7 @@ async def _serve(
     engine: Engine,
     idle_seconds: float | None,
     ready: Callable[[], None],
+    look: Callable[[], bool],
 ) -> None:
     server = _Server(listeners)
     loop = asyncio.get_running_loop()
@@ -145,7 +181,7 @@ async def _serve(
         elif idle_seconds is not None and now - max(busy_at, asked_at) >= idle_seconds:
             _log.info("idle for %s seconds", idle_seconds)
             server.should_exit = True
-        elif signalled.is_set():
+        elif signalled.is_set() or not look():
             server.should_exit = True
         if server.should_exit:
             for listener in listeners:
@@ -153,6 +189,7 @@ async def _serve(
             engine.waiters.close()
             await asyncio.wait([task])
         else:
+            await server.look()
             await _wait_for_change(task, signalled)
     await task
 

@@ -38,7 +38,10 @@ _UNDONE_SECONDS = 1.0
 
 
 class Engine:
-    """Jobs in motion. `submit` and `look` may be called from any thread. Closes `store` and `executor` in the end."""
+    """Jobs in motion. `submit` and `look` may be called from any thread. Closes `store` and `executor` in the end.
+
+    `least` tells the time for decisions about age (see SteadyClock).
+    """
 
     def __init__(
         self,
@@ -48,6 +51,7 @@ class Engine:
         clock: Callable[[], float] = time.time,
         capacity: Capacity | None = None,
         retry_seconds: float = 1.0,
+        least: Callable[[], float] | None = None,
     ) -> None:
         self.store = store
         self.waiters = JobWaiters()
@@ -58,7 +62,7 @@ class Engine:
         self._effects = Effects()
         self._capacity = capacity = capacity or Capacity()
         self._active = ActiveJobs(self._changes, self._effects, capacity, retry_seconds)
-        self._turn = Turn(store, self._active, self._changes, self._effects, capacity, clock, slots)
+        self._turn = Turn(store, self._active, self._changes, self._effects, capacity, clock, slots, least or clock)
         self._inbox = Inbox()
         self._undone: list[WorkItem | Event] = []
         self._turning = threading.Lock()
@@ -99,6 +103,11 @@ class Engine:
     def busy(self) -> bool:
         """True if a job is active or a program still runs."""
         return bool(self._active.jobs or self._active.live)
+
+    @property
+    def trouble(self) -> str:
+        """What keeps the executor from starting programs, in words; empty if nothing does, or it does not say."""
+        return str(getattr(self._executor, "trouble", ""))
 
     def runs(self, attempt: str) -> bool:
         """Return whether this attempt was started and its end was not reported yet."""

@@ -33,6 +33,7 @@ class Turn:
         capacity: Capacity,
         clock: Callable[[], float],
         slots: int,
+        least: Callable[[], float],
     ) -> None:
         self._store = store
         self._active = active
@@ -41,12 +42,17 @@ class Turn:
         self._capacity = capacity
         self._clock = clock
         self._slots = slots
+        self._least = least
 
     # -- read
 
     def now(self) -> float:
         """Return the time in epoch seconds."""
         return self._clock()
+
+    def least_now(self) -> float:
+        """Return the time for decisions about age, in epoch seconds: no later where the clock was set ahead."""
+        return self._least()
 
     def find(self, job_id: str) -> Job | None:
         """Find a job, active or a summary from the store; None if there is none."""

@@ -42,6 +42,7 @@ from batchcompute_local.settings import Settings
 _log = logging.getLogger(__name__)
 _FULL_SECONDS = 1.0
 _FULL = "the disk or the machine is full; it is tried again"
+_NO_RUNNER = "the runner takes no orders at the moment; it is tried again"
 _PREPARERS = 4
 _LOOK_AHEAD = 32
 
@@ -100,6 +101,11 @@ class ProcessExecutor:
     def containment(self) -> str:
         """What keeps the processes of an attempt together, in words; empty if the runner does not say it."""
         return self._connection.containment
+
+    @property
+    def trouble(self) -> str:
+        """What keeps programs from being started, in words; empty if nothing does."""
+        return self._connection.trouble
 
     def open(self, sink: Sink) -> Recovered:
         """See Executor."""
@@ -184,10 +190,16 @@ class ProcessExecutor:
                     refused.append(launch.attempt)
                 else:
                     failures.append((launch, "stopped" if stopped else str(outcome)))
-            if orders:
-                self._connection.send(Start(tuple(orders), self._settings.slots))
+            unsent = []
+            if orders and not self._connection.send(Start(tuple(orders), self._settings.slots)):
+                unsent = [order.attempt for order in orders]
+                for name in unsent:
+                    del self._attempts[name]
+                    self._workspaces.attempt_files.remove(name)
         for name in refused:
-            self._return_later(name)
+            self._return_later(name, _FULL)
+        for name in unsent:
+            self._return_later(name, _NO_RUNNER)
         for launch, reason in failures:
             if reason != "stopped":
                 self._explain(launch, reason)
@@ -215,9 +227,9 @@ class ProcessExecutor:
             except OSError as error:
                 _log.warning("%s: the log of an earlier attempt is not kept: %s", launch.attempt, error)
 
-    def _return_later(self, attempt: str) -> None:
-        _log.warning("%s cannot begin: %s", attempt, _FULL)
-        self._sink(Delayed(attempt, _FULL))
+    def _return_later(self, attempt: str, reason: str) -> None:
+        _log.warning("%s cannot begin: %s", attempt, reason)
+        self._sink(Delayed(attempt, reason))
         timer = threading.Timer(_FULL_SECONDS, self._sink, (Returned(attempt),))
         timer.daemon = True
         timer.start()
@@ -252,7 +264,7 @@ class ProcessExecutor:
         if isinstance(event, ExitRecord):
             _log_leftovers(event)
         if isinstance(event, Refused):
-            self._return_later(event.attempt)
+            self._return_later(event.attempt, _FULL)
         else:
             self._sink(event)
 

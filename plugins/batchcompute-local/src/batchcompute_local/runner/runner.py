@@ -36,6 +36,8 @@ from batchcompute_local.records import (
     Greeting,
     Introduce,
     Lost,
+    Ping,
+    Pong,
     Refused,
     Request,
     Returned,
@@ -58,6 +60,9 @@ _RETRY_SECONDS = 1.0
 _COMPACT_BYTES = 4 << 20
 _UNTOLD_SECONDS = 0.01
 _SYNC_SECONDS = 0.05
+_LOOK_SECONDS = 1.0
+_MOST_OUTPUT = 8 << 20
+"""What may wait for a daemon that does not read, besides the greeting."""
 
 
 class Runner:
@@ -81,18 +86,19 @@ class Runner:
         self._unwritten: list[ExitRecord] = []
         self._unsynced_since: float | None = None
         self._retry_at = 0.0
-        self._events: list[RunnerEvent] = []
+        self._events: list[RunnerEvent | Pong] = []
         self._untold: dict[str, StartRecord] = {}
         self._untold_since = 0.0
         self._daemon: socket.socket | None = None
         self._input = bytearray()
         self._output = bytearray()
+        self._most_output = _MOST_OUTPUT
         self._ended = False
         self._quiet_since = time.monotonic()
         self._selector = selectors.DefaultSelector()
-        self._listener = unixsocket.listen(layout.runner_socket, 8)
-        self._listener.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._path = layout.runner_socket
+        self._listener = self._listen()
+        self._looked_at = time.monotonic()
         self._wake, wakeup = socket.socketpair()
         self._wakeup = wakeup  # kept open
         for end in (self._wake, wakeup):
@@ -127,6 +133,7 @@ class Runner:
             self._events.extend(map(Refused, self._children.refused()))
             self._send()
             self._sync(now)
+            self._look(now)
             if message := self._starter.work(now):
                 _log(message)
             if self._daemon is not None or self._children or self._leftovers:
@@ -143,6 +150,8 @@ class Runner:
             times.append(max(0.0, self._unsynced_since + _SYNC_SECONDS - now))
         if self._untold:
             times.append(max(0.0, self._untold_since + _UNTOLD_SECONDS - now))
+        if self._daemon is None:
+            times.append(_LOOK_SECONDS)
         if self._unwritten:
             times.append(max(0.0, self._retry_at - now))
         if self._daemon is None and not self._children:
@@ -198,6 +207,30 @@ class Runner:
 
     # -- the daemon's connection
 
+    def _listen(self) -> socket.socket:
+        listener = unixsocket.listen(self._path, 8)
+        listener.setblocking(False)
+        self._identity = unixsocket.identify(self._path)
+        self._selector.register(listener, selectors.EVENT_READ)
+        return listener
+
+    def _look(self, now: float) -> None:
+        """Listen again if the socket was removed or replaced: no daemon could connect. With a daemon, its pings wake us."""
+        if now < self._looked_at + _LOOK_SECONDS:
+            return
+        self._looked_at = now
+        if unixsocket.identify(self._path) == self._identity or not self._path.parent.exists():
+            return
+        before = self._listener
+        try:
+            self._listener = self._listen()
+        except OSError as error:
+            _log(f"{self._path} was removed or replaced, and cannot be made again: {error}")
+            return
+        self._selector.unregister(before)
+        before.close()
+        _log(f"{self._path} was removed or replaced; it is made again")
+
     def _accept(self) -> None:
         sock, _ = self._listener.accept()
         self._hang_up()  # a new daemon takes over from one that is gone
@@ -207,7 +240,8 @@ class Runner:
         self._selector.register(sock, selectors.EVENT_READ)
         live = [*self._children.live(), *self._leftovers.live(), *(one.attempt for one in self._unwritten)]
         ended = tuple(self._unacked.values())
-        self._output += encode(Greeting(tuple(live), ended, VERSION, self._groups.description))
+        self._output += encode(Greeting(tuple(live), ended, VERSION, self._groups.description, pings=True))
+        self._most_output = len(self._output) + _MOST_OUTPUT
         self._untold.clear()
         self._events.extend(self._children.records())  # the daemon before it kept these in memory only
 
@@ -235,7 +269,10 @@ class Runner:
             while self._output:
                 del self._output[: self._daemon.send(self._output)]
         except BlockingIOError:
-            pass
+            if len(self._output) > self._most_output:
+                _log("the daemon does not read; it is to connect again")
+                self._lose_daemon()
+                return
         except OSError:
             self._lose_daemon()
             return
@@ -280,6 +317,8 @@ class Runner:
                 self._compact()
             case Introduce():
                 self._starter.introduce(request)
+            case Ping():
+                self._events.append(Pong())
             case End():
                 self._starter.forget()
                 self._children.drop_queue()
