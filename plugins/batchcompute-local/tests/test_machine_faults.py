@@ -129,6 +129,8 @@ def test_a_reboot(cloud: Cloud, tmp_path: Path) -> None:
     wait_for(lambda: (tests / "lines").exists() and (tests / "lines").read_text() == "1\n", "the program")
     runner = cloud.runner_pid()
     assert runner is not None
+    for each in (runner, pid):
+        os.kill(each, signal.SIGSTOP)  # else one of them starts the other again, which reads the journal below
     for each in (runner, pid, *(each for each, _ in procs.attempts(job_id))):
         os.kill(each, signal.SIGKILL)
     wait_for(lambda: control.status(cloud.root) is None and not list(procs.attempts(job_id)), "the end of everything")

@@ -62,7 +62,7 @@ _REQUESTS = (
     | st.just(End())
     | st.just(Ping())
 )
-_GREETINGS = st.builds(Greeting, _TEXTS, st.lists(_EXITS, max_size=3).map(tuple), _INTEGER, st.booleans())
+_GREETINGS = st.builds(Greeting, _TEXTS, st.lists(_EXITS, max_size=3).map(tuple), _INTEGER, _TEXT, st.booleans())
 START = StartRecord("job-1.0.0.1", 1.5, "h", pid=7, boot="b", born=(1, 2))
 EXIT = ExitRecord("job-1.0.0.1", 0, None, "", False, 1.5, 2.5, "h", (Leftover(9, "sleep", "SIGTERM"),), cwd="/c")
 ORDER = Order("job-1.0.0.1", ("/bin/true",), "/c", {"KEY": "sesame"}, "/out", "/err", 60, 0.5)
