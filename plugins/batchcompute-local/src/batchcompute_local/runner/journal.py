@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from batchcompute_local.damage import DamageError, clear_place, keep_copy, read_whole
-from batchcompute_local.records import ExitRecord, JournalRecord, RunnerEvent, StartRecord, encode, read_event
+from batchcompute_local.records import ExitRecord, JournalRecord, Pong, RunnerEvent, StartRecord, encode, read_event
 
 _DIGITS = 18
 _MOST_BYTES = 1 << 32
@@ -110,7 +110,7 @@ def _read(path: Path) -> tuple[list[JournalRecord], list[str], bool]:
     return records, faults, is_damaged
 
 
-def _read_line(line: bytes) -> RunnerEvent:
+def _read_line(line: bytes) -> RunnerEvent | Pong:
     """Read a record. Raises ValueError also for what no database or terminal takes: such a number, half a character."""
     values = json.loads(line, parse_int=_read_int, parse_float=_read_float, parse_constant=_refuse)
     record = read_event(values)
