@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_a_full_disk_loses_nothing(small_disk: Cloud) -> None:
         if status == 201:
             accepted.append(answer["ResourceId"])
         else:
-            assert (status, answer["Code"]) == (500, "InternalError")
+            assert (status, answer["Code"]) == (503, "ServiceUnavailable")
             refused += 1
     assert refused
     ballast.unlink()
@@ -92,6 +93,33 @@ def test_a_full_disk_loses_nothing(small_disk: Cloud) -> None:
         assert cloud.ended(job_id)["State"] == "Terminated", _count(cloud, job_id)
     status, jobs = cloud.call("GET", "/jobs")
     assert set(jobs) == set(accepted)
+
+
+def test_a_full_disk_keeps_nobody_from_reading(small_disk: Cloud) -> None:
+    cloud = small_disk
+    cloud.settings("slots = 1\n")
+    cloud.up()
+    cloud.program(WAITER)
+    accepted = [cloud.create({"A": {"ProgramArguments": "0"}}) for _ in range(2)]
+    ballast = _fill(cloud.root)
+    (cloud.root / "oss/tests/go").touch()
+    one = f"/jobs/{accepted[0]}"
+    refused = 0
+    for _ in range(30):
+        status, answer = cloud.call("POST", "/jobs", json.dumps(_description()).encode())
+        if status == 201:
+            accepted.append(answer["ResourceId"])
+            continue
+        assert (status, answer["Code"]) == (503, "ServiceUnavailable")
+        refused += 1
+        for path in ("/jobs", "/images", one, f"{one}/tasks", f"{one}?Action=GetDescription", "/-/jobs", f"/-{one}"):
+            began = time.monotonic()
+            status, answer = cloud.call("GET", path)
+            assert (path, status, time.monotonic() - began < 1) == (path, 200, True), answer
+    assert refused
+    ballast.unlink()
+    for each in accepted:
+        assert cloud.ended(each)["State"] == "Terminated"
 
 
 def _description() -> dict[str, Any]:

@@ -205,9 +205,9 @@ class Machine(RuleBasedStateMachine):
         self.world.crash(FakeExecutor(Recovered(live, tuple(events))))
 
     @precondition(lambda self: self.live)
-    @rule(pick=picks, how=ends)
-    def full_disk(self, pick: int, how: dict[str, Any]) -> None:
-        """A turn that cannot be committed did not happen; a report in it is taken up later."""
+    @rule(pick=picks, how=ends, turns=st.integers(1, 3))
+    def full_disk(self, pick: int, how: dict[str, Any], turns: int) -> None:
+        """Turns that cannot be committed did not happen; what is read stays the same; a report in them is taken up later."""
         store = self.world.engine.store
 
         def full(changes: Any) -> None:
@@ -217,11 +217,33 @@ class Machine(RuleBasedStateMachine):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(store, "commit", full)
             launched = len(self.world.executor.launched)
+            before = self.read(self.world.engine.look)
             self.exit(list(self.live)[pick % len(self.live)], how)
-            with pytest.raises(ServiceError, match="InternalError"):
-                self.world.create(describe({"t0": {}}))
+            for _ in range(turns):
+                with pytest.raises(ServiceError, match=r"ServiceUnavailable: .*disk is full"):
+                    self.world.create(describe({"t0": {}}))
+                assert self.read(self.world.engine.recall) == self.read(self.world.engine.look) == before
             assert len(self.world.executor.launched) == launched
         self.world.engine.turn()
+
+    def read(self, through: Callable[[Callable[[Any], Any]], Any]) -> Any:
+        """What each owner reads of the jobs, but for the reasons why they wait."""
+
+        def run(reading: Any) -> Any:
+            service, found = self.world.service, {}
+            for owner in (1, 2):
+                for job_id in (jobs := service.list_jobs(reading, owner)):
+                    one = service.get_job(reading, owner, job_id)
+                    assert one == jobs[job_id]
+                    tasks = service.list_tasks(reading, owner, job_id)
+                    for task in tasks.values():  # when it began is stored with its end
+                        task["InstanceStatusVector"] = [
+                            each | {"WorkerStartTime": 0} for each in task["InstanceStatusVector"]
+                        ]
+                    found[job_id] = one, tasks, service.get_job_description(reading, owner, job_id)
+            return found
+
+        return through(run)
 
     # -- what must hold after every step
 
@@ -303,7 +325,7 @@ def test_no_divergence(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
         return World(folder, slots=2)
 
     monkeypatch.setattr(Machine, "make_world", staticmethod(make_world), raising=False)
-    monkeypatch.setattr("batchcompute_local.jobs.engine._log.exception", lambda *_: None)
+    monkeypatch.setattr("batchcompute_local.jobs.writing._log.error", lambda *_: None)
     examples = int(os.environ.get("STATEFUL_EXAMPLES", "60"))
     before = next(STEPS)
     run_state_machine_as_test(

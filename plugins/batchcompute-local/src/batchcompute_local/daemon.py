@@ -211,7 +211,9 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     watch = SelfWatch(layout, lock, clock, lambda: engine.trouble)
     more: dict[str, Any] = {**({"url": url} if url else {}), **({"restarted": True} if is_restarted else {})}
     own = {
-        "/-/status": lambda: _status(engine, executor) | more | {"troubles": watch.troubles()},
+        "/-/status": lambda: (
+            _status(engine, executor) | more | {"troubles": [*engine.writing.notes(), *watch.troubles()]}
+        ),
         "/-/installation": describe_installation,
     }
     front = Front(engine, authenticator, settings, own)

@@ -6,13 +6,17 @@ from batchcompute.errors import BatchComputeError, ConfigError
 
 
 class ServiceError(Exception):
-    """An error answer: HTTP `status`, error `code` and a `message` for people."""
+    """An error answer: HTTP `status`, error `code` and a `message` for people.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    `retry_after`: the seconds after which it may be sent again, None if that does not help.
+    """
+
+    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.status = status
         self.code = code
         self.message = message
+        self.retry_after = retry_after
 
 
 class DaemonError(BatchComputeError, RuntimeError):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
+from batchcompute_local.errors import ServiceError
 from batchcompute_local.jobs.engine import Engine
 from batchcompute_local.jobs.states import State
 from batchcompute_local.jobs.turn import Turn
@@ -71,7 +72,9 @@ class Housekeeping:
     def _guard(self, work: Callable[[], object]) -> None:
         try:
             work()
-        except Exception:  # a full disk, for example: the next round tries again
+        except ServiceError as error:  # the state cannot be written: the next round tries again
+            _log.info("%s is put off: %s", work.__name__, error.message)
+        except Exception:
             _log.warning("%s failed", work.__name__, exc_info=True)
 
     def delete_old(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from concurrent.futures import Future
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +11,7 @@ from batchcompute_local.errors import ServiceError
 from batchcompute_local.executors.base import Exited, Lost, Recovered, Started
 from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.descriptions import read_description, read_priority
+from batchcompute_local.jobs.snapshots import BusyError
 
 from tests.support.descriptions import describe
 from tests.support.engine import FakeExecutor, World
@@ -209,8 +209,8 @@ def test_a_turn_that_cannot_be_committed_did_not_happen(world: World, monkeypatc
 
     monkeypatch.setattr(world.engine.store, "commit", full)
     world.executor.end(f"{job_id}.0.0.1")
-    assert _refused(world, lambda turn: world.service.stop_job(turn, 1, job_id)) == (500, "InternalError")
-    assert _refused(world, lambda turn: world.service.get_job(turn, 1, job_id)) == (500, "InternalError")
+    assert _refused(world, lambda turn: world.service.stop_job(turn, 1, job_id)) == (503, "ServiceUnavailable")
+    assert _refused(world, lambda turn: world.service.start_job(turn, 1, job_id)) == (503, "ServiceUnavailable")
     assert world.executor.stopped == []
     assert world.executor.acknowledged == []
     assert len(world.executor.launched) == 2
@@ -333,28 +333,18 @@ def test_a_look_between_turns_is_answered_at_once(world: World) -> None:
         world.engine.look(lambda turn: world.service.get_job(turn, 2, job_id))
 
 
-@pytest.mark.parametrize("why", ["within a turn", "after a turn that could not be committed"])
-def test_a_look_at_what_is_not_on_the_disk_waits(world: World, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_within_a_turn_is_answered_with_what_was_committed_last(world: World) -> None:
     job_id = world.create(describe({"A": {}}))
-    seen: list[dict[str, Any] | Future[dict[str, Any]]] = []
+    seen = []
 
-    def look(turn: Any = None) -> None:
-        seen.append(world.engine.look(lambda turn: world.service.get_job(turn, 1, job_id)))
+    def look(reading: Any) -> Any:
+        return world.service.get_job(reading, 1, job_id)["State"]
 
-    if why == "within a turn":
-        world.do(look)
-    else:
+    def stop_and_look(turn: Any) -> None:
+        world.service.stop_job(turn, 1, job_id)
+        with pytest.raises(BusyError):
+            world.engine.look(look)
+        seen.append(world.engine.recall(look))
 
-        def full(changes: Any) -> None:
-            raise sqlite3.OperationalError("database or disk is full")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(world.engine.store, "commit", full)
-            with pytest.raises(ServiceError, match="InternalError"):
-                world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
-        look()
-    (future,) = seen
-    assert isinstance(future, Future)
-    assert not future.done()
-    world.engine.turn()
-    assert future.result(0)["State"] == "Running"
+    world.do(stop_and_look)
+    assert [*seen, world.engine.recall(look), world.engine.look(look)] == ["Running", "Stopped", "Stopped"]

@@ -1,32 +1,32 @@
-"""The HTTP side (protocol 1.2 to 1.5): authenticate, run the operation in the engine's turn, answer. It decides nothing."""
+"""The HTTP side (protocol 1.2 to 1.5): authenticate, run the operation, answer. It decides nothing."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import replace
 from email.utils import formatdate
 from functools import lru_cache, partial
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from batchcompute.operations import CREATE_JOB, GET_JOB
+from batchcompute.operations import CREATE_JOB, GET_JOB, GET_JOB_DETAILS, LIST_JOB_DETAILS, LIST_JOBS
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.http.auth import VERSION, Authenticator, check_body
 from batchcompute_local.http.bodies import Body
-from batchcompute_local.http.routes import READERS, find_route
+from batchcompute_local.http.reads import Pieces, Reads, dump
+from batchcompute_local.http.routes import READERS, Match, find_route
 from batchcompute_local.jobs import idempotency
 from batchcompute_local.jobs.engine import Engine
+from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.service import Service
-from batchcompute_local.jobs.turn import Turn
+from batchcompute_local.jobs.snapshots import BusyError
 from batchcompute_local.jobs.waiters import preferred_seconds
 from batchcompute_local.settings import Settings
 
@@ -53,17 +53,20 @@ class Front:
         self._service = Service(settings.images)
         self._authenticator = authenticator
         self._settings = settings
+        self._reads = Reads(engine, settings.request_seconds)
         self._unsigned = unsigned or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever it is."""
         request_id = new_request_id()
         request = Request(scope, receive)
+        retry_after: int | None = None
+        body: bytes | Pieces
         sent = Body(request, self._settings.request_seconds)
         try:
             status, body = await self._answer(request, sent)
         except ServiceError as error:
-            status, body = error.status, error_body(error, request_id)
+            status, body, retry_after = error.status, error_body(error, request_id), error.retry_after
         except ClientDisconnect:
             return
         except Exception:
@@ -71,9 +74,11 @@ class Front:
             internal = ServiceError(500, "InternalError", "The request could not be processed.")
             status, body = 500, error_body(internal, request_id)
         headers = answer_headers(request_id)
+        if retry_after is not None:
+            headers["Retry-After"] = str(retry_after)
         if not await sent.discard():
             headers["Connection"] = "close"  # nobody reads what may still come
-        await Response(body, status, headers)(scope, receive, send)
+        await _respond(body, status, headers)(scope, receive, send)
 
     async def refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 503: all connections are taken. The status is told even then, since a refusal is no absence."""
@@ -81,7 +86,7 @@ class Front:
         request = Request(scope, receive)
         path = scope["raw_path"].decode("latin-1")
         if path in self._unsigned:
-            status, body = 200, _dump(self._unsigned[path]())
+            status, body = 200, dump(self._unsigned[path]())
         else:
             busy = ServiceError(503, "ServiceUnavailable", "The service has no free connection; send it again later.")
             status, body = busy.status, error_body(busy, request_id)
@@ -89,13 +94,13 @@ class Front:
         headers = answer_headers(request_id) | {"Connection": "close", "Retry-After": "1"}
         await Response(body, status, headers)(scope, receive, send)
 
-    async def _answer(self, request: Request, sent: Body) -> tuple[int, bytes]:
+    async def _answer(self, request: Request, sent: Body) -> tuple[int, bytes | Pieces]:
         scope = request.scope
         raw_path = scope["raw_path"].decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         if raw_path in self._unsigned and request.method == "GET":
-            return 200, _dump(self._unsigned[raw_path]())
+            return 200, dump(self._unsigned[raw_path]())
         self.last_request = time.monotonic()
         target = raw_path + ("?" + query if query else "")
         account = self._authenticator.check(request.method, target, headers)
@@ -108,14 +113,23 @@ class Front:
             arguments = (replace(*arguments, parent=account.attempt),)
         run = route.bind(self._service, account.owner, arguments)
         if route.operation.method == "GET":
-            if route.operation is GET_JOB and route.job is not None:
-                return 200, _dump(await self._job(route.job, run, request))
-        elif (token := request.headers.get(idempotency.HEADER)) is not None:
+            return 200, await self._read_only(route, run, account.owner, request)
+        if (token := request.headers.get(idempotency.HEADER)) is not None:
             idempotency.check_token(token)
             digest = idempotency.digest_of(request.method, target, body)
             run = partial(idempotency.once, owner=account.owner, token=token, digest=digest, run=run)
         result = await asyncio.wrap_future(self._engine.submit(run))
-        return route.operation.status, b"" if result is None else await _offload(result)
+        return route.operation.status, b"" if result is None else dump(result)
+
+    async def _read_only(self, route: Match, run: Callable[[Any], Any], owner: int, request: Request) -> bytes | Pieces:
+        """Answer without a turn: what cannot be written now is nothing to those who read."""
+        if route.operation is GET_JOB and route.job is not None:
+            return dump(await self._job(route.job, run, request))
+        if route.operation is LIST_JOBS:
+            return await self._reads.jobs(owner)
+        if route.operation in (LIST_JOB_DETAILS, GET_JOB_DETAILS):
+            return await self._reads.explain(run)
+        return await self._reads.recall(run)
 
     async def _read(self, operation: str, body: bytes, request: Request) -> tuple[Any, ...]:
         reader = READERS.get(operation)
@@ -125,11 +139,13 @@ class Front:
             return (reader(body, request.headers, self._settings),)
         return (await asyncio.to_thread(reader, body, request.headers, self._settings),)
 
-    async def _look(self, run: Callable[[Turn], Any]) -> Any:
-        found = self._engine.look(run)
-        return await asyncio.wrap_future(found) if isinstance(found, Future) else found
+    async def _look(self, run: Callable[[Reading], Any]) -> Any:
+        try:
+            return self._engine.look(run)
+        except BusyError:
+            return await self._reads.find(run)
 
-    async def _job(self, job: str, look: Callable[[Turn], Any], request: Request) -> Any:
+    async def _job(self, job: str, look: Callable[[Reading], Any], request: Request) -> Any:
         """Return the job, at once or when it has ended if the client prefers to wait. Raises ClientDisconnect."""
         seconds = preferred_seconds(request.headers.getlist("prefer"))
         # some connections stay free for requests that do not wait
@@ -151,20 +167,18 @@ class Front:
         return await self._look(look) if view is None else view
 
 
+def _respond(body: bytes | Pieces, status: int, headers: dict[str, str]) -> Response:
+    if isinstance(body, bytes):
+        return Response(body, status, headers)
+    if body.length is not None:
+        headers["Content-Length"] = str(body.length)
+    return StreamingResponse(body.pieces, status, headers)
+
+
 async def _gone(request: Request) -> None:
     """Return when the client has closed its connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _offload(result: Any) -> bytes:
-    # a list of thousands is dumped in a thread, so that others are answered meanwhile
-    return _dump(result) if len(result) < 100 else await asyncio.to_thread(_dump, result)
-
-
-def _dump(value: Any) -> bytes:
-    # ASCII only: the original SDK cannot read anything else (protocol 1.5)
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
 def new_request_id() -> str:
@@ -191,4 +205,4 @@ def _date(second: int) -> str:
 def error_body(error: ServiceError, request_id: str) -> bytes:
     """Return the body of an error: `Code` and, as in the service of early 2015, `ErrorCode` (protocol 1.5)."""
     message = error.message[:_LONGEST_MESSAGE]  # it may quote what was sent
-    return _dump({"Code": error.code, "ErrorCode": error.code, "Message": message, "RequestId": request_id})
+    return dump({"Code": error.code, "ErrorCode": error.code, "Message": message, "RequestId": request_id})

@@ -13,7 +13,16 @@ from batchcompute_local.executors.base import Delayed, Event, Exited, Launch, Lo
 from batchcompute_local.jobs import transitions
 from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
-from batchcompute_local.jobs.model import Changes, Instance, Job, Task, attempt_id, has_ended, running_instance
+from batchcompute_local.jobs.model import (
+    Changes,
+    Instance,
+    Job,
+    Task,
+    attempt_id,
+    has_ended,
+    parse_attempt,
+    running_instance,
+)
 from batchcompute_local.jobs.scheduler import ClaimAhead, Scheduler
 from batchcompute_local.jobs.states import LONGEST_PAUSE, WAITING
 
@@ -89,6 +98,18 @@ class ActiveJobs:
             del self.delays[instance]
         self._effects.stops.extend(stops)
         self._effects.ended.append(job)
+
+    def begin_of(self, attempt: str) -> float:
+        """Return when the program of the latest attempt of an instance began (epoch seconds); 0 if that is not known.
+
+        May be called from any thread.
+        """
+        try:
+            job_id, position, number, count = parse_attempt(attempt)
+            instance = self.jobs[job_id].tasks[position].instances[number]
+        except (ValueError, KeyError, IndexError):
+            return 0.0
+        return instance.worker_started if instance.attempt == count else 0.0
 
     def apply(self, event: Event, now: float) -> None:
         """Do to the jobs what `event` reports."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from batchcompute_local.errors import invalid
 from batchcompute_local.jobs.model import Attempt, Instance, Job, Task, as_earlier
-from batchcompute_local.jobs.reasons import Reasons
+from batchcompute_local.jobs.reading import Explanation
 from batchcompute_local.jobs.states import FAILED, State
 
 MOST_INSTANCES = 1000
@@ -21,7 +21,7 @@ Earlier = Mapping[tuple[int, int], list[Attempt]]
 """Earlier attempts by task position and instance number."""
 
 
-def list_view(jobs: Iterable[Job], reasons: Reasons, leftovers: Mapping[str, int]) -> dict[str, Any]:
+def list_view(jobs: Iterable[Job], reasons: Explanation, leftovers: Mapping[str, int]) -> dict[str, Any]:
     """Build {Slots, Jobs} with the `jobs` that wait and those that have `leftovers`."""
     found: dict[str, dict[str, Any]] = defaultdict(lambda: {"Reason": "", "Leftovers": 0})
     for job in jobs:
@@ -59,7 +59,7 @@ def group(attempts: Iterable[tuple[int, int, Attempt]]) -> Earlier:
 
 
 def details_view(
-    job: Job, reasons: Reasons, earlier: Earlier, only: Task | None = None, number: int | None = None
+    job: Job, reasons: Explanation, earlier: Earlier, only: Task | None = None, number: int | None = None
 ) -> dict[str, Any]:
     """Build the details of `job`, which is complete: of all tasks, of task `only`, or of its instance `number`."""
     left = MOST_INSTANCES
@@ -77,7 +77,7 @@ def details_view(
 
 
 def _task_view(
-    job: Job, task: Task, reasons: Reasons, earlier: Earlier, most: int, number: int | None
+    job: Job, task: Task, reasons: Explanation, earlier: Earlier, most: int, number: int | None
 ) -> dict[str, Any]:
     instances: dict[str, Any] = {}
     leftovers = more = 0
@@ -101,7 +101,7 @@ def _task_view(
     }
 
 
-def _instance_view(job: Job, task: Task, one: Instance, reasons: Reasons, before: list[Attempt]) -> dict[str, Any]:
+def _instance_view(job: Job, task: Task, one: Instance, reasons: Explanation, before: list[Attempt]) -> dict[str, Any]:
     latest = [as_earlier(one, one.state)] if one.started else []
     return {
         "State": one.state.title,

@@ -2,9 +2,10 @@
 
 It takes whatever was asked or reported since the last turn, applies all of it, picks what can start, commits once,
 and only then starts and ends programs and gives the answers. So an answered request is on disk, and requests that
-come together share a commit. Between two turns others may look at the jobs. If a turn cannot be committed, nothing of
-it happened: the jobs are read again from the store, its requests are answered InternalError, and its reports are taken
-up in the next turn. If a single request is to blame, the others are taken up again too.
+come together share a commit. If a turn cannot be committed, nothing of it happened: the jobs are read again from the store,
+its requests are answered ServiceUnavailable, and its reports are taken up in the next turn. If a single request or report is to
+blame, the others are done each in a turn of its own. Who only reads looks at the jobs between two turns, or at what was
+committed last: what becomes of a turn is nothing to him.
 """
 
 from __future__ import annotations
@@ -15,26 +16,35 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from batchcompute_local.errors import ServiceError
-from batchcompute_local.executors.base import Delayed, Event, Executor, Started
+from batchcompute_local.executors.base import Delayed, Event, Executor, Exited, Started
 from batchcompute_local.jobs.active import ActiveJobs
 from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
-from batchcompute_local.jobs.inbox import Inbox, PoisonedError, WorkItem
+from batchcompute_local.jobs.inbox import Inbox, WorkItem
 from batchcompute_local.jobs.model import Changes
+from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.reasons import Reasons
+from batchcompute_local.jobs.snapshots import BusyError, Outside, Snapshot, Snapshots
 from batchcompute_local.jobs.states import LONGEST_PAUSE
 from batchcompute_local.jobs.store import Store
 from batchcompute_local.jobs.turn import Turn
 from batchcompute_local.jobs.waiters import JobWaiters
+from batchcompute_local.jobs.writing import Writing, is_fault_of_item
 
 T = TypeVar("T")
+
+_Answer = tuple[Future[Any], Any, ServiceError | None]
 
 _log = logging.getLogger(__name__)
 _UNDONE_SECONDS = 1.0
 """The pause before a turn that takes up again what was undone."""
+_LOOK_SECONDS = 0.3
+"""How long a question for reasons waits for the end of a turn."""
+_NOT_APPLIED = "its report cannot be applied; the service's log says why"
 
 
 class Engine:
@@ -55,6 +65,8 @@ class Engine:
     ) -> None:
         self.store = store
         self.waiters = JobWaiters()
+        self.writing = Writing(clock)
+        self._snapshots = Snapshots(store.path)
         self._executor = executor
         self._slots = slots
         self._clock = clock
@@ -77,18 +89,32 @@ class Engine:
         self._inbox.put(WorkItem(run, future))
         return future
 
-    def look(self, run: Callable[[Turn], T]) -> T | Future[T]:
-        """Return what the short `run` returns, which changes nothing: at once between two turns, else in the next one.
+    def look(self, run: Callable[[Reading], T], patience: float = 0.0) -> T:
+        """Return what the short `run` returns, between two turns. Raises what it raises.
 
-        Raises what it raises.
+        Raises BusyError if no turn ends within `patience` seconds, and while memory differs from what was committed last.
         """
-        if self._turning.acquire(blocking=False):
-            try:
-                if not self._stale:
-                    return run(self._turn)
-            finally:
-                self._turning.release()
-        return self.submit(run)
+        if not self._turning.acquire(timeout=patience):
+            raise BusyError
+        try:
+            if self._stale:
+                raise BusyError
+            return run(self._turn)
+        finally:
+            self._turning.release()
+
+    def recall(self, run: Callable[[Reading], T]) -> T:
+        """Return what `run` returns, over what was committed last. Raises what it raises, and sqlite3.Error."""
+        why = self.writing.describe() or "not known at this moment: the service is busy"
+        with self._snapshots.open() as rows:
+            return run(Snapshot(rows, Outside(why, self.slots, self._active.begin_of)))
+
+    def explain(self, run: Callable[[Reading], T]) -> T:
+        """Return what `run` returns, which asks why something waits. Waits a moment for the end of a turn. Raises as `recall`."""
+        if not self.writing.error:
+            with suppress(BusyError):
+                return self.look(run, _LOOK_SECONDS)
+        return self.recall(run)
 
     @property
     def active_jobs(self) -> int:
@@ -137,6 +163,7 @@ class Engine:
         if self._thread is not None:
             self._thread.join()
         self._executor.close()
+        self._snapshots.close()
         self.store.close()
 
     # -- the turn
@@ -146,7 +173,7 @@ class Engine:
             self.turn(self._patience())
 
     def _patience(self) -> float | None:
-        if self._undone or self._stale:
+        if self._undone or self._stale or self.writing.error:
             return _UNDONE_SECONDS
         due = self._active.next_retry
         return None if due is None else min(max(due - self._clock(), 0.0), LONGEST_PAUSE)
@@ -154,31 +181,40 @@ class Engine:
     def turn(self, timeout: float | None = 0.0) -> None:
         """Wait up to `timeout` seconds (None: for ever) for something to do, and do all there is."""
         items = [*self._undone, *self._inbox.take(timeout)]
+        self._undone = []
         with self._turning:
             self._do(items)
 
     def _do(self, items: Sequence[WorkItem | Event]) -> None:
-        answers: list[tuple[Future[Any], Any, ServiceError | None]] = []
         try:
-            if self._stale:
-                self._restore()
-            for each in items:
-                if isinstance(each, WorkItem):
-                    if each.begins():
-                        answers.append((each.future, *each.outcome(self._turn)))
-                else:
-                    self._active.apply(each, self._clock())
-            self._active.fill_slots(self._clock(), self._slots, self._executor.look_ahead)
-            self.store.commit(self._changes)
-        except PoisonedError as poisoned:
-            _log.error("a request cannot be processed", exc_info=poisoned.__cause__)
-            self._undo(items, [poisoned.item])
-            return
-        except Exception:
-            _log.exception("a turn could not be committed")
-            self._undo(items, [each for each in items if isinstance(each, WorkItem)])
-            return
-        self._undone = []
+            self._finish(self._work(items))
+        except Exception as error:
+            self._undo(items)
+            if isinstance(error, sqlite3.Error) and not is_fault_of_item(error):
+                self._put_off(items, error)
+            elif len(items) > 1:
+                self._do_each(items)
+            else:
+                self._blame(items, error)
+
+    def _work(self, items: Sequence[WorkItem | Event]) -> list[_Answer]:
+        if self._stale:
+            self._restore()
+        answers: list[_Answer] = []
+        for each in items:
+            if isinstance(each, WorkItem):
+                if each.begins():
+                    answers.append((each.future, *each.outcome(self._turn)))
+            else:
+                self._active.apply(each, self._clock())
+        self._active.fill_slots(self._clock(), self._slots, self._executor.look_ahead)
+        if self.writing.error:
+            self.store.touch()
+        self.store.commit(self._changes)
+        return answers
+
+    def _finish(self, answers: Sequence[_Answer]) -> None:
+        self.writing.end()
         self._take_effect()
         for future, result, error in answers:
             if error is not None:
@@ -194,21 +230,70 @@ class Engine:
         for job in gone:
             self._executor.forget(job)
 
-    def _undo(self, items: Sequence[WorkItem | Event], failed: Sequence[WorkItem]) -> None:
-        self._undone = [each for each in items if each not in failed]
-        self._active.live.update(
-            each.attempt for each in self._undone if not isinstance(each, WorkItem | Started | Delayed)
-        )
-        self._effects.clear()
-        self._changes.clear()
+    # -- a turn that fails
+
+    def _undo(self, items: Sequence[WorkItem | Event]) -> None:
+        """Make the jobs in memory those that were committed last, now or as soon as they can be read."""
+        self._active.live.update(each.attempt for each in items if not isinstance(each, WorkItem | Started | Delayed))
         self._stale = True
         try:
             self.store.rollback()
-        except sqlite3.Error:
-            _log.exception("the transaction could not be rolled back")
-        for each in failed:
-            each.fail()
+            self._restore()
+        except Exception as error:
+            _log.debug("the jobs cannot be read: %s", error)
+        self._stale = self._stale or bool(self._changes)  # an instance that was lost: not committed yet
 
     def _restore(self) -> None:
+        self._changes.clear()
+        self._effects.clear()
         self._active.restore(self.store.active(), self._clock())
         self._stale = False
+
+    def _put_off(self, items: Sequence[WorkItem | Event], error: Exception) -> None:
+        """Refuse the requests among `items`; keep the reports for the next turn."""
+        self._undone += [each for each in items if not isinstance(each, WorkItem)]
+        self.writing.note(error, len(self._undone))
+        for each in items:
+            if isinstance(each, WorkItem):
+                each.fail(self.writing.refusal())
+
+    def _do_each(self, items: Sequence[WorkItem | Event]) -> None:
+        """Give each of `items` a turn of its own, as one of them is to blame."""
+        for position, each in enumerate(items):
+            self._do([each])
+            if self.writing.error:
+                self._put_off(items[position + 1 :], sqlite3.OperationalError(self.writing.error))
+                return
+
+    def _blame(self, items: Sequence[WorkItem | Event], error: Exception) -> None:
+        """Fail the one item of a turn that failed, unless a turn without it fails too."""
+        if not items or not self._is_in_order():
+            self._put_off(items, error)
+            return
+        (item,) = items
+        if isinstance(item, WorkItem):
+            _log.error("a request cannot be processed", exc_info=error)
+            item.fail(ServiceError(500, "InternalError", "The request could not be processed."))
+        else:
+            _log.error("a report cannot be applied: %r", item, exc_info=error)
+            self._replace(item)
+
+    def _is_in_order(self) -> bool:
+        """Check that a turn without anything succeeds."""
+        try:
+            self._finish(self._work([]))
+        except Exception:
+            self._undo([])
+            return False
+        return True
+
+    def _replace(self, event: Event) -> None:
+        """Fail the instance whose attempt ended, without what was reported; run it again if that is not possible either."""
+        if isinstance(event, Started | Delayed):
+            return
+        if event != (failed := Exited(event.attempt, reason=_NOT_APPLIED)):
+            self._do([failed])
+            return
+        self._active.live.discard(event.attempt)
+        self._capacity.release(event.attempt)
+        self._stale = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -29,20 +28,16 @@ class WorkItem:
         return not future.cancelled() and (future.running() or future.set_running_or_notify_cancel())
 
     def outcome(self, turn: Turn) -> tuple[Any, ServiceError | None]:
-        """Run it; return its answer or its refusal. Raises PoisonedError if it fails otherwise, and sqlite3.Error."""
+        """Run it; return its answer or its refusal. Raises what else it raises: what it changed must be undone then."""
         try:
             return self.run(turn), None
         except ServiceError as error:
             return None, error
-        except sqlite3.Error:
-            raise  # the disk's fault: it would be the same without this item
-        except Exception as error:
-            raise PoisonedError(self) from error
 
-    def fail(self) -> None:
-        """Answer InternalError, if anybody still waits."""
+    def fail(self, error: ServiceError) -> None:
+        """Answer `error`, if anybody still waits."""
         if self.begins():
-            self.future.set_exception(ServiceError(500, "InternalError", "The request could not be stored."))
+            self.future.set_exception(error)
 
 
 class Inbox:
@@ -75,11 +70,3 @@ class Inbox:
         except queue.Empty:
             pass
         return items
-
-
-class PoisonedError(Exception):
-    """A work item failed half-way. What it changed is undone with its turn; the other items get another turn."""
-
-    def __init__(self, item: WorkItem) -> None:
-        super().__init__("a work item failed half-way")
-        self.item = item

@@ -1,7 +1,8 @@
-"""The operations (protocol 1.2) as typed methods. They run in the engine's turn: `engine.submit(lambda turn: ...)`.
+"""The operations (protocol 1.2) as typed methods. Those that change something run in the engine's turn,
+`engine.submit(lambda turn: ...)`; those that read take a turn or a snapshot.
 
-Each has the name of its row in `batchcompute.operations`, which also says in which states it is allowed. All take the
-turn and the owner's number; nobody sees another owner's jobs. All raise ServiceError, before anything is changed.
+Each has the name of its row in `batchcompute.operations`, which also says in which states it is allowed. All take
+what they run in and the owner's number; nobody sees another owner's jobs. All raise ServiceError, before anything is changed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from batchcompute_local.images import Image
 from batchcompute_local.jobs.details import details_view, group, list_view, read_choice
 from batchcompute_local.jobs.model import Job
 from batchcompute_local.jobs.ranges import LOCAL_RANGES
+from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.states import is_allowed
 from batchcompute_local.jobs.turn import Turn
 from batchcompute_local.jobs.views import JOB_COLUMNS, images_view, job_view, task_view
@@ -40,18 +42,18 @@ class Service:
             _log.info("%s %s", job.id, remark)
         return {"ResourceId": job.id}
 
-    def list_jobs(self, turn: Turn, owner: int) -> dict[str, Any]:
+    def list_jobs(self, reading: Reading, owner: int) -> dict[str, Any]:
         """Return all jobs of the owner, by id."""
-        return {job["ResourceId"]: job for job in turn.select(owner, JOB_COLUMNS)}
+        return {job["ResourceId"]: job for job in reading.select(owner, JOB_COLUMNS)}
 
-    def get_job(self, turn: Turn, owner: int, job_id: str) -> dict[str, Any]:
+    def get_job(self, reading: Reading, owner: int, job_id: str) -> dict[str, Any]:
         """Return one job."""
-        return job_view(_find(turn, owner, job_id))
+        return job_view(_find(reading, owner, job_id))
 
-    def get_job_description(self, turn: Turn, owner: int, job_id: str) -> dict[str, Any]:
+    def get_job_description(self, reading: Reading, owner: int, job_id: str) -> dict[str, Any]:
         """Return the description of a job, with what the service filled in and the priority as it is now."""
-        job = _find(turn, owner, job_id)
-        return turn.description(job) | {"Priority": job.priority}
+        job = _find(reading, owner, job_id)
+        return reading.description(job) | {"Priority": job.priority}
 
     def update_job_priority(self, turn: Turn, owner: int, job_id: str, priority: int) -> None:
         """Change the priority of a stopped or failed job; `priority` comes from `descriptions.read_priority`."""
@@ -71,40 +73,52 @@ class Service:
         """Delete a job that has ended, its working folders and its logs; objects stay."""
         turn.delete(_find_for(operations.DELETE_JOB, turn, owner, job_id))
 
-    def list_tasks(self, turn: Turn, owner: int, job_id: str) -> dict[str, Any]:
+    def list_tasks(self, reading: Reading, owner: int, job_id: str) -> dict[str, Any]:
         """Return the tasks of a job by name, with their instances."""
-        job = turn.complete(_find(turn, owner, job_id))
+        job = reading.complete(_find(reading, owner, job_id))
         return {task.name: task_view(task, job.state) for task in job.tasks}
 
-    def list_job_details(self, turn: Turn, owner: int) -> dict[str, Any]:
+    def list_job_details(self, reading: Reading, owner: int) -> dict[str, Any]:
         """Return the slots, and which of the owner's jobs wait, why, and which left processes."""
-        return list_view(turn.active(owner), turn.reasons(owner), turn.count_leftovers(owner))
+        return list_view(reading.active(owner), reading.reasons(owner), reading.count_leftovers(owner))
 
-    def get_job_details(self, turn: Turn, owner: int, job_id: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+    def get_job_details(
+        self, reading: Reading, owner: int, job_id: str, parameters: Mapping[str, str]
+    ) -> dict[str, Any]:
         """Return why a job waits, and the attempts of its instances that failed, ran more than once or left processes.
 
         `parameters` may name one Task, and one Instance of it.
         """
-        job = turn.complete(_find(turn, owner, job_id))
+        job = reading.complete(_find(reading, owner, job_id))
         task, number = read_choice(job, parameters)
-        return details_view(job, turn.reasons(owner), group(turn.earlier_attempts(job)), task, number)
+        return details_view(job, reading.reasons(owner), group(reading.earlier_attempts(job)), task, number)
 
-    def list_images(self, turn: Turn, owner: int) -> dict[str, Any]:
+    def list_images(self, reading: Reading, owner: int) -> dict[str, Any]:
         """Return the images by id."""
         return images_view(self._images.values())
 
-    def get_surroundings(self, turn: Turn, owner: int, job_id: str) -> dict[str, Any]:
+    def get_surroundings(self, reading: Reading, owner: int, job_id: str) -> dict[str, Any]:
         """Return the surroundings with which a job was submitted; {} if its client sent none."""
-        found = turn.surroundings(_find(turn, owner, job_id))
+        found = reading.surroundings(_find(reading, owner, job_id))
         return {} if found is None else found.to_wire()
 
-    def get_region(self, turn: Turn, owner: int) -> dict[str, Any]:
+    def get_region(self, reading: Reading, owner: int) -> dict[str, Any]:
         """Return what a description may contain here."""
         return {"Name": "local", "IdempotentTokens": True, **LOCAL_RANGES.to_wire()}
 
 
-def _find(turn: Turn, owner: int, job_id: str) -> Job:
-    job = turn.find(job_id)
+def page_of_jobs(reading: Reading, owner: int, after: int, limit: int) -> tuple[dict[str, Any], int]:
+    """Return up to `limit` jobs of the owner with numbers above `after`, as `list_jobs` does, and the number of the last one.
+
+    That number is 0 if no job follows.
+    """
+    found = reading.select(owner, JOB_COLUMNS | {"": "seq"}, after, limit)
+    numbers = [job.pop("") for job in found]
+    return {job["ResourceId"]: job for job in found}, numbers[-1] if len(found) == limit else 0
+
+
+def _find(reading: Reading, owner: int, job_id: str) -> Job:
+    job = reading.find(job_id)
     if job is None or job.owner != owner:
         raise not_found(job_id[:100])
     return job

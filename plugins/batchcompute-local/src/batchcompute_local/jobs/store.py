@@ -6,29 +6,31 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from batchcompute.surroundings import Surroundings
 from batchcompute_local.damage import DamageError
 from batchcompute_local.executors.base import Exited
 from batchcompute_local.jobs import tables
 from batchcompute_local.jobs.migrations import migrate
-from batchcompute_local.jobs.model import Attempt, Changes, Job, StoredAnswer, encode_leftovers, parse_attempt
-from batchcompute_local.jobs.states import State
-from batchcompute_local.jobs.tables import ANSWERS, ATTEMPTS, DESCRIPTIONS, INSTANCES, JOBS, TASKS
-from batchcompute_local.plan import JobPlan, build_plan
+from batchcompute_local.jobs.model import Changes, Job, encode_leftovers, parse_attempt
+from batchcompute_local.jobs.rows import Rows
+from batchcompute_local.jobs.tables import ANSWERS, ATTEMPTS, DESCRIPTIONS, INSTANCES, JOBS, META, TASKS
+from batchcompute_local.plan import JobPlan
+
+_BUSY_MILLISECONDS = 250
 
 
-class Store:
+class Store(Rows):
     """Open once per daemon. Raises sqlite3.Error; a failed commit leaves what was committed before."""
 
     def __init__(self, path: Path, kept_attempts: int = 10) -> None:
         """Open the file at `path`. kept_attempts: the number of earlier attempts of an instance that are kept."""
+        self.path = path
         self._kept_attempts = kept_attempts
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        super().__init__(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
         os.chmod(path, 0o600)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
@@ -36,6 +38,8 @@ class Store:
         row = self._db.execute(tables.SELECT_LAST).fetchone()
         self._last = int(row[0]) if row else 0
         self._prefix = self._read_prefix()
+        # a lock of another process holds up a turn no longer: the turn fails, and is taken up again
+        self._db.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
 
     def _read_prefix(self) -> str:
         # the part of every id that names this store: when it was made, and a random number (protocol 1.7, Ids)
@@ -84,61 +88,16 @@ class Store:
         if self._db.in_transaction:
             self._db.execute("COMMIT")
 
+    def touch(self) -> None:
+        """Write something inside the open transaction, so that the next commit shows whether the state can be written."""
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute(META.put, ("touched", str(time.time())))
+
     def rollback(self) -> None:
         """Forget what was flushed since the last commit."""
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
-
-    def select(self, owner: int, columns: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Read all jobs of `owner` as dicts; `columns` has the SQL expression over a job's row for each of their keys."""
-        sql = f"SELECT {', '.join(columns.values())} FROM jobs WHERE owner = ?"  # noqa: S608  # names of ours, no values
-        return [dict(zip(columns, row, strict=False)) for row in self._db.execute(sql, (owner,))]
-
-    def summary(self, job_id: str) -> Job | None:
-        """Read one job without its tasks, of any owner; None if there is none."""
-        row = self._db.execute(f"{JOBS.select} WHERE id = ?", (job_id,)).fetchone()
-        return JOBS.read(row) if row else None
-
-    def ended(self, state: State, before: float, limit: int) -> list[Job]:
-        """Read up to `limit` jobs, of any owner, that ended in `state` before that time, without tasks, oldest first."""
-        condition = f"{JOBS['state']} = ? AND {JOBS['ended']} < ?"
-        rows = self._db.execute(f"{JOBS.select} WHERE {condition} ORDER BY seq LIMIT ?", (state.real, before, limit))
-        return [JOBS.read(row) for row in rows]
-
-    def description(self, seq: int) -> str:
-        """Read the stored description as JSON text."""
-        row = self._db.execute("SELECT text FROM descriptions WHERE job = ?", (seq,)).fetchone()
-        return str(row[0])
-
-    def surroundings(self, seq: int) -> Surroundings | None:
-        """Read the surroundings of a job; None if none were sent."""
-        row = self._db.execute("SELECT surroundings FROM descriptions WHERE job = ?", (seq,)).fetchone()
-        return None if row[0] is None else Surroundings.from_wire(json.loads(row[0]))
-
-    def answer(self, owner: int, token: str) -> StoredAnswer | None:
-        """Read what a request with this token was answered; None if there was none, or too long ago."""
-        row = self._db.execute(f"{ANSWERS.select} WHERE owner = ? AND token = ?", (owner, token)).fetchone()
-        return ANSWERS.read(row) if row else None
-
-    def complete(self, job: Job) -> Job:
-        """Read the plan, the tasks and the instances of `job`, a summary, into it."""
-        job.plan = build_plan(json.loads(self.description(job.seq)), self.surroundings(job.seq))
-        job.tasks.extend(
-            map(TASKS.read, self._db.execute(f"{TASKS.select} WHERE job = ? ORDER BY position", (job.seq,)))
-        )
-        for row in self._db.execute(f"{INSTANCES.select} WHERE job = ?", (job.seq,)):
-            instance = INSTANCES.read(row)
-            job.tasks[row[1]].instances[instance.number] = instance
-        return job
-
-    def attempts(self, seq: int) -> Iterator[tuple[int, int, Attempt]]:
-        """Yield task position, instance number and attempt of all earlier attempts of a job, in order."""
-        for row in self._db.execute(f"{ATTEMPTS.select} WHERE job = ? ORDER BY task, number, attempt", (seq,)):
-            yield row[1], row[2], ATTEMPTS.read(row)
-
-    def leftovers(self, owner: int) -> dict[str, int]:
-        """Count the instances that left processes, by job id; only jobs of `owner` that have any."""
-        return dict(self._db.execute(tables.SELECT_LEFTOVERS, (owner,)))
 
     def active(self) -> list[Job]:
         """Read all jobs that have not ended, complete, oldest first. Raises DamageError for one that cannot be read."""
@@ -158,10 +117,6 @@ class Store:
             self.summary(job_id) is not None
             or self._db.execute("SELECT 1 FROM meta WHERE name = ?", (key,)).fetchone() is not None
         )
-
-    def close(self) -> None:
-        """Close the file; what is not committed is lost."""
-        self._db.close()
 
 
 def _submitted(plan: JobPlan) -> tuple[str, str | None]:

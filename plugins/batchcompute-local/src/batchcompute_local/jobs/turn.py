@@ -5,23 +5,21 @@ Everything takes part in the commit of the turn. What is read includes what earl
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from batchcompute.surroundings import Surroundings
 from batchcompute_local.jobs import transitions
 from batchcompute_local.jobs.active import ActiveJobs
 from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
-from batchcompute_local.jobs.model import Attempt, Changes, Job, StoredAnswer, new_job
+from batchcompute_local.jobs.model import Changes, Job, StoredAnswer, new_job
+from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.reasons import Reasons
 from batchcompute_local.jobs.states import State
 from batchcompute_local.jobs.store import Store
 from batchcompute_local.plan import JobPlan
 
 
-class Turn:
+class Turn(Reading):
     """Valid only while the operation runs that got it."""
 
     def __init__(
@@ -35,6 +33,7 @@ class Turn:
         slots: int,
         least: Callable[[], float],
     ) -> None:
+        super().__init__(store)
         self._store = store
         self._active = active
         self._changes = changes
@@ -56,40 +55,15 @@ class Turn:
 
     def find(self, job_id: str) -> Job | None:
         """Find a job, active or a summary from the store; None if there is none."""
-        return self._active.jobs.get(job_id) or self._written().summary(job_id)
+        return self._active.jobs.get(job_id) or super().find(job_id)
 
     def keeps(self, job_id: str) -> bool:
         """Check if the files of a job stay: there is such a job, or there may have been one before a restore."""
-        return job_id in self._active.jobs or self._written().keeps(job_id)
-
-    def complete(self, job: Job) -> Job:
-        """Read the plan, the tasks and the instances of `job` if it is a summary. Returns `job`."""
-        return job if job.tasks else self._written().complete(job)
-
-    def description(self, job: Job) -> dict[str, Any]:
-        """Read the description of `job` as it was accepted."""
-        view: dict[str, Any] = json.loads(self._written().description(job.seq))
-        return view
-
-    def surroundings(self, job: Job) -> Surroundings | None:
-        """Read the surroundings with which `job` was submitted; None if none were sent."""
-        return self._written().surroundings(job.seq)
-
-    def select(self, owner: int, columns: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Read all jobs of `owner` as dicts; `columns` has an SQL expression for each of their keys."""
-        return self._written().select(owner, columns)
+        return job_id in self._active.jobs or self._read().keeps(job_id)
 
     def active(self, owner: int) -> list[Job]:
         """Return the jobs of `owner` that have not ended."""
         return [job for job in self._active.jobs.values() if job.owner == owner]
-
-    def earlier_attempts(self, job: Job) -> Iterator[tuple[int, int, Attempt]]:
-        """Yield task position, instance number and attempt of all earlier attempts of `job`, in order."""
-        return self._written().attempts(job.seq)
-
-    def count_leftovers(self, owner: int) -> dict[str, int]:
-        """Count the instances that left processes, by job id; only jobs of `owner` that have any."""
-        return self._written().leftovers(owner)
 
     def reasons(self, owner: int) -> Reasons:
         """Return why jobs of `owner` wait now; it names no jobs of others."""
@@ -136,7 +110,7 @@ class Turn:
 
     def delete_old(self, state: State, before: float, limit: int) -> list[str]:
         """Delete up to `limit` jobs, of any owner, that ended in `state` before that time (epoch seconds). Return their ids."""
-        old = self._written().ended(state, before, limit)
+        old = self._read().ended(state, before, limit)
         for job in old:
             self.delete(job)
         return [job.id for job in old]
@@ -152,6 +126,6 @@ class Turn:
         self._changes.answers[owner, token] = answer
         self._changes.forget_answers_before = forget_before
 
-    def _written(self) -> Store:
+    def _read(self) -> Store:
         self._store.flush(self._changes)
         return self._store

@@ -1,0 +1,86 @@
+"""What is read from the tables, over the engine's own connection, which also sees what is not committed, or a snapshot's."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from batchcompute.surroundings import Surroundings
+from batchcompute_local.jobs import tables
+from batchcompute_local.jobs.model import Attempt, Job, StoredAnswer
+from batchcompute_local.jobs.states import State
+from batchcompute_local.jobs.tables import ANSWERS, ATTEMPTS, INSTANCES, JOBS, TASKS
+from batchcompute_local.plan import build_plan
+
+
+class Rows:
+    """Reads jobs. Everything raises sqlite3.Error. Not thread-safe."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def select(self, owner: int, columns: Mapping[str, str], after: int, limit: int) -> list[dict[str, Any]]:
+        """Read up to `limit` jobs of `owner`, by number, from the first one above `after` on (limit -1: all), as dicts.
+
+        `columns` has the SQL expression over a job's row for each of their keys.
+        """
+        names = ", ".join(columns.values())
+        sql = f"SELECT {names} FROM jobs WHERE owner = ? AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  # names of ours, no values
+        return [dict(zip(columns, row, strict=False)) for row in self._db.execute(sql, (owner, after, limit))]
+
+    def summary(self, job_id: str) -> Job | None:
+        """Read one job without its tasks, of any owner; None if there is none."""
+        row = self._db.execute(f"{JOBS.select} WHERE id = ?", (job_id,)).fetchone()
+        return JOBS.read(row) if row else None
+
+    def ended(self, state: State, before: float, limit: int) -> list[Job]:
+        """Read up to `limit` jobs, of any owner, that ended in `state` before that time, without tasks, oldest first."""
+        condition = f"{JOBS['state']} = ? AND {JOBS['ended']} < ?"
+        rows = self._db.execute(f"{JOBS.select} WHERE {condition} ORDER BY seq LIMIT ?", (state.real, before, limit))
+        return [JOBS.read(row) for row in rows]
+
+    def description(self, seq: int) -> str:
+        """Read the stored description as JSON text."""
+        row = self._db.execute("SELECT text FROM descriptions WHERE job = ?", (seq,)).fetchone()
+        return str(row[0])
+
+    def surroundings(self, seq: int) -> Surroundings | None:
+        """Read the surroundings of a job; None if none were sent."""
+        row = self._db.execute("SELECT surroundings FROM descriptions WHERE job = ?", (seq,)).fetchone()
+        return None if row[0] is None else Surroundings.from_wire(json.loads(row[0]))
+
+    def answer(self, owner: int, token: str) -> StoredAnswer | None:
+        """Read what a request with this token was answered; None if there was none, or too long ago."""
+        row = self._db.execute(f"{ANSWERS.select} WHERE owner = ? AND token = ?", (owner, token)).fetchone()
+        return ANSWERS.read(row) if row else None
+
+    def complete(self, job: Job) -> Job:
+        """Read the plan, the tasks and the instances of `job`, a summary, into it."""
+        job.plan = build_plan(json.loads(self.description(job.seq)), self.surroundings(job.seq))
+        job.tasks.extend(
+            map(TASKS.read, self._db.execute(f"{TASKS.select} WHERE job = ? ORDER BY position", (job.seq,)))
+        )
+        for row in self._db.execute(f"{INSTANCES.select} WHERE job = ?", (job.seq,)):
+            instance = INSTANCES.read(row)
+            job.tasks[row[1]].instances[instance.number] = instance
+        return job
+
+    def attempts(self, seq: int) -> Iterator[tuple[int, int, Attempt]]:
+        """Yield task position, instance number and attempt of all earlier attempts of a job, in order."""
+        for row in self._db.execute(f"{ATTEMPTS.select} WHERE job = ? ORDER BY task, number, attempt", (seq,)):
+            yield row[1], row[2], ATTEMPTS.read(row)
+
+    def leftovers(self, owner: int) -> dict[str, int]:
+        """Count the instances that left processes, by job id; only jobs of `owner` that have any."""
+        return dict(self._db.execute(tables.SELECT_LEFTOVERS, (owner,)))
+
+    def active_of(self, owner: int) -> list[Job]:
+        """Read the jobs of `owner` that have not ended, without their tasks, oldest first."""
+        rows = self._db.execute(f"{JOBS.select} WHERE {tables.ACTIVE} AND owner = ? ORDER BY seq", (owner,))
+        return [JOBS.read(row) for row in rows]
+
+    def close(self) -> None:
+        """Close the connection; what is not committed is lost."""
+        self._db.close()

@@ -1,0 +1,136 @@
+"""The state cannot be written: changes are refused, reads are answered, and a bad report or request fails alone."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from batchcompute_local.errors import ServiceError
+from batchcompute_local.executors.base import Exited, Started
+
+from tests.support.descriptions import describe
+from tests.support.engine import World
+
+R, F, X = 2, 3, 4
+
+
+@contextmanager
+def _lock(world: World) -> Iterator[None]:
+    """Another process has a transaction open."""
+    other = sqlite3.connect(world.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.close()
+
+
+def test_reads_are_answered_and_changes_refused_while_the_database_is_locked(world: World) -> None:
+    job_id = world.create(describe({"A": {"InstanceCount": 3}}))
+    service, engine = world.service, world.engine
+    with _lock(world):
+        world.executor.end(f"{job_id}.0.0.1")
+        with pytest.raises(ServiceError) as caught:
+            world.do(lambda turn: service.stop_job(turn, 1, job_id))
+        error = caught.value
+        assert (error.status, error.code, error.retry_after) == (503, "ServiceUnavailable", 1)
+        assert "cannot write its state: database is locked" in error.message
+        assert engine.look(lambda reading: service.get_job(reading, 1, job_id))["NumRunningInstance"] == 2
+        assert engine.recall(lambda reading: service.list_jobs(reading, 1))[job_id]["NumFinishedInstance"] == 0
+        details = engine.explain(lambda reading: service.get_job_details(reading, 1, job_id, {}))
+        assert details["Tasks"]["A"]["Reason"] == "the service cannot write its state: database is locked"
+        assert details["Slots"]["Taken"] == 2
+        assert engine.writing.notes() == [
+            "its state cannot be written since 1970-01-01T00:16:40Z: database is locked; 1 reports of programs wait"
+        ]
+    engine.turn()
+    assert world.states(job_id) == {"A": [F, R, R]}
+    assert engine.writing.notes() == []
+
+
+def test_trouble_is_over_only_when_something_was_written(world: World) -> None:
+    with _lock(world):
+        with pytest.raises(ServiceError):
+            world.create(describe({"A": {}}))
+        world.engine.turn()
+        assert world.engine.writing.error
+    world.engine.turn()
+    assert not world.engine.writing.error
+
+
+def test_the_log_says_it_once_and_when_it_is_over(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "batchcompute_local.jobs.writing")
+    with _lock(world):
+        for _ in range(3):
+            with pytest.raises(ServiceError):
+                world.create(describe({"A": {}}))
+    world.engine.turn()
+    texts = [record.getMessage() for record in caplog.records if record.name == "batchcompute_local.jobs.writing"]
+    assert texts == [
+        "the state cannot be written: database is locked (1 turns, 0 reports wait)",
+        "the state is written again, after 3 turns that could not be: database is locked",
+    ]
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def _break(world: World, monkeypatch: pytest.MonkeyPatch, attempt: str, always: bool = False) -> None:
+    """Have the reports of `attempt` fail half-way; `always`: whatever they say."""
+    apply = world.engine._active.apply
+
+    def fail(event: Any, now: float) -> None:
+        apply(event, now)
+        if event.attempt == attempt and (
+            always or event.reason != "its report cannot be applied; the service's log says why"
+        ):
+            raise KeyError("a bug")
+
+    monkeypatch.setattr(world.engine._active, "apply", fail)
+
+
+def test_a_bad_report_fails_its_instance_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = world.create(describe({"A": {}}))
+    other = world.create(describe({"A": {}}))
+    _break(world, monkeypatch, f"{job_id}.0.0.1")
+    world.executor.end(f"{job_id}.0.0.1")
+    world.executor.end(f"{other}.0.0.1")
+    assert world.create(describe({"A": {}}))
+    assert (world.job(job_id)["State"], world.job(other)["State"]) == ("Failed", "Terminated")
+    details = world.do(lambda turn: world.service.get_job_details(turn, 1, job_id, {}))
+    (attempt,) = details["Tasks"]["A"]["Instances"]["0"]["Attempts"]
+    assert attempt["Reason"] == "its report cannot be applied; the service's log says why"
+    assert not world.engine._undone
+
+
+def test_a_report_that_can_never_be_applied_has_its_instance_run_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = world.create(describe({"A": {}}))
+    _break(world, monkeypatch, f"{job_id}.0.0.1", always=True)
+    world.end(f"{job_id}.0.0.1")
+    world.engine.turn()
+    assert world.executor.launched[-1].attempt == f"{job_id}.0.0.2"
+    world.end(f"{job_id}.0.0.2")
+    assert world.job(job_id)["State"] == "Terminated"
+
+
+def test_a_report_that_cannot_be_stored_fails_its_instance_only(world: World) -> None:
+    job_id = world.create(describe({"A": {}}))
+    other = world.create(describe({"A": {}}))
+    world.executor.sink(
+        Exited(f"{job_id}.0.0.1", code=1, reason="half a character: \ud800", started=100.0, ended=102.0)
+    )
+    world.executor.end(f"{other}.0.0.1")
+    assert world.create(describe({"A": {}}))
+    assert (world.job(job_id)["State"], world.job(other)["State"]) == ("Failed", "Terminated")
+
+
+def test_what_runs_shows_when_it_began_though_that_is_not_stored(world: World) -> None:
+    job_id = world.create(describe({"A": {}}))
+    world.executor.sink(Started(f"{job_id}.0.0.1", 77.0, "h"))
+    world.engine.turn()
+    tasks = world.engine.recall(lambda reading: world.service.list_tasks(reading, 1, job_id))
+    assert tasks["A"]["InstanceStatusVector"][0]["WorkerStartTime"] == 77
