@@ -41,7 +41,7 @@ class TestLocal(TransportContract):
         self.folder = tmp_path / "data"
         self.folder.mkdir()
         # the server that answers is the daemon, and no other is to be started in its place
-        monkeypatch.setattr("batchcompute_local.client.control.ensure_running", lambda data_dir: None)
+        monkeypatch.setattr("batchcompute_local.client.control.ensure_running", lambda data_dir, until=None: None)
 
     def listen(self) -> socket.socket:
         from batchcompute_local import unixsocket

@@ -81,7 +81,7 @@ class Front:
         await _respond(body, status, headers)(scope, receive, send)
 
     async def refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 503: all connections are taken. The status is told even then, since a refusal is no absence."""
+        """Answer 503: all connections are taken. The status is answered even then, since a refusal is no absence."""
         request_id = new_request_id()
         request = Request(scope, receive)
         path = scope["raw_path"].decode("latin-1")
