@@ -89,7 +89,7 @@ def _reset(sock: socket.socket) -> None:
 
 
 def _read_message(sock: socket.socket) -> bytes:
-    """One HTTP message with a Content-Length, or without a body."""
+    """One HTTP message: in chunks, with a Content-Length, or without a body."""
     data = b""
     while b"\r\n\r\n" not in data:
         chunk = sock.recv(65536)
@@ -97,11 +97,15 @@ def _read_message(sock: socket.socket) -> bytes:
             return data
         data += chunk
     head, _, body = data.partition(b"\r\n\r\n")
-    length = 0
+    headers = {}
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            length = int(value)
-    while len(body) < length:
-        body += sock.recv(65536)
+        headers[name.lower()] = value.strip()
+    chunked = headers.get(b"transfer-encoding") == b"chunked"
+    length = int(headers.get(b"content-length", 0))
+    while not body.endswith(b"0\r\n\r\n") if chunked else len(body) < length:
+        more = sock.recv(65536)
+        if not more:
+            break
+        body += more
     return head + b"\r\n\r\n" + body
