@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.executors.base import Exited, Started
+from batchcompute_local.jobs.descriptions import read_description
 
 from tests.support.descriptions import describe
-from tests.support.engine import World
+from tests.support.engine import FakeExecutor, World
 
 R, F, X = 2, 3, 4
 
@@ -134,3 +135,23 @@ def test_what_runs_shows_when_it_began_though_that_is_not_stored(world: World) -
     world.engine.turn()
     tasks = world.engine.recall(lambda reading: world.service.list_tasks(reading, 1, job_id))
     assert tasks["A"]["InstanceStatusVector"][0]["WorkerStartTime"] == 77
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_what_was_committed_is_not_done_again_if_its_programs_cannot_be_started(
+    world: World, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    """An answer that is lost is better than a job that is there twice: the next daemon starts what was committed."""
+
+    def fail(launches: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    plan = read_description(describe({"A": {}}), world.settings)
+    monkeypatch.setattr(world.executor, "start", fail)
+    for _ in range(together):
+        world.engine.submit(lambda turn: world.service.create_job(turn, 1, plan))
+    with pytest.raises(RuntimeError):
+        world.engine.turn()
+    world.crash(FakeExecutor())
+    assert len(world.do(lambda turn: world.service.list_jobs(turn, 1))) == together
+    assert len(world.executor.launched) == together

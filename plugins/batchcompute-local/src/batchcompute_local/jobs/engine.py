@@ -187,7 +187,7 @@ class Engine:
 
     def _do(self, items: Sequence[WorkItem | Event]) -> None:
         try:
-            self._finish(self._work(items))
+            answers = self._work(items)
         except Exception as error:
             self._undo(items)
             if isinstance(error, sqlite3.Error) and not is_fault_of_item(error):
@@ -196,6 +196,9 @@ class Engine:
                 self._do_each(items)
             else:
                 self._blame(items, error)
+        else:
+            # an error here ends the engine: what is committed must not be done again, and the next daemon goes on from it
+            self._finish(answers)
 
     def _work(self, items: Sequence[WorkItem | Event]) -> list[_Answer]:
         if self._stale:
@@ -281,10 +284,11 @@ class Engine:
     def _is_in_order(self) -> bool:
         """Check that a turn without anything succeeds."""
         try:
-            self._finish(self._work([]))
+            answers = self._work([])
         except Exception:
             self._undo([])
             return False
+        self._finish(answers)
         return True
 
     def _replace(self, event: Event) -> None:
