@@ -122,6 +122,19 @@ def test_a_jump_of_the_clock_is_said_until_it_is_put_right(
     os.close(lock)
 
 
+def test_a_folder_in_the_place_of_the_lock_ends_the_daemon_with_a_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    layout = Layout.at(tmp_path)
+    lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    watch = SelfWatch(layout, lock, _Times().clock(), lambda: "")
+    layout.lock.unlink()
+    layout.lock.mkdir()
+    assert not watch.look()
+    assert f"{layout.lock} was replaced, and cannot be used: Is a directory" in caplog.text
+    os.close(lock)
+
+
 def test_a_clock_that_is_set_ahead_makes_nothing_old() -> None:
     times = _Times()
     clock = times.clock()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from batchcompute_local.clocks import JUMP_SECONDS, SteadyClock
+from batchcompute_local.filelocks import open_lock
 from batchcompute_local.paths import Layout
 from batchcompute_local.unixsocket import identify
 
@@ -52,7 +53,11 @@ class SelfWatch:
         return [text for text in found if text]
 
     def _lock_again(self) -> bool:
-        handle = os.open(self._layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            handle = open_lock(self._layout.lock)
+        except OSError as error:
+            _log.error("%s was replaced, and cannot be used: %s: the daemon ends", self._layout.lock, error.strerror)
+            return False
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

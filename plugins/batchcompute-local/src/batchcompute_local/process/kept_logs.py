@@ -58,12 +58,8 @@ class KeptLogs:
             for name, text in logs.items()
         ]
         if rows:
-            with self._lock, self._connection() as db:
+            with self._lock, self._connection() as db:  # its commit is on the disk before the files are removed
                 db.executemany("INSERT OR REPLACE INTO logs VALUES (?, ?, ?)", rows)
-            with self._lock:
-                self._connection().execute(
-                    "PRAGMA wal_checkpoint"
-                ).fetchall()  # on the disk before the files are removed
         for folder, logs in found.items():
             for name in logs:
                 os.unlink(folder / name)
@@ -105,7 +101,7 @@ class KeptLogs:
             os.chmod(self._path, 0o600)
             db.execute("PRAGMA auto_vacuum=FULL")
             db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
+            db.execute("PRAGMA synchronous=FULL")
             db.execute(_SCHEMA)
             self._opened = db
         return self._opened

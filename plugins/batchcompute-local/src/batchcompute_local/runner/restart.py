@@ -11,6 +11,7 @@ import os
 import select
 
 from batchcompute_local.detached import READY_FD, start_detached
+from batchcompute_local.filelocks import is_locked, open_lock
 from batchcompute_local.paths import Layout
 from batchcompute_local.records import Introduce
 
@@ -104,18 +105,12 @@ class DaemonStarter:
 
     def _take_locks(self) -> bool:
         """Take the start lock, and see that no daemon holds its own. False if not."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
-            self._lock = os.open(self._layout.start_lock, flags, 0o600)
+            self._lock = open_lock(self._layout.start_lock)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            other = os.open(self._layout.lock, flags, 0o600)
-            try:
-                fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            finally:
-                os.close(other)
+            return not is_locked(self._layout.lock)
         except OSError:
             return False
-        return True
 
     def _release(self) -> None:
         for handle in (self._lock, self._ready):
