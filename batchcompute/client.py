@@ -240,14 +240,9 @@ class Client:
     def get_surroundings(self, job: JobLike, *, timeout: float | None = None) -> Surroundings | None:
         """Return the interpreter, PATH, locale and time zone with which a job was submitted.
 
-        None if the service knows none: its client sent none, or the service does not keep them, as those of Alibaba Cloud.
+        None if its client sent none, and where the service does not keep them, see `list_job_details`.
         """
-        try:
-            found = self._call_on_job(ops.GET_SURROUNDINGS, job, timeout)
-        except ClientError as error:
-            if error.code in _UNKNOWN_PATH:
-                return None
-            raise
+        found = self._call_beyond(Call(ops.GET_SURROUNDINGS, job_id_of(job), timeout=self._choose_timeout(timeout)))
         return found if found != Surroundings() else None
 
     def list_job_details(self, *, timeout: float | None = None) -> JobDetailsList | None:

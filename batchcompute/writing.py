@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
-_PART = ".part-"
+PART = ".part-"
 """The beginning of a file's name that no object store lists as an object (ours)."""
 
 
@@ -37,9 +37,8 @@ def write_whole(path: str | os.PathLike[str], mode: Literal["w", "wb"] = "w") ->
 def _write(path: str, mode: str) -> Iterator[IO[Any]]:
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
-    part = os.path.join(
-        folder, f"{_PART}{os.urandom(8).hex()}"
-    )  # beside it, since only within a file system a file is renamed
+    # beside it, since only within a file system a file is renamed
+    part = os.path.join(folder, f"{PART}{os.urandom(8).hex()}")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
     try:
         with open(handle, mode, encoding=None if "b" in mode else "utf-8") as file:

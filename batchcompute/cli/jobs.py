@@ -111,9 +111,7 @@ def describe(session: Session, job: str) -> None:
     with session.client() as client:
         found = find_job(client, job)
         detail = client.get_job_description(found).detail()
-        surroundings = None
-        with suppress(BatchComputeError):  # a cloud region may answer anything to what it does not have
-            surroundings = client.get_surroundings(found)
+        surroundings = attempts.ask(lambda: client.get_surroundings(found))
     for name in ("RequestId", "StatusCode", "Date"):
         detail.pop(name, None)
     if session.json:

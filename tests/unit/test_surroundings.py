@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from batchcompute import ClientError, ConfigError, DecodeError, Surroundings
+from batchcompute import Client, ClientError, ConfigError, DecodeError, Surroundings
 from batchcompute.hooks import AttemptContext, hookimpl
 from batchcompute.surroundings import HEADER, LOCALE_VARIABLES, MOST_BYTES
 from batchcompute.testing.cassette import Exchange
@@ -113,12 +113,11 @@ def test_a_hook_gets_what_the_caller_named(stub: Stub) -> None:
 
 
 def test_asking_for_those_of_a_job(stub: Stub) -> None:
-    client = stub.client()
+    client = Client("http://batch.example", "id", "secret", plugins=[stub])
     stub.answer(ALL.to_wire())
     stub.answer({})
-    stub.answer({"Code": "InvalidUrlPattern", "Message": "no"}, 400)
-    found = [client.get_surroundings("job-1") for _ in range(3)]
-    assert found == [ALL, None, None]
+    found = [client.get_surroundings("job-1") for _ in range(2)]
+    assert found == [ALL, None]
     assert {request.target for request in stub.requests} == {"/-/jobs/job-1/surroundings"}
     stub.answer({"Code": "ResourceNotFound", "Message": "no"}, 404)
     with pytest.raises(ClientError, match="ResourceNotFound"):
@@ -126,6 +125,13 @@ def test_asking_for_those_of_a_job(stub: Stub) -> None:
     stub.answer({"Path": 5})
     with pytest.raises(DecodeError, match=r"Surroundings\.Path: expected text, got 5"):
         client.get_surroundings("job-1")
+    stub.answer({"Code": "InvalidUrlPattern", "Message": "no"}, 400)
+    assert client.get_surroundings("job-1") is None
+
+
+def test_a_cloud_region_is_not_asked_for_them(stub: Stub) -> None:
+    assert stub.client().get_surroundings("job-1") is None
+    assert stub.requests == []
 
 
 def test_a_cassette_has_no_paths_of_the_submitter() -> None:

@@ -12,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from batchcompute.writing import PART
 from batchcompute_local.files import NotRegularError, open_regular
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _LONGEST_NAME = 255
 _LONGEST_KEY = 1023
-_PART = ".part-"
 
 
 class UriError(ValueError):
@@ -41,8 +41,8 @@ def split_uri(uri: str) -> tuple[str, str]:
             raise UriError(f"{uri!r} has a part that is empty, '.' or '..'")
         if len(part.encode("utf-8", "surrogatepass")) > _LONGEST_NAME:
             raise UriError(f"{uri[:80]!r} has a part of more than {_LONGEST_NAME} bytes")
-        if part.startswith(_PART):
-            raise UriError(f"{uri!r} has a part that begins with {_PART!r}, as only unfinished objects do")
+        if part.startswith(PART):
+            raise UriError(f"{uri!r} has a part that begins with {PART!r}, as only unfinished objects do")
     return bucket, key
 
 
@@ -104,7 +104,7 @@ class ObjectStore:
         while True:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
-                return tempfile.mkstemp(prefix=_PART, dir=path.parent)
+                return tempfile.mkstemp(prefix=PART, dir=path.parent)
             except FileNotFoundError:
                 continue  # the last object of that folder was removed meanwhile, and the folder with it
 
@@ -147,7 +147,7 @@ class ObjectStore:
             for name in names:
                 path = os.path.join(folder, name)
                 uri = f"oss://{bucket}/{os.path.relpath(path, base)}"
-                if not uri.startswith(prefix) or name.startswith(_PART):
+                if not uri.startswith(prefix) or name.startswith(PART):
                     continue
                 with suppress(OSError):  # removed meanwhile
                     facts = os.stat(path)
