@@ -2,7 +2,7 @@
 
 `recorded_3_0` holds what the code of commit 35c966b wrote: the journal of a runner, with four attempts that ended and one
 that ran; what the same runner sent to the next daemon, and then when that stopped the last attempt; and what a daemon sent
-(variables and interpreter of the orders replaced).
+(variables and interpreter of the orders, and the data folder, replaced).
 """
 
 from __future__ import annotations

@@ -54,7 +54,10 @@ class Recovered:
 
 
 class Executor(Protocol):
-    """No method but `open` waits for a program; none is called from two threads at once."""
+    """No method but `open` waits for a program; none is called from two threads at once.
+
+    It may also have `trouble` and `containment`, texts for people (docs/executors.md); an executor of 3.0 has neither.
+    """
 
     look_ahead: int
     """The number of attempts that it takes beyond those that can run at once, to begin them in order. It keeps an attempt for a
