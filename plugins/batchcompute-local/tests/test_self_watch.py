@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
@@ -12,7 +13,7 @@ import pytest
 from batchcompute_local import procs
 from batchcompute_local.client import control
 from batchcompute_local.clocks import SteadyClock
-from batchcompute_local.filelocks import find_holder
+from batchcompute_local.filelocks import find_holder, open_lock
 from batchcompute_local.jobs.engine import Engine
 from batchcompute_local.jobs.idempotency import KEPT_SECONDS, once
 from batchcompute_local.jobs.store import Store
@@ -132,6 +133,17 @@ def test_a_folder_in_the_place_of_the_lock_ends_the_daemon_with_a_reason(
     layout.lock.mkdir()
     assert not watch.look()
     assert f"{layout.lock} was replaced, and cannot be used: Is a directory" in caplog.text
+    os.close(lock)
+
+
+def test_a_lock_that_is_a_link_is_its_lock(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    layout = Layout.at(tmp_path)
+    layout.lock.symlink_to(tmp_path / "elsewhere")
+    lock = open_lock(layout.lock)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    watch = SelfWatch(layout, lock, _Times().clock(), lambda: "")
+    assert watch.look()
+    assert not caplog.records
     os.close(lock)
 
 

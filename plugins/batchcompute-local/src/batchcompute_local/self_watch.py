@@ -38,7 +38,7 @@ class SelfWatch:
         if identify(self._layout.root) != self._folder:
             _log.error("the data folder %s was moved or removed: the daemon ends", self._layout.root)
             return False
-        return identify(self._layout.lock) == identify(self._lock) or self._lock_again()
+        return self._has_lock() or self._lock_again()
 
     def troubles(self) -> list[str]:
         """Return what is wrong at the moment, in words."""
@@ -51,6 +51,12 @@ class SelfWatch:
                 f"last time at {self._jumped}"
             )
         return [text for text in found if text]
+
+    def _has_lock(self) -> bool:
+        try:  # the lock may be a link, which was followed when it was opened
+            return os.path.samestat(os.stat(self._layout.lock), os.fstat(self._lock))
+        except OSError:
+            return False
 
     def _lock_again(self) -> bool:
         try:
