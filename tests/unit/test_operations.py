@@ -37,10 +37,9 @@ CALLS: dict[str, tuple[Callable[[Client], Any], str, str, bytes]] = {
     "list_tasks": (lambda client: client.list_tasks("job-1"), "GET", "/jobs/job-1/tasks", b""),
     "list_images": (lambda client: client.list_images(), "GET", "/images", b""),
     "get_region": (lambda client: client.get_region(), "GET", "/-/region", b""),
-    "get_surroundings": (lambda client: client.get_surroundings("job-1"), "GET", "/-/jobs/job-1/surroundings", b""),
 }
-BEYOND = {"list_job_details", "get_job_details"}
-"""Not asked of the cloud: test_details.py has them."""
+BEYOND = {"list_job_details", "get_job_details", "get_surroundings"}
+"""Not asked of the cloud: test_details.py and test_surroundings.py have them."""
 ON_JOBS = {name: call for name, call in CALLS.items() if "job-1" in call[2]}
 operations = pytest.mark.parametrize(("call", "method", "target", "body"), CALLS.values(), ids=CALLS)
 

@@ -15,6 +15,7 @@ PLAIN = {
     "damage",
     "detached",
     "exhaustion",
+    "filelocks",
     "files",
     "known_state",
     "mark",

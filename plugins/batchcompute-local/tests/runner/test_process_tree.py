@@ -241,7 +241,7 @@ def test_a_leftover_without_its_environment_is_ended_when_the_runner_was_killed(
     wait_for(lambda: (tree.layout.oss / "mine/pid").exists(), "the leftover")
     leftover = int((tree.layout.oss / "mine/pid").read_text())
     wait_for(lambda: procs.command_of(leftover) == "sleep", "its program")
-    record = Journal(tree.layout.journal).records[-1]
+    (record,) = wait_for(lambda: Journal(tree.layout.journal).records, "the record of its start")
     assert isinstance(record, StartRecord)
     wait_for(lambda: procs.start_time(record.pid) is None, "the program's end")
     tree.kill_runner()
