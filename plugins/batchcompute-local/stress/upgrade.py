@@ -137,7 +137,8 @@ class Round:
             self.end(client, job_id, 3)
             self.end(client, second, 4)
             wait_for(lambda: self.harness.pid("runner") not in (runner, None), "a runner of this version")
-            self.end(client, client.create_job(describe("first", 6)).JobId, 6)
+            # it may come while the daemon changes over: such a start is returned unbegun, and is sent again as the next attempt
+            self.end(client, client.create_job(describe("first", 6)).JobId, 6, attempts=(1, 2))
 
     def take_over_ended(self) -> None:
         """The program and the old runner have ended when this version comes; only the journal knows how."""
@@ -147,15 +148,16 @@ class Round:
         with Client("local") as client:
             self.end(client, job_id, 3)
 
-    def end(self, client: Client, job_id: str, code: int) -> None:
-        """The job ends with this exit code, in its first attempt."""
+    def end(self, client: Client, job_id: str, code: int, attempts: tuple[int, ...] = (1,)) -> None:
+        """The job ends with this exit code, in one of these attempts, and its program ran once."""
         wait_for(lambda: client.get_job(job_id).State not in ("Waiting", "Running"), "the job's end")
         state = client.get_job(job_id).State
         self.expect(state == "Failed", f"the job is Failed, not {state}")
         query = "SELECT i.attempt, i.exit_code FROM instances i JOIN jobs j ON j.seq = i.job WHERE j.id = ?"
         with closing(sqlite3.connect(f"file:{self.harness.root}/state.sqlite3?mode=rw", uri=True, timeout=10)) as db:
             found = db.execute(query, (job_id,)).fetchall()
-        self.expect(found == [(1, code)], f"one attempt with exit code {code}, not (attempt, code) {found}")
+        expected = [[(attempt, code)] for attempt in attempts]
+        self.expect(found in expected, f"(attempt, exit code) is one of {expected}, not {found}")
         begun = (self.stress / f"lines/{job_id}.0.0").read_text()
         self.expect(begun == "begun\n", f"the program ran once, not {begun.count('begun')} times")
 
