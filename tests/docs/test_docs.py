@@ -79,10 +79,39 @@ def test_code(page: str, surroundings: dict[str, str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links(page: str) -> None:
-    """Links into the repository; others are left alone, since tests need no network."""
-    targets = [target.partition("#")[0] for target in _LINK.findall((ROOT / page).read_text(encoding="utf-8"))]
-    missing = [one for one in targets if one and "://" not in one and not (ROOT / page).parent.joinpath(one).exists()]
-    assert missing == []
+    """Links into the repository, and to sections; others are left alone, since tests need no network."""
+    targets = [one for one in _LINK.findall((ROOT / page).read_text(encoding="utf-8")) if "://" not in one]
+    assert [one for one in targets if not _leads_somewhere(ROOT / page, one)] == []
+
+
+def _leads_somewhere(page: Path, target: str) -> bool:
+    name, _, section = target.partition("#")
+    path = page.parent / name if name else page
+    return path.exists() and (not section or path.suffix != ".md" or section in _sections(path))
+
+
+def _sections(page: Path) -> set[str]:
+    """The names under which links find the headings: in small letters, hyphens for spaces, no other marks."""
+    prose = re.sub(r"^( *)(`{3,}|~{3,}).*?^\1\2$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", prose, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    ("target", "right"),
+    [
+        ("page.md", True),
+        ("#two-words-here", True),
+        ("page.md#two-words-here", True),
+        ("pages.md", False),
+        ("#in-a-block", False),
+        ("page.md#two", False),
+    ],
+)
+def test_a_wrong_link_is_noticed(target: str, right: bool, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# First\n\n```sh\n# in a block\n```\n\n## Two: `words` here\n")
+    assert _leads_somewhere(page, target) == right
 
 
 def test_commands_that_are_run_elsewhere() -> None:
