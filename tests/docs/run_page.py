@@ -85,7 +85,7 @@ def read_toml(block: dict[str, Any]) -> None:
     """
     text = block["text"]
     tomllib.loads(text)
-    if block["page"] == "docs/service.md":
+    if block["page"] == "docs/service-settings.md":
         from batchcompute_local.settings import read_settings
 
         with _file(Path("service.toml"), text) as file:

@@ -1,4 +1,4 @@
-"""docs/service.md names every setting with its default, every file of the data folder, every variable of a program."""
+"""The pages of region local name every setting with its default, every file of the data folder, every variable of a program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from batchcompute_local.settings import Settings
 
 from batchcompute import Client, pack
 
-PAGE = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[2] / "docs"
+SETTINGS, PROGRAMS, DATA = (
+    (DOCS / f"service-{name}.md").read_text(encoding="utf-8") for name in ("settings", "programs", "data")
+)
 PROGRAM = "import json, os; print(json.dumps(sorted(os.environ)))"
 
 
@@ -28,8 +31,13 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, isolated_environme
     control.stop(tmp_path / "data")
 
 
+def test_the_first_page_names_all() -> None:
+    first = (DOCS / "service.md").read_text(encoding="utf-8")
+    assert [page.name for page in DOCS.glob("service-*.md") if f"]({page.name})" not in first] == []
+
+
 def test_settings() -> None:
-    (text,) = re.findall(r"^```toml\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+    (text,) = re.findall(r"^```toml\n(.*?)^```", SETTINGS, flags=re.DOTALL | re.MULTILINE)
     shown = tomllib.loads(text)
     assert set(shown) == {field.name for field in dataclasses.fields(Settings)}
     own = ("slots", "programs", "environment", "images", "executors")  # the number of cores; examples
@@ -50,9 +58,9 @@ def test_what_a_job_leaves_and_what_it_finds(data_dir: Path, tmp_path: Path, mon
         found = json.loads(client.read_log(job, "Look", stream="stdout") or b"")
     assert {"ALI_DIKU_INSTANCE_ID", "BATCH_COMPUTE_DAG_INSTANCE_ID", "BATCHCOMPUTE_OSS_ROOT", "HOME"} <= set(found)
     assert "A_SECRET" not in found
-    assert [name for name in found if f"`{name}`" not in PAGE and not name.startswith("LC_")] == []
+    assert [name for name in found if f"`{name}`" not in PROGRAMS and not name.startswith("LC_")] == []
     files = {path.name + ("/" if path.is_dir() else "") for path in data_dir.iterdir()}
-    (table,) = re.findall(r"^\| name \| content \|\n.*?\n\n", PAGE, flags=re.DOTALL | re.MULTILINE)
+    (table,) = re.findall(r"^\| name \| content \|\n.*?\n\n", DATA, flags=re.DOTALL | re.MULTILINE)
     named = re.findall(r"`([^` |]+)`", table)
     unnamed = [name for name in files if not any(_same(name, each) for each in named)]
     assert unnamed == []

@@ -1,6 +1,6 @@
 """The known state of daemon and runner, and so of programs: what a process inherits is set anew, whatever started it.
 
-docs/service.md has the table. Standard library only: the runner imports it.
+docs/service-programs.md has the table. Standard library only: the runner imports it.
 """
 
 from __future__ import annotations

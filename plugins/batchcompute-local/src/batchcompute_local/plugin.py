@@ -292,7 +292,7 @@ def _read_attempt_file(path: str) -> AttemptFile:
     except (OSError, ValueError) as error:
         raise DaemonError(
             f"the attempt file {path} cannot be read ({getattr(error, 'strerror', None) or error}): the attempt has ended, or "
-            "its container has no access to the service (docs/service.md, Inside a job)"
+            "its container has no access to the service (docs/service-programs.md, Inside a job)"
         ) from None
 
 
