@@ -133,9 +133,12 @@ def send(
     if choices.dry_run:
         _show(session, description)
         return 0
-    if uri is not None and package is not None and not (store := objects_of(client)).exists(uri):
-        store.put(uri, package)
-        output.say(f"Packed the program, {len(package)} bytes, and uploaded it to {uri}.")
+    if uri is not None and package is not None:
+        if (store := objects_of(client)).exists(uri):
+            output.say(f"Packed the program, {len(package)} bytes; it is already at {uri}.")
+        else:
+            store.put(uri, package)
+            output.say(f"Packed the program, {len(package)} bytes, and uploaded it to {uri}.")
     job = client.create_job(description, surroundings=describe_caller(choices.python))
     answer = {"job_id": job.JobId, **_summary(description), "request_id": job.RequestId}
     if not (session.json and choices.wait):
