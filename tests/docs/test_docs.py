@@ -11,41 +11,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from batchcompute_local.client import control
 
 import batchcompute
 from batchcompute.hooks import specs
+from tests.support.pages import LINK, PAGES, ROOT, blocks_of, prose_of, text_of
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted(
-    str(path.relative_to(ROOT))
-    for pattern in ("README*.md", "CONTRIBUTING.md", "docs/*.md", "plugins/*/README.md")
-    for path in ROOT.glob(pattern)
-)
-_FENCE = re.compile(r"^( *)(`{3,}|~{3,})\s*(\S*)")
-_LINK = re.compile(r"\]\(([^)\s]+)\)")
-
-
-def blocks_of(page: str) -> list[dict[str, Any]]:
-    """The fenced blocks of a page: language, text, and the line of the fence."""
-    found: list[dict[str, Any]] = []
-    fence, inside = "", 0
-    block: dict[str, Any] | None = None
-    for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), start=1):
-        match = _FENCE.match(line)
-        if block is None and match:
-            inside, fence = len(match[1]), match[2]
-            block = {"page": page, "language": match[3], "line": number, "lines": []}
-        elif block is not None and line.strip() == fence:
-            found.append(block | {"text": "\n".join(block.pop("lines")) + "\n"})
-            block = None
-        elif block is not None:
-            block["lines"].append(line[min(inside, len(line) - len(line.lstrip())) :])
-    assert block is None, f"{page}: the block of line {block and block['line']} does not end"
-    return found
+# What newcomers copy must also work again, with the same folder and data.
+REPEATED = re.compile(r"(README|docs/quickstart|docs/migrating)(\.zh)?\.md")
 
 
 @pytest.fixture
@@ -64,23 +39,35 @@ def surroundings(tmp_path: Path, isolated_environment: None) -> Iterator[dict[st
 
 @pytest.mark.parametrize("page", PAGES)
 def test_code(page: str, surroundings: dict[str, str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("run_page.py"))],
-        input=json.dumps(blocks_of(page)),
-        cwd=tmp_path / "cwd",
-        env=surroundings,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    for _ in range(2 if REPEATED.fullmatch(page) else 1):
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("run_page.py"))],
+            input=json.dumps(blocks_of(page)),
+            cwd=tmp_path / "cwd",
+            env=surroundings,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+def test_the_quick_start_begins_with_a_venv() -> None:
+    """What it installs must reach no other Python of the reader, and many systems refuse it outside of a venv."""
+    first = blocks_of("docs/quickstart.md")[0]
+    commands = [line.split()[1:] for line in first["text"].splitlines()]
+    assert [command[:3] for command in commands] == [
+        ["python3", "-m", "venv"],
+        ["source", f"{commands[0][-1]}/bin/activate"],
+        ["pip", "install", "./"],
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links(page: str) -> None:
     """Links into the repository, and to sections; others are left alone, since tests need no network."""
-    targets = [one for one in _LINK.findall((ROOT / page).read_text(encoding="utf-8")) if "://" not in one]
+    targets = [one for one in LINK.findall(text_of(page)) if "://" not in one]
     assert [one for one in targets if not _leads_somewhere(ROOT / page, one)] == []
 
 
@@ -92,8 +79,7 @@ def _leads_somewhere(page: Path, target: str) -> bool:
 
 def _sections(page: Path) -> set[str]:
     """The names under which links find the headings: in small letters, hyphens for spaces, no other marks."""
-    prose = re.sub(r"^( *)(`{3,}|~{3,}).*?^\1\2$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    headings = re.findall(r"^#+ (.*)$", prose, flags=re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", prose_of(str(page)), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -130,7 +116,7 @@ def test_both_readmes_show_the_same() -> None:
         if ours["language"] != "text":
             assert _without_comments(ours["text"]) == _without_comments(theirs["text"])
     links = [
-        {target for target in _LINK.findall((ROOT / page).read_text(encoding="utf-8")) if "README" not in target}
+        {target for target in LINK.findall(text_of(page)) if "README" not in target}
         for page in ("README.md", "README.zh.md")
     ]
     assert links[0] == links[1]
@@ -168,6 +154,8 @@ def _without_comments(code: str) -> str:
         ("```python\nx = 1\n```\n```python\nassert x == 2\n```\n", "AssertionError"),
         ("```python\nprint(1 + 1)  # 3\n```\n", "prints '2', not '3'"),
         ("```sh\nfalse\ntrue\n```\n", "CalledProcessError"),
+        ("```sh\nread answer\n```\n", "CalledProcessError"),
+        ('```sh\nmkdir a; cd a; export B=c\n```\n```console\n$ echo "${PWD##*/} $B" >&2; false\n```\n', "a c\n"),
         ("```console\n$ false\n```\n", "CalledProcessError"),
         ("```console\nfalse\n```\n", "without a command"),
         ("```toml\na = \n```\n", "TOMLDecodeError"),

@@ -1,8 +1,9 @@
 """`make test-install`: what a user does on a fresh machine, in a temporary folder with an empty HOME.
 
 1. The SDK alone, from its wheel: `Client("local")` names what is missing.
-2. The commands of examples/third-party/README.md, as they stand there, in one shell; the demo job must count 1229 primes.
-3. Nothing is left: no process; and no secret was in the process list while it ran.
+2. The commands of docs/quickstart.md, as they stand there, in one shell, and again in another one.
+3. The commands of examples/third-party/README.md, as they stand there, in one shell; the demo job must count 1229 primes.
+4. Nothing is left: no process; and no secret was in the process list while it ran.
 
 Needs the package index, for the dependencies and the build back end.
 """
@@ -18,17 +19,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+QUICK_START = ROOT / "docs/quickstart.md"
 README = ROOT / "examples/third-party/README.md"
 _SECONDS = 900
 
 
-def commands(page: str) -> str:
-    """The `sh` blocks of a page, in order."""
-    return "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+def commands(page: Path) -> str:
+    """The commands of a page, in order: `sh` blocks, and in `console` blocks the lines that begin with `$ `."""
+    blocks = re.findall(r"^```(sh|console)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return "\n".join(
+        text if language == "sh" else "\n".join(re.findall(r"^\$ (.*)$", text, re.MULTILINE))
+        for language, text in blocks
+    )
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -130,18 +137,32 @@ except ConfigError as error:
     check("status 2" in shown and "Traceback" not in shown, "the command line says it in a sentence")
 
 
+def quick_start(checkout: Path, home: Path) -> None:
+    """The page works, and works again: nothing that the first time has left is in the way, and nothing asks."""
+    script = commands(QUICK_START)
+    check("python3 -m venv" in script and "job submit" in script, "the quick start has the commands")
+    for often in ("once", "twice"):
+        shown = shell(f"{script}\nbatchcompute local stop", environment(home), checkout)
+        check("Mean.0 | 400000 rolls, mean 3.5" in shown, f"the quick start works {often}")
+
+
 def example(checkout: Path, home: Path) -> None:
     """By the README's own commands; a pause of the shell in between lets us look at what runs."""
-    surroundings = environment(home)
-    script = commands(README.read_text(encoding="utf-8"))
+    script = commands(README)
     check("batchcompute demo -e lab" in script and 'kill "$gateway"' in script, "the README has the commands")
     before, end = script.split('kill "$gateway"')
     look = f"{sys.executable} {Path(__file__)} --look"
+    shown = shell(f'{before}\n{look}\nkill "$gateway"{end}', environment(home), checkout)
+    check("Primes below 10000: 1229" in shown, "the demo job counted 1229 primes through the gateway")
+    check("no secret in any command line" in shown, "no secret was in the list of processes")
+    check(secret_of(home) not in shown, "no secret was printed")
+
+
+@contextmanager
+def logs_and_an_end(home: Path) -> Iterator[None]:
+    """After a failure, print the logs of the service and end what runs."""
     try:
-        shown = shell(f'{before}\n{look}\nkill "$gateway"{end}', surroundings, checkout)
-        check("Primes below 10000: 1229" in shown, "the demo job counted 1229 primes through the gateway")
-        check("no secret in any command line" in shown, "no secret was in the list of processes")
-        check(secret_of(home) not in shown, "no secret was printed")
+        yield
     except BaseException:
         for log in home.glob("data/*.log"):
             print(f"--- {log.name}\n{log.read_text(errors='replace')[-4000:]}", flush=True)
@@ -204,7 +225,9 @@ def main() -> None:
         checkout = copy_of_checkout(Path(folder) / "checkout")
         sdk_alone(checkout, home)
         try:
-            example(checkout, home)
+            with logs_and_an_end(home):
+                quick_start(checkout, home)
+                example(checkout, home)
         finally:
             nothing_is_left(home)
     print("test-install passed")
