@@ -53,9 +53,10 @@ def test_code(page: str, surroundings: dict[str, str], tmp_path: Path) -> None:
         assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
 
-def test_the_quick_start_begins_with_a_venv() -> None:
+@pytest.mark.parametrize("page", ["docs/quickstart.md", "docs/quickstart.zh.md"])
+def test_the_quick_start_begins_with_a_venv(page: str) -> None:
     """What it installs must reach no other Python of the reader, and many systems refuse it outside of a venv."""
-    first = blocks_of("docs/quickstart.md")[0]
+    first = blocks_of(page)[0]
     commands = [line.split()[1:] for line in first["text"].splitlines()]
     assert [command[:3] for command in commands] == [
         ["python3", "-m", "venv"],
@@ -108,20 +109,6 @@ def test_commands_that_are_run_elsewhere() -> None:
     assert set(ast.literal_eval(listed)) <= shown
 
 
-def test_both_readmes_show_the_same() -> None:
-    """README.zh.md is README.md in Chinese: the same blocks, but for words in them, and the same links."""
-    english, chinese = blocks_of("README.md"), blocks_of("README.zh.md")
-    assert [block["language"] for block in english] == [block["language"] for block in chinese]
-    for ours, theirs in zip(english, chinese, strict=True):
-        if ours["language"] != "text":
-            assert _without_comments(ours["text"]) == _without_comments(theirs["text"])
-    links = [
-        {target for target in LINK.findall(text_of(page)) if "README" not in target}
-        for page in ("README.md", "README.zh.md")
-    ]
-    assert links[0] == links[1]
-
-
 def test_architecture_names_what_exists() -> None:
     """docs/architecture.md names every hook, each by its right name, and no file that is not there."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -141,10 +128,6 @@ def test_everything_of_the_client_is_reported() -> None:
     arguments = [name for name in inspect.signature(batchcompute.Client).parameters if name != "unknown"]
     missing = [name for name in (*kinds, *methods, *arguments) if not re.search(rf"\b{name}\b", text)]
     assert missing == []
-
-
-def _without_comments(code: str) -> str:
-    return re.sub(r"\s+# .*", "", code)
 
 
 @pytest.mark.parametrize(
