@@ -23,10 +23,10 @@ _HEAD = """\
 
 <!-- made by `python -m batchcompute.cli.reference docs`; a test compares -->
 
-Commands are `batchcompute NOUN VERB`; a few have no verb. Tables are for people, `--format json` is for programs:
-[cli-json.md](cli-json.md) describes that output. Results go to stdout; progress, questions and errors go to stderr. Without
-`--endpoint` and without settings, jobs run on this machine. Name a job by its id, by the beginning or the end of its id, or
-by `last`.
+For users of the command line: every command, with its options, examples and exit codes. Commands are `batchcompute NOUN VERB`;
+a few have no verb. Tables are for people, `--format json` is for programs: [cli-json.md](cli-json.md) describes that output.
+Results go to stdout; progress, questions and errors go to stderr. Without `--endpoint` and without settings, jobs run on this
+machine. Name a job by its id, by the beginning or the end of its id, or by `last`.
 
 `job wait`, and `--wait` of `job submit` and `job run`, show the progress of a job. Ctrl-C does not stop the job; it prints
 how to come back. A second Ctrl-C offers to stop the job.
@@ -49,10 +49,10 @@ _JSON_HEAD = """\
 
 <!-- made by `python -m batchcompute.cli.reference docs`; a test compares -->
 
-The command line for programs: stdout has one JSON value, in ASCII, and nothing else. Names are in snake_case, times are texts
-in UTC such as `2026-11-22T11:27:31Z`, and a value that does not exist yet is null. A minor version may add fields; only a major
-version removes some. `schemas.json` in the package `batchcompute.cli` is the same as JSON Schema; tests check every command
-against it.
+For users who call the command line from programs: the JSON output of each command. Stdout has one JSON value, in ASCII, and
+nothing else. Names are in snake_case, times are texts in UTC such as `2026-11-22T11:27:31Z`, and a value that does not exist yet
+is null. A minor version may add fields; only a major version removes some. `schemas.json` in the package `batchcompute.cli` is
+the same as JSON Schema; tests check every command against it.
 `oss cat` prints the bytes of objects in either format, and `serve` nothing.
 """
 
