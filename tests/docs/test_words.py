@@ -22,6 +22,9 @@ RETIRED = {
     r"Pace": "claim-ahead",
     r"house": "service harness, or part",
     r"told": "logged, reported, called with",
+    "配置档案": "profile",
+    "跟踪": "日志, 查看进度",
+    "真正运行": "实际运行",
 }
 """Retired words as patterns, with the word to use."""
 
@@ -50,7 +53,7 @@ def test_retired_words(retired: str, instead: str) -> None:
 
 def test_retired_words_are_found() -> None:
     pattern = "|".join(RETIRED)
-    assert all(re.fullmatch(pattern, word) for word in ("stray", "spare", "lastline", "told", "house"))
+    assert all(re.fullmatch(pattern, word) for word in ("stray", "spare", "lastline", "told", "house", "配置档案"))
 
 
 def _files() -> Iterator[Path]:
