@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .credentials import Credentials as Credentials
     from .errors import (
         AmbiguousResultError as AmbiguousResultError,
+        AuthenticationError as AuthenticationError,
         BatchComputeError as BatchComputeError,
         ClientError as ClientError,
         ClockSkewWarning as ClockSkewWarning,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         JobStoppedError as JobStoppedError,
         JsonError as JsonError,
         NotFoundError as NotFoundError,
+        PermissionDeniedError as PermissionDeniedError,
         PluginError as PluginError,
         PluginWarning as PluginWarning,
         Problem as Problem,
@@ -96,6 +98,7 @@ _HOMES = {
     "credentials": ("Credentials",),
     "errors": (
         "AmbiguousResultError",
+        "AuthenticationError",
         "BatchComputeError",
         "ClientError",
         "ClockSkewWarning",
@@ -109,6 +112,7 @@ _HOMES = {
         "JobStoppedError",
         "JsonError",
         "NotFoundError",
+        "PermissionDeniedError",
         "PluginError",
         "PluginWarning",
         "Problem",

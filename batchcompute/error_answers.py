@@ -19,9 +19,11 @@ def error_of(response: Response) -> ClientError:
     code = fields.get("Code") or fields.get("ErrorCode") or f"HTTP{response.status}"
     message = fields.get("Message") or "the service gave no reason"
     request_id = response.request_id or str(fields.get("RequestId") or "")
-    return client_error(
+    error = client_error(
         response.status, str(code), str(message), request_id, _retry_after(response.headers.get("retry-after", ""))
     )
+    error.date = response.headers.get("date", "")
+    return error
 
 
 def is_clock_error(error: BaseException) -> bool:
@@ -32,6 +34,11 @@ def is_clock_error(error: BaseException) -> bool:
 def date_of(response: Response) -> float | None:
     """Return the service's time in seconds since 1970, None if absent."""
     return _http_time(response.headers.get("date", ""))
+
+
+def time_of(error: BaseException) -> float | None:
+    """Return the service's time when it refused a request, in seconds since 1970; None if it did not say it."""
+    return _http_time(error.date) if isinstance(error, ClientError) else None
 
 
 def _retry_after(text: str) -> float | None:

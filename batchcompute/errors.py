@@ -14,6 +14,8 @@
     │   └── AmbiguousResultError                whether it was done is not known; `observed` says what was seen
     ├── DecodeError (ValueError)          the service answered something that cannot be understood
     ├── ClientError                       the service answered with an error
+    │   ├── AuthenticationError           the access key, the signature or the token is refused
+    │   ├── PermissionDeniedError         the action is not allowed to who is asking
     │   ├── NotFoundError                 404
     │   ├── StateConflictError            409: the action is not allowed in the job's state
     │   ├── ThrottlingError               429, or a Throttling code: slow down
@@ -41,6 +43,7 @@ from .messages import (
     warn_caller as warn_caller,
 )
 from .plain_errors import (
+    AuthenticationError as AuthenticationError,
     BatchComputeError as BatchComputeError,
     ClientError as ClientError,
     ClockSkewWarning as ClockSkewWarning,
@@ -52,6 +55,7 @@ from .plain_errors import (
     FieldError as FieldError,
     JsonError as JsonError,
     NotFoundError as NotFoundError,
+    PermissionDeniedError as PermissionDeniedError,
     PluginError as PluginError,
     PluginWarning as PluginWarning,
     Problem as Problem,
@@ -73,7 +77,8 @@ class AmbiguousResultError(TransportError):
 
     Attributes: `operation` (its name), `observed`: the jobs that were seen afterwards and may be its work (for create_job
     those of the same name that are new, otherwise the job itself), None when nothing could be seen; `idempotency_token`:
-    calling again with it is safe where the region supports tokens, None elsewhere.
+    calling again with it is safe where the region supports tokens, None elsewhere; `status` and `request_id` of the last answer,
+    0 and "" if there was none.
     """
 
     def __init__(

@@ -9,7 +9,15 @@ from .messages import shorten
 
 
 class BatchComputeError(Exception):
-    """Base of every error of this package."""
+    """Base of every error of this package.
+
+    One that ended a call of a Client has the `operation` (its name), the `endpoint` (`scheme://host:port`, without the scheme's
+    default port) and the `attempts` that were made; others have "" and 0.
+    """
+
+    operation = ""
+    endpoint = ""
+    attempts = 0
 
 
 class ConfigError(BatchComputeError, ValueError):
@@ -76,9 +84,21 @@ class ValidationError(BatchComputeError, ValueError):
 
 
 class TransportError(BatchComputeError):
-    """No answer arrived. `sent` tells whether the request may have reached the service."""
+    """No whole answer arrived. `sent` tells whether the request may have reached the service.
+
+    `status` and `request_id` are those of an answer that broke off after its head; 0 and "" when there was none.
+    """
 
     sent = True
+    status = 0
+    request_id = ""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if not self.operation:
+            return text
+        known = [self.operation, self.endpoint, f"RequestId {self.request_id}" if self.request_id else ""]
+        return f"{text} [{', '.join(filter(None, known))}, {_count(self.attempts)}]"
 
 
 class ConnectError(TransportError, ConnectionError):
@@ -96,23 +116,30 @@ class RequestTimeoutError(TransportError, TimeoutError):
 
 
 class DecodeError(BatchComputeError, ValueError):
-    """The service answered something that cannot be understood. `request_id` names the answer."""
+    """The service answered something that cannot be understood. `request_id` names the answer, `status` is its HTTP status."""
 
-    def __init__(self, message: str, request_id: str = "") -> None:
+    def __init__(self, message: str, request_id: str = "", status: int = 0) -> None:
         super().__init__(message, request_id)
+        self.status = status
         self.message = message
         self.request_id = request_id
 
     def __str__(self) -> str:
-        return f"{self.message} [RequestId {self.request_id}]" if self.request_id else self.message
+        known = [
+            f"HTTP {self.status}" if self.status else "",
+            f"RequestId {self.request_id}" if self.request_id else "",
+        ]
+        return f"{self.message} [{', '.join(filter(None, known))}]" if any(known) else self.message
 
 
 class ClientError(BatchComputeError):
     """The service answered with an error (reference section 2; codes: protocol 2.11).
 
-    Attributes: `status` (HTTP status), `code`, `message`, `request_id`, and `retry_after`: the seconds the service asked to
-    wait, or None.
+    Attributes: `status` (HTTP status), `code`, `message`, `request_id`, `retry_after`: the seconds the service asked to
+    wait, or None; and `date`: when the service answered, as it says it, or "".
     """
+
+    date = ""
 
     def __init__(
         self, status: int, code: str, message: str, request_id: str = "", retry_after: float | None = None
@@ -125,7 +152,8 @@ class ClientError(BatchComputeError):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.message} [HTTP {self.status}, RequestId {self.request_id or 'unknown'}]"
+        often = f", {_count(self.attempts)}" if self.attempts > 1 else ""
+        return f"{self.code}: {self.message} [HTTP {self.status}, RequestId {self.request_id or 'unknown'}{often}]"
 
     # The getters of the original SDK.
     def get_status_code(self) -> int:
@@ -145,6 +173,14 @@ class ClientError(BatchComputeError):
         return self.request_id
 
 
+class AuthenticationError(ClientError):
+    """The service does not accept who is asking: the access key, the signature or the token. Nothing was done (protocol 2.11)."""
+
+
+class PermissionDeniedError(ClientError):
+    """The service knows who is asking, and does not allow it. Nothing was done (protocol 2.11)."""
+
+
 class NotFoundError(ClientError):
     """404: there is no such job, or no such path."""
 
@@ -161,20 +197,69 @@ class ServerError(ClientError):
     """5xx: the service failed."""
 
 
+# Codes of protocol 2.11 up to their first dot, for those that say more than a status does.
+_AUTHENTICATION = frozenset(
+    {
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "InvalidSignatureMethod",
+        "MissingAuthorization",
+        "InvalidAuthorization",
+    }
+)
+_OTHERS = frozenset(
+    {
+        "InvalidVersion",
+        "InvalidResource",
+        "InvalidQueryString",
+        "InvalidHttpBody",
+        "QuotaExhausted",
+        "InvalidJsonFormat",
+    }
+    | {"InvalidUrlPattern", "MethodNotAllowed", "BadDAG", "InvalidParameter", "IdempotentTokenMismatch"}
+    | {
+        "ResourceNotFound",
+        "StateConflict",
+        "InternalError",
+        "ServiceUnavailable",
+        "UnsupportedHTTPMethod",
+        "InvalidApi",
+    }
+    | {"InvalidTimeStamp", "IllegalTimestamp", "SignatureNonceUsed", "InvalidProtocol"}
+)
+_BY_STATUS: dict[int, type[ClientError]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: StateConflictError,
+    429: ThrottlingError,
+}
+
+
 def client_error(
     status: int, code: str, message: str, request_id: str, retry_after: float | None = None
 ) -> ClientError:
-    """Return the most specific ClientError for an answer."""
-    kind: type[ClientError] = ClientError
-    if status == 429 or code.startswith("Throttling"):
-        kind = ThrottlingError
-    elif status >= 500:
-        kind = ServerError
-    elif status == 404:
-        kind = NotFoundError
-    elif status == 409:
-        kind = StateConflictError
-    return kind(status, code, message, request_id, retry_after)
+    """Return the most specific ClientError for an answer: by its code where that says it, else by its status."""
+    return _kind_of(status, code)(status, code, message, request_id, retry_after)
+
+
+def _kind_of(status: int, code: str) -> type[ClientError]:
+    beginning = code.partition(".")[0]
+    if code.startswith("Throttling"):
+        return ThrottlingError
+    if beginning in _AUTHENTICATION or "SecurityToken" in code:
+        return AuthenticationError
+    if beginning == "Forbidden":
+        return PermissionDeniedError
+    if status >= 500:
+        return ServerError
+    if status in (401, 403) and (beginning in _OTHERS or code.startswith("Missing")):
+        return ClientError
+    return _BY_STATUS.get(status, ClientError)
+
+
+def _count(attempts: int) -> str:
+    return f"{attempts} attempt{'s' if attempts != 1 else ''}"
 
 
 class UnknownPropertyWarning(UserWarning):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import pickle
+import re
 import time
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 
 import batchcompute
 from batchcompute import (
     AmbiguousResultError,
+    AuthenticationError,
     BatchComputeError,
     ClientError,
     ClockSkewWarning,
     Config,
     NotFoundError,
+    PermissionDeniedError,
     RetryConfig,
     ServerError,
     StateConflictError,
@@ -33,7 +37,20 @@ ONCE = Config(retry=RetryConfig(attempts=1))
     [
         (400, "InvalidParameter", ClientError),
         (400, "BadDAG", ClientError),
-        (403, "Forbidden", ClientError),
+        (403, "Forbidden", PermissionDeniedError),
+        (403, "Forbidden.RAM", PermissionDeniedError),
+        (400, "Forbidden.SubUser", PermissionDeniedError),
+        (403, "NoRights", PermissionDeniedError),
+        (404, "InvalidAccessKeyId.NotFound", AuthenticationError),
+        (403, "InvalidAccessKeyId.Inactive", AuthenticationError),
+        (400, "InvalidSecurityToken.Expired", AuthenticationError),
+        (403, "SecurityTokenExpired", AuthenticationError),
+        (400, "MissingSecurityToken", AuthenticationError),
+        (401, "TokenTooOld", AuthenticationError),
+        (401, "InvalidParameter.ImageId", ClientError),
+        (403, "QuotaExhausted.Jobs", ClientError),
+        (403, "MissingPriority", ClientError),
+        (429, "Forbidden", PermissionDeniedError),
         (404, "ResourceNotFound", NotFoundError),
         (409, "StateConflict", StateConflictError),
         (429, "TooMany", ThrottlingError),
@@ -98,6 +115,39 @@ def test_retry_after(stub: Stub, header: str, seconds: float | None) -> None:
     assert caught.value.retry_after == seconds
 
 
+AUTHENTICATION = {
+    *("InvalidAccessKeyId.NotFound", "InvalidAccessKeyId.Inactive", "SignatureDoesNotMatch", "InvalidSignatureMethod"),
+    *("InvalidSecurityToken.Expired", "InvalidSecurityToken.Malformed", "MissingSecurityToken"),
+    *("MissingAuthorization", "InvalidAuthorization"),
+}
+
+
+def documented_codes() -> list[tuple[int, str]]:
+    """Every status and code in the tables of protocol 2.11."""
+    page = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    section = page.partition("### 2.11 ")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| (\d+)(?: or (\d+))? \| (.*?) \|", section, re.MULTILINE)
+    return [
+        (int(status), code)
+        for one, other, codes in rows
+        for status in filter(None, (one, other))
+        for code in re.findall(r"`([A-Z][A-Za-z.]+)`", codes)
+    ]
+
+
+@pytest.mark.parametrize(("status", "code"), documented_codes())
+def test_a_documented_code_decides_before_the_status(status: int, code: str) -> None:
+    error = client_error(status, code, "because", "REQ-1")
+    assert isinstance(error, AuthenticationError) == (code in AUTHENTICATION)
+    assert isinstance(error, PermissionDeniedError) == code.startswith("Forbidden")
+    if code not in AUTHENTICATION and status == 403 and not code.startswith("Forbidden"):
+        assert type(error) is ClientError
+
+
+def test_the_page_has_every_code_of_authentication() -> None:
+    assert {code for _, code in documented_codes()} >= AUTHENTICATION
+
+
 def test_retry_after_as_a_date(stub: Stub) -> None:
     stub.answer({}, 503, retry_after=formatdate(time.time() + 100, usegmt=True))
     stub.answer({}, 503, retry_after=formatdate(time.time() - 100, usegmt=True))
@@ -141,6 +191,8 @@ def test_the_tree() -> None:
         "JobFailedError": (batchcompute.WaitError,),
         "JobStoppedError": (batchcompute.WaitError,),
         "NotFoundError": (ClientError,),
+        "AuthenticationError": (ClientError,),
+        "PermissionDeniedError": (ClientError,),
         "PluginError": (),
         "CredentialsError": (),
     }.items():
