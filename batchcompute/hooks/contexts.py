@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 from ..config import Config
 from ..credentials import Credentials
@@ -15,8 +15,7 @@ from ..surroundings import Surroundings
 from ..values.resources import JobDescription
 from ..wire import IDEMPOTENCY_HEADER, Endpoint, Request, Response
 
-if TYPE_CHECKING:
-    from ..errors import BatchComputeError
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -27,11 +26,31 @@ class Clock(Protocol):
     def sleep(self, seconds: float, /) -> None: ...
 
 
+class ClientState:
+    """What plugins keep for one Client: one object of each kind. Thread-safe.
+
+    An installed plugin is one object for all Clients of a process; what belongs to one of them, such as its sessions, counts and
+    tokens, is kept here.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Callable[[], Any], Any] = {}
+
+    def of(self, make: Callable[[], T]) -> T:
+        """Return this Client's object of a kind: what `make`, a class or a function of the plugin, returned the first time.
+
+        Two threads may call `make` at the same time; one of the objects is kept, and both get that one.
+        """
+        kept: T = self._kept[make] if make in self._kept else self._kept.setdefault(make, make())
+        return kept
+
+
 @dataclass(frozen=True, slots=True)
 class RegistrationContext:
-    """A Client is being made with this configuration."""
+    """A Client is being made with this configuration. `state` is what plugins keep for it."""
 
     config: Config
+    state: ClientState = field(default_factory=ClientState, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +59,7 @@ class CallContext:
 
     `request` is what will be sent, before endpoint, credentials and signature; `credentials` are the ones given to the
     Client, None when none were; `deadline` is the second of `clock` at which the call must end, None for no limit.
-    `surroundings` are those that a caller of create_job named, None when none were.
+    `surroundings` are those that a caller of create_job named, None when none were. `state` is what plugins keep for this Client.
     """
 
     operation: Operation[Any]
@@ -51,6 +70,7 @@ class CallContext:
     deadline: float | None = None
     clock: Clock = time
     surroundings: Surroundings | None = None
+    state: ClientState = field(default_factory=ClientState, compare=False)
 
     @property
     def idempotency_token(self) -> str | None:
@@ -68,7 +88,8 @@ class AttemptContext:
     """One attempt of a call, `number` from 1.
 
     `request` has the endpoint, and after signing all headers. In after_attempt exactly one of `response` and `error` is set,
-    or both when the service answered with an error; `elapsed` is seconds. `clock_offset` is the seconds to add to this
+    or both when the service answered with an error; `error` may also be one that is not of this package, such as a
+    KeyboardInterrupt. `elapsed` is seconds. `clock_offset` is the seconds to add to this
     machine's clock to get the service's (0 until an answer has shown otherwise).
     """
 
@@ -78,14 +99,17 @@ class AttemptContext:
     endpoint: Endpoint
     credentials: Credentials | None
     response: Response | None = None
-    error: BatchComputeError | None = None
+    error: BaseException | None = None
     elapsed: float = 0.0
     clock_offset: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """A call that has ended: after `attempts` attempts, with an answer or with an `error`; `elapsed` is seconds."""
+    """A call that has ended: after `attempts` attempts, with an answer or with an `error`; `elapsed` is seconds.
+
+    `response` is the answer to the last attempt, also one that refused it; None when none came.
+    """
 
     call: CallContext
     attempts: int

@@ -19,6 +19,7 @@ from .contexts import (
     AttemptContext,
     CallContext,
     CallResult,
+    ClientState,
     Clock,
     DiagnosisContext,
     LogContext,
@@ -51,6 +52,7 @@ class Hooks:
         decided: Callable[[str, str, object], None] | None = None,
     ) -> None:
         self.config = config
+        self.state = ClientState()
         self._decided = decided
         self._plugins = Plugins(config.plugins, builtins, plugins)
         self.skipped = self._plugins.skipped
@@ -104,7 +106,7 @@ class Hooks:
     def settings(self) -> list[Section]:
         """Every section that plugins declare. Raises PluginError when two declare the same."""
         found: dict[str, Section] = {}
-        for answer in self._manager.hook.register_settings(ctx=RegistrationContext(self.config)):
+        for answer in self._manager.hook.register_settings(ctx=RegistrationContext(self.config, self.state)):
             for section in answer or ():
                 if not isinstance(section, Section):
                     raise PluginError(
@@ -151,7 +153,7 @@ class Hooks:
 
     def _candidates(self, hook: str) -> list[Any]:
         found: dict[str, Any] = {}
-        for answer in getattr(self._manager.hook, hook)(ctx=RegistrationContext(self.config)):
+        for answer in getattr(self._manager.hook, hook)(ctx=RegistrationContext(self.config, self.state)):
             if answer is not None and not isinstance(answer, Iterable):
                 raise self._unusable(hook, answer, "an iterable")
             for item in answer or ():
@@ -164,7 +166,7 @@ class Hooks:
 
     def clock(self) -> Clock:
         """Return what deadlines are measured with."""
-        answer = self._manager.hook.clock(ctx=RegistrationContext(self.config))
+        answer = self._manager.hook.clock(ctx=RegistrationContext(self.config, self.state))
         if not (hasattr(answer, "monotonic") and hasattr(answer, "sleep")):
             raise self._unusable("clock", answer, "a Clock")
         return cast(Clock, answer)

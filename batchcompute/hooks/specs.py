@@ -46,13 +46,24 @@ class CredentialProvider(Protocol):
     """Where credentials come from, by name.
 
     `get` raises CredentialsError when it has none, saying why, without secrets. One thread at a time calls it for a Client:
-    before every attempt, but when its credentials have `expires` only as they near it. What is slow and has none keeps its own.
+    before every attempt, but when its credentials have `expires` only as they near it, and when the service has refused
+    them. What is slow and has none keeps its own, see RenewableProvider.
     """
 
     @property
     def name(self) -> str: ...
 
     def get(self) -> Credentials: ...
+
+
+class RenewableProvider(CredentialProvider, Protocol):
+    """A CredentialProvider that keeps credentials itself, and drops those that a service has refused.
+
+    A provider need not have `refused`. It is called before `get` is asked again; `get` is asked again in any case.
+    """
+
+    def refused(self, credentials: Credentials) -> None:
+        """Drop these credentials, if they are still the ones that are kept. Raises nothing."""
 
 
 class Transport(Protocol):
