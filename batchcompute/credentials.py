@@ -52,6 +52,12 @@ def found(source: str, parts: Mapping[str, object], expires: float | None = None
     return _build(parts, expires, source)
 
 
+def is_same_key(one: Credentials, other: Credentials) -> bool:
+    """Return whether a service cannot tell two credentials apart; where they came from and how long they last does not matter."""
+    parts = (other.access_key_id, other.access_key_secret, other.security_token)
+    return (one.access_key_id, one.access_key_secret, one.security_token) == parts
+
+
 def _problem(parts: Mapping[str, object]) -> str | None:
     """Return what is wrong, in words that never hold a value."""
     for number, (name, value) in enumerate(parts.items()):

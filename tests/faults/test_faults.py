@@ -194,7 +194,7 @@ def test_fault(
         proxy.arm("", 0)
         with monkeypatch.context() as patch:
             patch.setattr("batchcompute.builtins.signing.time", clock)
-            patch.setattr("batchcompute.pipeline.time", clock)
+            patch.setattr("batchcompute.service_time.time", clock)
             with pytest.warns(errors.ClockSkewWarning):
                 seen = case.run(client)
     elif fault == "refused":

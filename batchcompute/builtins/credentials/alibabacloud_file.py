@@ -30,6 +30,10 @@ class AlibabaCloudFile:
         """Raises CredentialsError."""
         return _credentials(*self.section())
 
+    def refused(self, credentials: Credentials) -> None:
+        """Read the files anew."""
+        self._files.forget()
+
     def section(self) -> tuple[Mapping[str, str], str]:
         """Return the section in use, whatever its type, and where it stands. Raises CredentialsError."""
         named = os.environ.get("ALIBABA_CLOUD_CREDENTIALS_FILE")

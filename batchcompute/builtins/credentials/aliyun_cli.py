@@ -21,7 +21,8 @@ _REMOTE_MODES = ("EcsRamRole", "RamRoleArn", "ChainableRamRoleArn", "OIDC", "Clo
 class AliyunCli:
     """~/.aliyun/config.json: the profile ALIBABA_CLOUD_PROFILE, else the current one; modes AK, StsToken and External.
 
-    The process of mode External is run again when what it gave is about to expire, or when the profile has changed.
+    The process of mode External is run again when what it gave is about to expire or was refused, and when the profile
+    has changed.
     """
 
     name = "aliyun-cli"
@@ -33,6 +34,11 @@ class AliyunCli:
     def get(self) -> Credentials:
         """Raises CredentialsError."""
         return self._credentials(*self.profile())
+
+    def refused(self, credentials: Credentials) -> None:
+        """Read the file anew, and run the process of mode External again."""
+        self._files.forget()
+        self._lasting = None
 
     def profile(self) -> tuple[Mapping[str, Any], str]:
         """Return the profile in use, whatever its mode, and where it stands. Raises CredentialsError."""

@@ -67,7 +67,9 @@ class Chain:
             try:
                 return chosen.get()
             except CredentialsError as error:
-                raise CredentialsError(f"credential provider {chosen.name!r} has no credentials: {error}") from error
+                raise CredentialsError(
+                    f"credential provider {chosen.name!r} has no credentials for region {self._region}: {error}"
+                ) from error
         declined = dict(self._declined)
         for provider in self._asked:
             try:
@@ -76,7 +78,8 @@ class Chain:
                 declined[provider.name] = str(error)
             except Exception as error:  # of a plugin; its message could hold what must not be shown
                 declined[provider.name] = f"it failed with {type(error).__name__}"
-                _log.warning("credential provider %s failed with %s", provider.name, type(error).__name__)
+                kind = type(error).__name__
+                _log.warning("credentials for region %s: provider %s failed with %s", self._region, provider.name, kind)
             else:
                 self._chosen = provider
                 _log.debug("credentials for region %s: %s, %s", self._region, provider.name, credentials.source)
@@ -86,6 +89,11 @@ class Chain:
             f"no credentials for region {self._region}: pass access_key_id and access_key_secret to Client, "
             f"or let one of these have some:{why}"
         )
+
+    def refused(self, credentials: Credentials) -> None:
+        """Drop credentials that the service has refused, and tell the provider they came from."""
+        if self._chosen is not None:
+            self._chosen.refused(credentials)
 
 
 def _named(name: str, providers: Mapping[str, CredentialProvider]) -> CredentialProvider:

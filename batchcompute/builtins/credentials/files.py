@@ -57,6 +57,10 @@ class Watched(Generic[T]):
         self._known[path] = (() if young else mark, value)
         return value
 
+    def forget(self) -> None:
+        """Read the files anew, and take none as it was before: what they had was refused."""
+        self._known.clear()
+
 
 def home_file(*parts: str) -> str:
     """A path below the user's home folder."""

@@ -8,7 +8,7 @@ import threading
 import time
 
 from ...config import CredentialsConfig
-from ...credentials import Credentials
+from ...credentials import Credentials, is_same_key
 from ...errors import CredentialsError, PluginError
 from ...hooks import CredentialProvider
 
@@ -23,7 +23,8 @@ class Refreshing:
 
     Until `refresh_before` seconds are left they are used as they are. Then one thread at a time tries to replace them and
     the others go on with them, as does that thread when it fails. With less than `refresh_at_latest` seconds left all
-    wait for new ones, and a failure raises. Credentials that do not expire are asked for each time.
+    wait for new ones, and a failure raises. Credentials that do not expire are asked for each time. Those that the service
+    has refused are dropped, whenever they expire.
     """
 
     def __init__(self, provider: CredentialProvider, settings: CredentialsConfig) -> None:
@@ -50,12 +51,25 @@ class Refreshing:
             return held
         if left <= self._at_latest:
             return self._replaced(failures)
-        if now < self._pause_until or not self._of_this_process().acquire(blocking=False):
+        if now < self._pause_until <= now + _PAUSE_SECONDS or not self._of_this_process().acquire(blocking=False):
             return held
         try:
             return self._tried(held, now)
         finally:
             self._lock.release()
+
+    def refused(self, credentials: Credentials) -> None:
+        """Drop what the provider gave last if the service has refused it, and tell the provider; of many threads the first."""
+        with self._of_this_process():
+            if self._held is None or not is_same_key(self._held, credentials):
+                return
+            self._held = None
+            _log.info(
+                "credential provider %s: the service has refused its credentials from %s", self.name, credentials.source
+            )
+            tell = getattr(self._provider, "refused", None)
+            if tell is not None:
+                tell(credentials)
 
     def _tried(self, held: Credentials, now: float) -> Credentials:
         """Return new credentials, or the old ones: the advisory window. The lock is held."""
@@ -93,7 +107,7 @@ class Refreshing:
             raise CredentialsError(f"{fresh.source or 'they'}: expired at {at}")
         if fresh.expires is not None and fresh != self._held:
             _log.debug("credential provider %s: new temporary credentials from %s", self.name, fresh.source)
-        self._held, self._failure = (fresh if fresh.expires is not None else None), None
+        self._held, self._failure = fresh, None
         return fresh
 
     def _of_this_process(self) -> threading.Lock:

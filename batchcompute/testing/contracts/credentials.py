@@ -61,6 +61,14 @@ class CredentialProviderContract:
         for secret in (found.access_key_secret, found.security_token):
             assert not secret or not any(secret in text for text in shown), "a repr or the source shows a secret"
 
+    def test_it_can_be_asked_again_after_a_refusal(self, provider: CredentialProvider) -> None:
+        refused = getattr(provider, "refused", None)  # a provider need not have it
+        if refused is not None:
+            found = provider.get()
+            refused(found)
+            refused(found)  # nothing to drop any more
+        assert isinstance(provider.get(), Credentials)
+
     def test_it_is_thread_safe(self, provider: CredentialProvider) -> None:
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(lambda _: provider.get(), range(64)))

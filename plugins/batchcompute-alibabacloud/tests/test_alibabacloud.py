@@ -78,6 +78,14 @@ def test_the_uri_is_read_when_it_is_asked_for(desk: Desk, monkeypatch: pytest.Mo
     assert first.get().access_key_id == "key-2"
 
 
+def test_what_the_service_refused_is_not_kept_by_the_library(desk: Desk) -> None:
+    kept = provider(type="credentials_uri", credentials_uri=desk.uri)
+    first = kept.get()
+    assert kept.get() == first
+    kept.refused(first)
+    assert kept.get().access_key_id == "key-2"
+
+
 def test_a_client_renews_what_is_about_to_expire(desk: Desk) -> None:
     desk.life = 300
     near = provider(type="credentials_uri", credentials_uri=desk.uri)

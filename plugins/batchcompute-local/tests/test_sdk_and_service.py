@@ -7,7 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+import warnings
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,6 +37,24 @@ def test_the_sdk_tells_all_problems_before_sending(cloud: Cloud, monkeypatch: py
     paths = sorted(problem.path.rpartition(".")[2] for problem in caught.value.problems)
     assert paths == ["ImageId", "InstanceCount", "Priority", "ProgramArguments"]
     assert not (cloud.root / "daemon.lock").exists()
+
+
+def test_a_clock_that_goes_wrong_and_is_put_right(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a laptop that wakes up: only the client's clock is wrong, the service is a real one."""
+    monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(cloud.root))
+    cloud.up()
+    off = {"seconds": 0.0}
+    clock = SimpleNamespace(time=lambda: time.time() + off["seconds"], gmtime=time.gmtime)
+    monkeypatch.setattr("batchcompute.builtins.signing.time", clock)
+    monkeypatch.setattr("batchcompute.service_time.time", clock)
+    warned = []
+    with Client("local") as client:
+        for off["seconds"] in (0.0, -3600.0, -3600.0, 0.0, 0.0, 3600.0):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                client.list_jobs()
+            warned.append(len(caught))
+    assert warned == [0, 1, 0, 0, 0, 1]
 
 
 def test_images_are_listed(cloud: Cloud) -> None:

@@ -47,3 +47,8 @@ class AlibabaCloud:
 
             self._sources = Sources(self._settings, self._config)
         return self._sources.get()
+
+    def refused(self, credentials: Credentials) -> None:
+        """Drop what the library keeps of these credentials."""
+        if self._sources is not None:
+            self._sources.refused(credentials)

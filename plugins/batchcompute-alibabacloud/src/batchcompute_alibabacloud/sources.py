@@ -61,6 +61,12 @@ class Sources:
                 return credentials
         raise CredentialsError("; ".join(why))
 
+    def refused(self, credentials: Credentials) -> None:
+        """Ask the source anew. It stays the one that is used."""
+        self._built.clear()
+        self._file.refused(credentials)
+        self._aliyun.refused(credentials)
+
     def _ask(self, kind: str, values: dict[str, Any], source: str) -> Credentials:
         """Ask the provider of these values; make a new one if the values have changed."""
         built = self._built.get(source)

@@ -145,7 +145,9 @@ def test_a_client_never_becomes_somebody_else(stub: Stub, caplog: pytest.LogCapt
     assert [request.headers["x-acs-access-key-id"] for request in stub.requests] == ["two", "two"]
     assert first.asked == 1
     second.answer = CredentialsError("gone")
-    with pytest.raises(CredentialsError, match="credential provider 'second' has no credentials: gone"):
+    with pytest.raises(
+        CredentialsError, match="credential provider 'second' has no credentials for region cn-qingdao: gone"
+    ):
         client.list_jobs()
 
 

@@ -199,3 +199,42 @@ def test_a_forked_child_does_not_wait_for_a_thread_it_does_not_have(now: Clock) 
             finally:
                 os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_what_the_service_refused_is_not_used_again(now: Clock) -> None:
+    cached = Refreshing(Source(now), SETTINGS)
+    old = cached.get()
+    cached.refused(old)
+    fresh = cached.get()
+    assert fresh.access_key_id == "key-2"
+    cached.refused(old)  # a thread that comes late: others have come meanwhile
+    assert cached.get() == fresh
+
+
+def test_a_provider_hears_of_it_once_for_many_threads(now: Clock) -> None:
+    dropped: list[Credentials] = []
+
+    class Keeping(Source):
+        def refused(self, credentials: Credentials) -> None:
+            dropped.append(credentials)
+
+    source = Keeping(now)
+    cached = Refreshing(source, SETTINGS)
+    old = cached.get()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: cached.refused(old), range(64)))
+    assert dropped == [old]
+    cached.refused(Credentials("somebody else's", SECRET))
+    assert dropped == [old]
+
+
+def test_a_clock_that_is_put_back_does_not_prolong_the_pause(now: Clock) -> None:
+    source = Source(now)
+    cached = Refreshing(source, SETTINGS)
+    cached.get()
+    now.now += LIFE - 100
+    source.act = source.fail
+    cached.get()
+    now.now -= 700  # still in the advisory window
+    source.act = lambda: None
+    assert cached.get().access_key_id == "key-3"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -256,3 +257,38 @@ def test_a_process_that_hangs_ends_with_its_children(tmp_path: Path, monkeypatch
     with pytest.raises(CredentialsError, match=r"it did not end within 0\.5 seconds"):
         process.run(command(tmp_path, body), "here")
     assert time.monotonic() - began < 60  # the grandchild, which holds the pipe, did not live on
+
+
+def test_a_process_runs_again_when_its_key_was_refused(home: Path, tmp_path: Path) -> None:
+    count = f"open({str(tmp_path / 'runs')!r}, 'a').write('x'); "
+    answer = json.dumps({"mode": "AK", "access_key_id": "id", "access_key_secret": SECRET})
+    cli(home, {"mode": "External", "process_command": command(tmp_path, f"{count}print({answer!r})")})
+    provider = AliyunCli()
+    provider.refused(provider.get())
+    provider.get()
+    assert (tmp_path / "runs").read_text() == "xx"
+
+
+@pytest.mark.parametrize("kind", [AlibabaCloudFile, AliyunCli])
+def test_a_file_is_read_anew_when_its_key_was_refused(home: Path, kind: type[AlibabaCloudFile | AliyunCli]) -> None:
+    """Whatever its time stamp says; and what cannot be understood is no longer taken as it was before."""
+    if kind is AliyunCli:
+        path = cli(home, {"mode": "AK", "access_key_id": "one", "access_key_secret": SECRET})
+    else:
+        text = f"[default]\ntype = access_key\naccess_key_id = one\naccess_key_secret = {SECRET}\n"
+        path = write(home / ".alibabacloud" / "credentials", text)
+    before = path.stat().st_mtime_ns - 10**10
+    os.utime(path, ns=(before, before))
+    provider = kind()
+    first = provider.get()
+    with path.open("r+") as file:
+        changed = file.read().replace("one", "two")
+        file.seek(0)
+        file.write(changed)
+    os.utime(path, ns=(before, before))
+    assert provider.get() == first
+    provider.refused(first)
+    assert provider.get().access_key_id == "two"
+    provider.refused(provider.get())
+    path.write_text("nonsense")
+    assert "nonsense" not in why(provider)
