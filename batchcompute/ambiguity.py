@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any, Protocol
 
-from .errors import AmbiguousResultError, BatchComputeError, NotFoundError
+from .errors import (
+    AmbiguousResultError,
+    BatchComputeError,
+    ClientError,
+    DecodeError,
+    NotFoundError,
+    TransportError,
+)
 from .operations import CREATE_JOB, GET_JOB, LIST_JOBS, A, Call
 from .values.responses import Job
 
@@ -35,7 +42,11 @@ def build_error(
         observed = []
     except BatchComputeError:
         observed = None
-    return AmbiguousResultError(call.operation.name, str(cause), observed, token)
+    error = AmbiguousResultError(call.operation.name, str(cause), observed, token)
+    error.endpoint, error.attempts = cause.endpoint, cause.attempts
+    if isinstance(cause, (ClientError, DecodeError, TransportError)):
+        error.status, error.request_id = cause.status, cause.request_id
+    return error
 
 
 def _observe(read_once: ReadOnce, call: Call[Any], started: float) -> list[Job] | None:

@@ -38,11 +38,13 @@ def _object(response: Response) -> dict[str, Any]:
         data = json.loads(response.body)
     except (ValueError, RecursionError):
         raise DecodeError(
-            f"the service answered {len(response.body)} bytes that are not JSON", response.request_id
+            f"the service answered {len(response.body)} bytes that are not JSON", response.request_id, response.status
         ) from None
     if not isinstance(data, dict):
         raise DecodeError(
-            f"the service answered a JSON {type(data).__name__} where an object was due", response.request_id
+            f"the service answered a JSON {type(data).__name__} where an object was due",
+            response.request_id,
+            response.status,
         )
     return data
 
@@ -50,7 +52,7 @@ def _object(response: Response) -> dict[str, Any]:
 def _created(response: Response, origin: Origin) -> CreateResponse:
     created = CreateResponse.wrap(_object(response), origin)
     if not created.JobId:
-        raise DecodeError("the service answered a new job without its id", response.request_id)
+        raise DecodeError("the service answered a new job without its id", response.request_id, response.status)
     return created
 
 
@@ -63,7 +65,7 @@ def _plain(what: str, read: Callable[[dict[str, Any]], object]) -> Callable[[Res
             return read(data)
         except (AttributeError, TypeError, ValueError) as error:
             raise DecodeError(
-                f"the service answered {what} that cannot be read: {error}", response.request_id
+                f"the service answered {what} that cannot be read: {error}", response.request_id, response.status
             ) from None
 
     return decode

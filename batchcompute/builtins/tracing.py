@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from ..config import Config
 from ..credentials import Credentials
-from ..errors import ClientError
+from ..errors import ClientError, DecodeError, TransportError
 from ..hooks import AttemptContext, CallResult, hookimpl
 from ..wire import Endpoint
 
@@ -196,6 +196,8 @@ def _outcome(ctx: AttemptContext | CallResult) -> dict[str, object]:
         }
     if ctx.error is not None:
         event["error"] = type(ctx.error).__name__
+    if ctx.response is None and isinstance(ctx.error, (TransportError, DecodeError)) and ctx.error.status:
+        event |= {"status": ctx.error.status, "request_id": ctx.error.request_id}  # of an answer that broke off
     if isinstance(ctx.error, ClientError):
         event["code"] = ctx.error.code
     return event

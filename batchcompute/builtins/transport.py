@@ -16,6 +16,7 @@ from ..errors import (
     DecodeError,
     RequestTimeoutError,
     ResponseLostError,
+    TransportError,
 )
 from ..hooks import RegistrationContext, Transport, TransportFactory, hookimpl
 from ..locks import ForkSafeLock
@@ -103,6 +104,8 @@ class PooledTransport:
             settings = self._settings
             timeout = type(timeout)(total=request.timeout, connect=settings.connect_timeout, read=settings.read_timeout)
             self._due.at = time.monotonic() + request.timeout
+        answer = None
+        headers: dict[str, str] = {}
         try:
             answer = pool.urlopen(
                 request.method,
@@ -117,16 +120,23 @@ class PooledTransport:
             )
             headers = {name.lower(): value for name, value in answer.headers.iteritems()}
             data = self._read(answer, endpoint, headers)
+            is_open = (
+                headers.keys().isdisjoint(_SAY_WHERE_IT_ENDS) and 200 <= answer.status < 300 and answer.status != 204
+            )
+            if is_open and isinstance(
+                getattr(answer, "_original_response", None), self._real
+            ):  # a recorded one is whole
+                _check_whole(data, endpoint)
         except Exception as error:
             explained = _explained(error, endpoint)
+            if answer is not None and isinstance(explained, (TransportError, DecodeError)):  # its head came
+                explained.status = answer.status
+                explained.request_id = Response(answer.status, headers, b"").request_id
             if explained is error:
                 raise
             raise explained from error
         finally:
             self._due.at = None
-        open_end = headers.keys().isdisjoint(_SAY_WHERE_IT_ENDS) and 200 <= answer.status < 300 and answer.status != 204
-        if open_end and isinstance(getattr(answer, "_original_response", None), self._real):  # a recorded one is whole
-            _check_whole(data, endpoint)
         return Response(answer.status, headers, data)
 
     def _read(self, answer: urllib3.BaseHTTPResponse, endpoint: Endpoint, headers: Mapping[str, str]) -> bytes:
@@ -179,6 +189,8 @@ def _explained(error: Exception, endpoint: Endpoint) -> Exception:
     from urllib3 import exceptions
 
     where = endpoint.authority
+    if isinstance(error, TransportError):
+        return error
     if isinstance(error, exceptions.ProxyError):  # raised only until the proxy is connected, so nothing was sent
         return ConnectError(f"{where} could not be reached through the proxy: {_reason(error)}")
     if isinstance(error, exceptions.NewConnectionError):

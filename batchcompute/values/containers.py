@@ -122,11 +122,9 @@ class LazyList(MutableSequence[E], Generic[E]):
             return self._cls.wrap(item, self._item_origin)
         if isinstance(item, self._cls):
             return item
-        kind = self._cls.__name__
-        raise DecodeError(
-            f"the service answered a bad {kind}: not an object but {type(item).__name__}",
-            self._item_origin.request_id if self._item_origin else "",
-        )
+        text = f"the service answered a bad {self._cls.__name__}: not an object but {type(item).__name__}"
+        origin = self._item_origin
+        raise DecodeError(text, origin.request_id, origin.status) if origin else DecodeError(text)
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> E: ...

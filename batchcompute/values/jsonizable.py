@@ -93,7 +93,8 @@ class Record:
     def _undecodable(self, error: PropertyTypeError) -> Exception:
         if self._origin is None:
             return error
-        return DecodeError(f"the service answered a bad {type(self).__name__}: {error}", self._origin.request_id)
+        text = f"the service answered a bad {type(self).__name__}: {error}"
+        return DecodeError(text, self._origin.request_id, self._origin.status)
 
     if not TYPE_CHECKING:  # type checkers are to complain about a property that is not declared
 

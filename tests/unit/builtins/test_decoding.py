@@ -175,9 +175,9 @@ def test_the_clock_is_not_asked_for_plain_times(stub: Stub, monkeypatch: pytest.
 @pytest.mark.parametrize("name", ["list_jobs", "get_job", "get_job_description", "list_tasks", "list_images"])
 def test_an_answer_that_is_no_json_object(stub: Stub, name: str, body: bytes) -> None:
     stub.answer(body)
-    with pytest.raises(DecodeError, match=r"the service answered .*\[RequestId REQ-1\]$") as caught:
+    with pytest.raises(DecodeError, match=r"the service answered .*\[HTTP 200, RequestId REQ-1\]$") as caught:
         getattr(stub.client(), name)(*([] if name in ("list_jobs", "list_images") else ["job-1"]))
-    assert caught.value.request_id == "REQ-1"
+    assert (caught.value.request_id, caught.value.status) == ("REQ-1", 200)
     assert len(stub.requests) == 1
 
 

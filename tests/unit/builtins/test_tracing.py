@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 import structlog
 
-from batchcompute import ClientError, Config, PluginConfig, RetryConfig, TracingConfig
+from batchcompute import ClientError, Config, DecodeError, PluginConfig, ResponseLostError, RetryConfig, TracingConfig
 from batchcompute.builtins import tracing
 from batchcompute.hooks import hookimpl
 from batchcompute.wire import Endpoint
 from tests.support.descriptions import describe_find
-from tests.support.stub import Stub
+from tests.support.stub import Stub, response
 
 CANARY = "zq9-canary"
 
 
 def traced(level: str, style: str = "json", **config: Any) -> Config:
-    return Config(tracing=TracingConfig(level, style), retry=RetryConfig(base_wait=0), **config)
+    return Config(**{"tracing": TracingConfig(level, style), "retry": RetryConfig(base_wait=0), **config})
 
 
 def events(text: str) -> list[dict[str, Any]]:
@@ -80,6 +80,36 @@ def test_an_attempt_and_a_call(stub: Stub, handled: list[logging.LogRecord]) -> 
         common | where | {"attempt": 2, "status": 200, "bytes_received": 23},
         common | {"level": "info", "event": "call", "attempts": 2, "status": 200, "bytes_received": 23},
     ]
+
+
+def broken_off(status: int, request_id: str) -> ResponseLostError:
+    error = ResponseLostError(CANARY)
+    error.status, error.request_id = status, request_id
+    return error
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (
+            response({"Code": "NotThere"}, 404),
+            {"status": 404, "request_id": "REQ-1", "bytes_received": 20, "code": "NotThere"},
+        ),
+        (response(b"{"), {"status": 200, "request_id": "REQ-1", "bytes_received": 1}),
+        (broken_off(200, "REQ-2"), {"status": 200, "request_id": "REQ-2"}),
+        (broken_off(0, ""), {}),
+    ],
+)
+def test_a_failed_call_says_what_a_good_one_says(
+    stub: Stub, handled: list[logging.LogRecord], answer: Any, expected: dict[str, Any]
+) -> None:
+    stub.prepare([answer])
+    with pytest.raises((ClientError, DecodeError, ResponseLostError)) as caught:
+        stub.client(config=traced("warning", retry=RetryConfig(attempts=1))).get_job("job-1")
+    (event,) = lines(handled)
+    assert event["event"] == "call"
+    assert event.pop("error") == type(caught.value).__name__
+    assert {key: event[key] for key in event if key in ("status", "request_id", "bytes_received", "code")} == expected
 
 
 def test_decisions_name_the_plugin(stub: Stub, handled: list[logging.LogRecord]) -> None:

@@ -104,6 +104,26 @@ def test_a_plain_answer_beyond_the_limit_is_refused(server: Loopback, head: byte
     assert send(server, limit=3000).body == b"x" * 3000
 
 
+@pytest.mark.parametrize(
+    ("answer", "kind", "limit"),
+    [
+        (HEAD + b"Content-Length: 99\r\n\r\n{", ResponseLostError, 1000),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{", ResponseLostError, 1000),
+        (HEAD + b"\r\n{", ResponseLostError, 1000),
+        (HEAD + b"Content-Length: 9\r\n\r\n123456789", DecodeError, 8),
+    ],
+)
+def test_an_error_after_the_head_has_what_the_head_said(
+    server: Loopback, answer: bytes, kind: type[ResponseLostError | DecodeError], limit: int
+) -> None:
+    server.script, server.cut = lambda seen: answer, True
+    with pytest.raises(kind) as caught:
+        send(server, limit=limit)
+    error = caught.value
+    assert isinstance(error, (ResponseLostError, DecodeError))
+    assert (error.status, error.request_id) == (200, "R1")
+
+
 def test_the_time_limit_holds_while_an_answer_is_inflated(server: Loopback) -> None:
     """A gigabyte takes a quarter of a second or more."""
     data = packed_zeros(1000)
