@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -14,7 +13,7 @@ from typing import Any, BinaryIO
 from . import credentials as _credentials, operations as ops, waiting
 from .config import Config
 from .configuration import hooks_for
-from .errors import BatchComputeError, ClientError, ConfigError, ValidationError
+from .errors import BatchComputeError, ClientError, ConfigError, DecodeError, NotFoundError, ValidationError
 from .hooks import LogContext, ObjectStore, ValidationContext
 from .log_pieces import read, skip
 from .messages import did_you_mean, warn_caller
@@ -42,6 +41,8 @@ JobLike = str | CreateResponse | Job | GetResponse
 _OLD_NAMES = {"human_readabel": "human_readable"}  # misspelt in the reference's example (section 2)
 _UNKNOWN_PATH = ("InvalidUrlPattern", "InvalidApi.NotFound")
 """The codes with which services refuse a path that they do not know (protocol 2.11)."""
+_ASK_AGAIN_SECONDS = 300.0
+"""After so long a service is asked again what it did not know: another one may have taken its place."""
 _ENDPOINTS = "a region such as 'local' or 'cn-qingdao', a domain or a URL"
 _ARGUMENTS = (
     "endpoint",
@@ -115,7 +116,8 @@ class Client:
                 f"endpoint is missing: pass {_ENDPOINTS}, or set endpoint in the configuration or BATCHCOMPUTE_ENDPOINT"
             )
         self._region = find_region(where, self._hooks.regions())
-        self._has_details = self._region.details or not self._region.declared
+        self._ask_beyond_from = -math.inf if self._region.details or not self._region.declared else math.inf
+        self._ask_region_from = -math.inf
         self._timeout = timeout if timeout is not None else self._config.timeout
         humanize = self._hooks.humanize_timestamp if human_readable else None
         self._pipeline = Pipeline(self._hooks, self._region, self._config, explicit, humanize)
@@ -218,14 +220,12 @@ class Client:
     def check_job(self, job_desc: JobDescription) -> None:
         """Raises ValidationError with everything for which create_job would refuse a description. Creates nothing.
 
-        A service at a URL that no region has is asked for its ranges, once, if those of the reference refuse a description.
+        A service at a URL that no region has is asked for its ranges if those of the reference refuse a description: until it has
+        answered; one that does not know the question is asked again after a while.
         """
         problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
-        if problems and not self._region.declared:
-            ranges = self._region.ranges
-            with suppress(BatchComputeError):
-                ranges = self._pipeline.read_once(Call(ops.GET_REGION, timeout=self._timeout))
-            self._region = replace(self._region, ranges=ranges, declared=True)
+        if problems and not self._region.declared and self._pipeline.clock.monotonic() >= self._ask_region_from:
+            self._ask_region()
             problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
         if problems:
             raise ValidationError(problems)
@@ -379,18 +379,33 @@ class Client:
 
     def _call_beyond(self, call: Call[A]) -> A | None:
         """Do a call that the API does not have; None where the service does not know it."""
-        if not self._has_details:
+        now = self._pipeline.clock.monotonic
+        if now() < self._ask_beyond_from:
             return None
         try:
             return self._pipeline.call(call)
         except ClientError as error:
-            unknown = error.code in _UNKNOWN_PATH or (
-                not self._region.details and error.status in (404, 405, 501) and error.code != "ResourceNotFound"
-            )
-            if not unknown:
+            if not self._does_not_know(error):
                 raise
-        self._has_details = False
+        self._ask_beyond_from = now() + _ASK_AGAIN_SECONDS
         return None
+
+    def _ask_region(self) -> None:
+        """Ask the service for its ranges. A failure teaches nothing: the next description asks again."""
+        try:
+            ranges = self._pipeline.read_once(Call(ops.GET_REGION, timeout=self._timeout))
+        except BatchComputeError as error:
+            if isinstance(error, DecodeError) or (isinstance(error, ClientError) and self._does_not_know(error)):
+                self._ask_region_from = self._pipeline.clock.monotonic() + _ASK_AGAIN_SECONDS
+        else:
+            self._region = replace(self._region, ranges=ranges, declared=True)
+
+    def _does_not_know(self, error: ClientError) -> bool:
+        """Return whether the service refused a path that the API does not have as one that it does not know."""
+        if error.code in _UNKNOWN_PATH:
+            return True
+        unknown = isinstance(error, NotFoundError) or error.status in (405, 501)
+        return unknown and not self._region.details and error.code != "ResourceNotFound"
 
     def _choose_timeout(self, timeout: float | None) -> float | None:
         """Return the timeout of a call: its own, else the Client's."""

@@ -5,6 +5,7 @@ A service that can (region local) is asked to answer when the job has ended, so 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO, Protocol
@@ -28,6 +29,7 @@ LONGEST_INTERVAL = 5.0
 BUSY_INTERVAL = 1.0  # after a change: more is to be expected
 GROWTH = 1.3
 OUTAGE_SECONDS = 300.0  # without a timeout, a service that does not answer is waited for this long
+HURRY_SECONDS = 60.0  # for so long after an outage no answer is kept back
 SHORTEST_LOOK = 0.5  # the last look is a real one
 LOG_LINES = 20
 LOG_BYTES = 4000
@@ -78,6 +80,7 @@ class _Wait:
         self._on_change = on_change
         self._clock = clock
         self._patience = patience
+        self._hurries_until = -math.inf  # no answer is kept back before
         self._ends = None if timeout is None else clock.monotonic() + timeout
         self._interval = FIRST_INTERVAL  # until the next question
         self._seen: Job | None = None  # the last answer
@@ -90,11 +93,11 @@ class _Wait:
             asked = self._clock.monotonic()
             try:
                 job = self._client.get_job(self._job_id, timeout=left, wait=kept_back)
-            except (TransportError, ServerError, ThrottlingError):
+            except (TransportError, ServerError, ThrottlingError) as error:
                 if not self._bears_outage():
                     if self._ends is None or self._seen is None:
                         raise
-                    raise self._time_is_up(self._seen) from None
+                    raise self._time_is_up(self._seen) from error
                 self._sleep(self._interval)
             else:
                 self._note(job)
@@ -112,13 +115,15 @@ class _Wait:
     def _time_to_keep_back(self, left: float | None) -> int:
         """Whole seconds for which the service may keep the answer back."""
         # who looks at changes wants them as they come
+        if self._clock.monotonic() < self._hurries_until:
+            return 0
         wanted = self._interval if self._on_change else LONGEST_INTERVAL
         return int(min(wanted, self._patience, left / 2 if left else self._patience))
 
     def _bears_outage(self) -> bool:
         """Note that the service did not answer; False when the wait gives up."""
         now = self._clock.monotonic()
-        self._patience = 0  # whatever stands between may not bear with an answer that is kept back
+        self._hurries_until = now + HURRY_SECONDS  # what stands between may not bear with an answer that is kept back
         if self._out_since is None:
             self._out_since = now
         return now - self._out_since < OUTAGE_SECONDS if self._ends is None else now < self._ends

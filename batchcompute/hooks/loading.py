@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +23,27 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "batchcompute"
 
 
-@cache
 def installed_plugins() -> tuple[tuple[str, EntryPoint], ...]:
-    """Return the entry points of every installed plugin, as `name_entry_points` gives them; scanned once per process."""
+    """Return the entry points of every installed plugin, as `name_entry_points` gives them.
+
+    They are scanned once per process, and again when one of the folders for modules has changed: a plugin that a notebook has
+    just installed is there for the next Client.
+    """
+    return _scan(tuple((folder, _changed_at(folder)) for folder in sys.path))
+
+
+@lru_cache(maxsize=1)
+def _scan(state: object) -> tuple[tuple[str, EntryPoint], ...]:
     from importlib.metadata import entry_points
 
     return name_entry_points(entry_points(group=ENTRY_POINT_GROUP))
+
+
+def _changed_at(folder: str) -> int:
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def name_entry_points(points: Iterable[EntryPoint]) -> tuple[tuple[str, EntryPoint], ...]:

@@ -8,6 +8,7 @@ import pytest
 
 from batchcompute import (
     Attempt,
+    AuthenticationError,
     Client,
     ClientError,
     DecodeError,
@@ -19,7 +20,8 @@ from batchcompute import (
     Slots,
     TaskDetails,
 )
-from tests.support.stub import Stub
+from tests.support.clock import Clock
+from tests.support.stub import Stub, response
 
 SLOTS = {"Total": 4, "Taken": 4, "ByJob": {"job-2": 3, "": 1}}
 ATTEMPT = {
@@ -82,6 +84,27 @@ def test_a_service_that_does_not_know_the_path_is_asked_once(stub: Stub, status:
     asked = len(stub.requests)
     assert client.list_job_details() is None
     assert len(stub.requests) == asked
+
+
+def test_it_is_asked_again_after_a_while(stub: Stub, clock: Clock) -> None:
+    """What answered may have been a gateway, or a service that another one has replaced."""
+    client = _elsewhere(stub)
+    stub.prepare([response({}, 404)])
+    assert client.get_job_details("job-1") is None
+    clock.now += 299
+    assert client.get_job_details("job-1") is None
+    clock.now += 1
+    stub.answer(DETAILS)
+    assert client.get_job_details("job-1") is not None
+
+
+def test_a_refused_key_does_not_mean_that_the_path_is_unknown(stub: Stub) -> None:
+    client = _elsewhere(stub)
+    stub.answer({"Code": "InvalidAccessKeyId.NotFound"}, 404)
+    with pytest.raises(AuthenticationError):
+        client.get_job_details("job-1")
+    stub.answer(DETAILS)
+    assert client.get_job_details("job-1") is not None
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "ResourceNotFound"), (400, "InvalidParameter"), (403, "Forbidden")])

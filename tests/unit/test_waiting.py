@@ -14,6 +14,8 @@ from batchcompute import (
     JobFailedError,
     JobStoppedError,
     NotFoundError,
+    RetryConfig,
+    ServerError,
     TransportConfig,
     WaitError,
     WaitTimeoutError,
@@ -129,6 +131,26 @@ def test_what_does_not_bear_with_a_late_answer_is_not_asked_for_one_again(
     stub.always = gateway
     assert stub.client(config=once).wait("job-1").State == "Finished"
     assert preferred(stub) == ["wait=5", None]
+
+
+def test_after_a_while_it_is_asked_for_one_again(stub: Stub, clock: Clock) -> None:
+    """An outage teaches that only for a minute: it may have been a restart."""
+    stub.answers.append(Response(503, {}, b""))
+    states(stub, *["Running"] * 30)
+    stub.always = Response(200, {}, b'{"ResourceId": "job-1", "State": "Finished"}')
+    assert stub.client(config=Config(retry=RetryConfig(attempts=1))).wait("job-1").State == "Finished"
+    asked = preferred(stub)
+    again = asked.index("wait=5", 1)
+    assert asked[:again] == ["wait=5", *[None] * (again - 1)]
+    assert 60 <= sum(clock.naps[:again]) < 66
+
+
+def test_a_timeout_in_an_outage_names_its_cause(stub: Stub, clock: Clock) -> None:
+    states(stub, "Running")
+    stub.always = Response(503, {}, b"")
+    with pytest.raises(WaitTimeoutError, match="is still Running after 30 seconds") as caught:
+        stub.client().wait("job-1", timeout=30)
+    assert isinstance(caught.value.__cause__, ServerError)
 
 
 def test_a_shorter_wait_than_asked_for_counts(stub: Stub, clock: Clock) -> None:

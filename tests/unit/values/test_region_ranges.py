@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from batchcompute import Client, JobDescription, ValidationError
+from batchcompute import Client, ConnectError, JobDescription, ValidationError
+from tests.support.clock import Clock
 from tests.support.descriptions import describe_find
-from tests.support.stub import Stub
+from tests.support.stub import Stub, response
 
 ANSWER = {
     "Name": "far",
@@ -52,6 +53,30 @@ def test_without_an_answer_the_reference_counts(stub: Stub, answer: Any) -> None
         with pytest.raises(ValidationError, match=r"allowed: python, php \[reference section 2\.1\]"):
             client.check_job(JobDescription(_command()))
     assert len(stub.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "failure", [ConnectError("down"), response({}, 503), response({"Code": "InvalidAccessKeyId.NotFound"}, 404)]
+)
+def test_a_service_that_could_not_answer_is_asked_again(stub: Stub, failure: Any) -> None:
+    client = _client(stub, "http://far.example:8888")
+    stub.prepare([failure])
+    with pytest.raises(ValidationError, match="allowed: python, php"):
+        client.check_job(JobDescription(_command()))
+    stub.answer(ANSWER)
+    client.check_job(JobDescription(_command()))
+    assert len(stub.requests) == 2
+
+
+def test_a_service_that_did_not_know_is_asked_again_after_a_while(stub: Stub, clock: Clock) -> None:
+    client = _client(stub, "http://far.example:8888")
+    stub.prepare([response({}, 404)])
+    for _ in range(2):
+        with pytest.raises(ValidationError, match="allowed: python, php"):
+            client.check_job(JobDescription(_command()))
+    clock.now += 300
+    stub.answer(ANSWER)
+    client.check_job(JobDescription(_command()))
 
 
 @pytest.mark.parametrize("endpoint", ["cn-qingdao", "https://batchcompute.cn-beijing.aliyuncs.com"])

@@ -1,0 +1,35 @@
+"""The scan for installed plugins: once, and again when something was installed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from batchcompute.hooks.loading import installed_plugins
+
+
+def install(folder: Path, name: str) -> None:
+    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[batchcompute]\nmain = os\n")
+
+
+def test_what_is_installed_meanwhile_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    os.utime(folder, (1, 1))  # whatever the resolution of its time stamps
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder), str(tmp_path / "no such folder")])
+    before = installed_plugins()
+    install(folder, "batchcompute-new")
+    assert next(point for point in installed_plugins() if point not in before)[0] == "batchcompute-new:main"
+
+
+def test_without_a_change_nothing_is_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = installed_plugins()
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: pytest.fail("scanned again"))
+    assert installed_plugins() is first
