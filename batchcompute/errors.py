@@ -7,6 +7,7 @@
     ├── JsonError (ValueError)            a text that is not the JSON of an object
     ├── FieldError (AttributeError, KeyError)   reading a property that the class does not have
     ├── ValidationError (ValueError)      a description with problems; `problems` lists them all
+    ├── PackingError (ValueError)         a folder with something that no package may contain
     ├── TransportError                    no answer arrived
     │   ├── ConnectError (ConnectionError)      the request was never sent
     │   ├── ResponseLostError (ConnectionError) it may have reached the service
@@ -57,6 +58,7 @@ from .plain_errors import (
     NotFoundError as NotFoundError,
     PermissionDeniedError as PermissionDeniedError,
     PluginError as PluginError,
+    PackingError as PackingError,
     PluginWarning as PluginWarning,
     Problem as Problem,
     RequestTimeoutError as RequestTimeoutError,

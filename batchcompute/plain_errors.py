@@ -83,6 +83,10 @@ class ValidationError(BatchComputeError, ValueError):
         return "\n  ".join([*lines, *map(str, self.problems)])
 
 
+class PackingError(BatchComputeError, ValueError):
+    """A folder has something in it that a service would refuse in a package."""
+
+
 class TransportError(BatchComputeError):
     """No whole answer arrived. `sent` tells whether the request may have reached the service.
 

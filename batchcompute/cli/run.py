@@ -15,7 +15,7 @@ from click.exceptions import Exit
 from .failures import Refused
 from .output import plain, say
 from .session import Session, command
-from .submit import SKIPPED, Choices, bucket_option, dry_run_option, is_on_machine, send, timeout_option, wait_option
+from .submit import Choices, bucket_option, dry_run_option, is_on_machine, send, timeout_option, wait_option
 
 if TYPE_CHECKING:
     from ..values.resources import JobDescription
@@ -175,7 +175,7 @@ def _pack_folder(program: Program, root: Path) -> tuple[Program, bytes]:
     path = Path(program.name)
     if not (root / path).is_file() and path.is_file() and path.resolve().is_relative_to(root.resolve()):
         path = path.resolve().relative_to(root.resolve())  # the path is relative to the cwd, not to the folder
-    return program._replace(name=path.as_posix()), pack(root, exclude=SKIPPED)
+    return program._replace(name=path.as_posix()), pack(root)
 
 
 def _pack_alone(program: Program) -> tuple[Program, bytes | None]:
@@ -202,7 +202,7 @@ def _pack_alone(program: Program) -> tuple[Program, bytes | None]:
             copy = Path(alone) / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copy)  # with its x bit
-        return program, pack(alone)
+        return program, pack(alone, exclude=())
 
 
 def _find_named_files(program: Program) -> dict[str, Path]:

@@ -21,19 +21,6 @@ if TYPE_CHECKING:
     from ..values.resources import JobDescription
 
 BUCKET = "batchcompute"
-SKIPPED = (
-    "__pycache__",
-    ".git",
-    ".hg",
-    ".svn",
-    ".venv",
-    "venv",
-    "node_modules",
-    ".mypy_cache",
-    ".pytest_cache",
-    ".ruff_cache",
-)
-"""Names that --pack leaves out of a package, at any depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +95,7 @@ def submit(
     if folder is not None:
         from ..packing import pack
 
-        package = pack(folder, exclude=SKIPPED)
+        package = pack(folder)
     with session.client() as client:
         raise Exit(send(session, client, description, package, Choices(bucket, dry_run, wait, wait_timeout)))
 

@@ -12,6 +12,8 @@ import pytest
 from batchcompute_local.process.packages import PackageError, Packages
 from batchcompute_local.settings import Settings
 
+from batchcompute import pack
+
 
 def _archive(path: Path, *members: tarfile.TarInfo) -> Path:
     with tarfile.open(path, "w:gz") as tar:
@@ -118,6 +120,21 @@ def test_too_many_files(tmp_path: Path) -> None:
     packages = Packages(tmp_path / "packages", Settings(max_package_files=3))
     with pytest.raises(PackageError, match="max_package_files"):
         packages.unpacked(_archive(tmp_path / "p.tar.gz", *map(_member, "abcd")), "oss://b/p")
+
+
+def test_what_pack_takes_is_unpacked(tmp_path: Path) -> None:
+    """A project with its venv, and links that stay inside."""
+    project = tmp_path / "project"
+    for folder in (".venv/bin", "lib"):
+        (project / folder).mkdir(parents=True)
+    os.symlink("/usr/bin/python3", project / ".venv" / "bin" / "python3")
+    os.symlink(".venv/bin/python3", project / "python")
+    os.symlink("../main.py", project / "lib" / "again.py")
+    (project / "main.py").write_text("print(1)")
+    (tmp_path / "p").write_bytes(pack(project))
+    unpacked = Packages(tmp_path / "packages", Settings()).unpacked(tmp_path / "p", "oss://b/p")
+    assert (unpacked / "lib" / "again.py").read_text() == "print(1)"
+    assert sorted(path.name for path in unpacked.iterdir()) == ["lib", "main.py", "python"]
 
 
 def test_unpacked_once_per_version(tmp_path: Path) -> None:
