@@ -6,7 +6,6 @@ import json
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ def read_description(name: str) -> JobDescription:
     """
     from ..values.resources import JobDescription
 
+    from ..values.texts import DoubledNameError
     data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     where = "the standard input" if name == "-" else name
     try:
@@ -37,11 +37,13 @@ def read_description(name: str) -> JobDescription:
     except UnicodeDecodeError as error:
         raise Refused(f"{where} is not UTF-8: byte {error.start}") from None
     kind = _FORMATS.get(Path(name).suffix.lower()) or _guess(text)
-    found = _parse(text, kind, where)
+    try:
+        found = _parse(text, kind, where)
+    except DoubledNameError as error:
+        raise Refused(f"{where}: {error}") from None
     if not isinstance(found, dict):
-        raise Refused(
-            f"{where} is not a description: expected properties such as JobName, got a {type(found).__name__}"
-        )
+        kind = "str" if isinstance(found, str) else type(found).__name__
+        raise Refused(f"{where} is not a description: expected properties such as JobName, got a {kind}")
     found.pop(SURROUNDINGS, None)
     try:
         return JobDescription(found)
@@ -60,7 +62,9 @@ def _guess(text: str) -> str:
 def _parse(text: str, kind: str, where: str) -> Any:
     if kind == "JSON":
         try:
-            return json.loads(text)
+            return parse_json(text)
+    from ..values.texts import DoubledNameError, SpelledFloat, parse_json
+
         except json.JSONDecodeError as error:
             raise Refused(f"{where} is not JSON: {error.msg}, line {error.lineno} column {error.colno}") from None
         except RecursionError:
@@ -69,19 +73,19 @@ def _parse(text: str, kind: str, where: str) -> Any:
         import tomllib
 
         try:
-            return tomllib.loads(text)
+            return tomllib.loads(text, parse_float=SpelledFloat)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise Refused(f"{where} is not TOML: {error}") from None
     try:
-        yaml: Any = import_module("yaml")
+        return parse_yaml(text)
     except ImportError:
+    from .yaml_text import parse_yaml
+
         raise Refused(f"{where}: {_NO_YAML}") from None
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1} column {mark.column + 1}" if mark else ""
-        raise Refused(f"{where} is not YAML: {getattr(error, 'problem', None) or error}{place}") from None
+    except DoubledNameError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"{where} is not YAML: {error}") from None
 
 
 def change(description: JobDescription, assignments: Iterable[str]) -> None:
@@ -123,6 +127,7 @@ def _assign(target: Any, names: list[str], value: str, path: str) -> None:
 
     try:
         for name in names[:-1]:
+    from ..values.texts import parse_json
             target = target[name]
         with warnings.catch_warnings():
             warnings.simplefilter("error", UnknownPropertyWarning)
@@ -130,8 +135,8 @@ def _assign(target: Any, names: list[str], value: str, path: str) -> None:
                 target[names[-1]] = value
             except TypeError:
                 try:
-                    typed = json.loads(value)
-                except ValueError:
+                    typed = parse_json(value)
+                except json.JSONDecodeError:
                     typed = value  # keep the first error
                 target[names[-1]] = typed
     except (TypeError, KeyError, UnknownPropertyWarning) as error:

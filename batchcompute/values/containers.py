@@ -9,6 +9,7 @@ from typing import Any, Generic, SupportsIndex, TypeVar, overload
 from ..plain_errors import DecodeError
 from .jsonizable import Record
 from .properties import Origin, PropertyTypeError, Source, expected
+from .texts import Scalar
 
 V = TypeVar("V")
 E = TypeVar("E", bound=Record)
@@ -77,7 +78,8 @@ class CheckedDict(dict[str, V]):
 
 
 class StringDict(CheckedDict[str]):
-    """Names to str. Numbers and flags become text as str() shows them (protocol 2.8); the values may be empty.
+    """Names to str. Numbers and flags become text as str() shows them (protocol 2.8), those of a JSON text or of a file as they
+    are written; the values may be empty.
 
     A value never appears in an error: it may be a secret.
     """
@@ -86,8 +88,10 @@ class StringDict(CheckedDict[str]):
 
     @classmethod
     def checked(cls, key: object, value: object, source: Source) -> str:
-        if isinstance(value, (str, int, float)):
+        if isinstance(value, (str, int, float)) and not (isinstance(value, Scalar) and value.is_null):
             return str(value)
+        if isinstance(value, Scalar):
+            raise PropertyTypeError("expected a str, got a null; put quotes around it if it is text")
         raise PropertyTypeError(f"expected a str, got a {type(value).__name__}")
 
 

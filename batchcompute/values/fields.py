@@ -8,7 +8,8 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from .containers import D, E, LazyList
 from .jsonizable import Writable
-from .properties import Field, Owner, PropertyTypeError, Source, expected
+from .properties import Field, Owner, PropertyTypeError, Source, expected, is_empty
+from .texts import Scalar
 
 W = TypeVar("W", bound=Writable)
 
@@ -26,7 +27,12 @@ class Text(Field[str, str]):
     def __init__(self, default: str = "", key: str = "") -> None:
         super().__init__(default, key, shown=bool(default))
 
+    def takes_away(self, value: object) -> bool:
+        return is_empty(value)  # not a null of YAML: it could be meant as a text
+
     def convert(self, value: object, source: Source) -> str:
+        if isinstance(value, Scalar) and value.is_null:
+            raise expected("a text, in quotes if this is one", value)
         if isinstance(value, str):
             return str(value)
         raise expected("a str", value)
@@ -34,16 +40,22 @@ class Text(Field[str, str]):
 
 def whole(value: object) -> int:
     """`value` if it is an integer; True and 4.0 are not."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return int(value)
-    raise expected("an int", value)
+    found = _typed(value)
+    if isinstance(found, int) and not isinstance(found, bool):
+        return int(found)
+    raise expected("an int in decimal digits" if isinstance(value, Scalar) else "an int", value)
 
 
 def either(value: object) -> bool:
     """`value` if it is True or False; 1 and "true" are not."""
-    if isinstance(value, bool):
-        return value
+    found = _typed(value)
+    if isinstance(found, bool):
+        return found
     raise expected("a bool", value)
+
+
+def _typed(value: object) -> object:
+    return value.typed if isinstance(value, Scalar) else value
 
 
 class Number(Field[int, int]):
@@ -68,7 +80,7 @@ class Count(Number):
         obj._assign(self, value)
 
     def convert(self, value: object, source: Source) -> int:
-        if isinstance(value, str):
+        if isinstance(value, str) and not isinstance(value, Scalar):
             text = value.strip()
             if text.isascii() and text.isdigit() and len(text) < 20:
                 return int(text)
@@ -95,8 +107,9 @@ class ExtensionSeconds(Field[float | None, float]):
         super().__init__(None)
 
     def convert(self, value: object, source: Source) -> float | None:
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-            return value
+        found = _typed(value)
+        if isinstance(found, (int, float)) and not isinstance(found, bool) and math.isfinite(found):
+            return found if isinstance(found, int) else float(found)
         raise expected("a number", value)
 
 
@@ -164,6 +177,10 @@ class Nested(Field[W, "W | Mapping[str, Any] | str"]):
 
 def build(cls: type[W], value: object, source: Source) -> W:
     """A new object of `cls` from whatever it can be made from."""
+    if isinstance(value, Scalar):  # cls would read it as a JSON text
+        if value and not value.is_null:
+            raise expected("a dict", value)
+        value = None
     if source is Source.USER:
         return cls(cast(Any, value))
     if isinstance(value, Mapping):

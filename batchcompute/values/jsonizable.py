@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..messages import did_you_mean, warn_caller
-from ..plain_errors import DecodeError, FieldError, JsonError, UnknownPropertyWarning
+from ..plain_errors import DecodeError, FieldError, UnknownPropertyWarning
 from .properties import AnyField, Field, Origin, PropertyTypeError, Source, is_empty
+from .texts import parse_object
 
 R = TypeVar("R", bound="Record")
 
@@ -66,7 +67,7 @@ class Record:
                     if source is Source.USER:
                         self._drop(name)
                     continue
-            if is_empty(value) and not isinstance(value, Record):
+            if field.takes_away(value) and not isinstance(value, Record):
                 values[field.key] = None
                 continue
             try:
@@ -252,21 +253,10 @@ class Writable(Jsonizable):
     __delitem__ = __delattr__
 
     def _assign(self, field: AnyField, value: object) -> None:
-        if is_empty(value) and not isinstance(value, Record):
+        if field.takes_away(value) and not isinstance(value, Record):
             self._values.pop(field.key, None)
             return
         try:
             self._values[field.key] = field.convert(value, Source.USER)
         except PropertyTypeError as error:
             raise error.at(f"{type(self).__name__}.{field.name}") from None
-
-
-def parse_object(text: str | bytes) -> dict[str, Any]:
-    """Return the JSON object in a text. Raises JsonError."""
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise JsonError(f"not a JSON text: {error}") from None
-    if not isinstance(data, dict):
-        raise JsonError(f"expected the JSON text of an object, got {type(data).__name__}")
-    return data

@@ -13,6 +13,7 @@ from enum import Enum, auto
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
 from ..messages import shorten
+from .texts import Scalar
 
 G = TypeVar("G")  # what reading a property gives
 S = TypeVar("S")  # what may be assigned to it
@@ -75,7 +76,10 @@ def is_empty(value: object) -> bool:
 
 def expected(what: str, value: object) -> PropertyTypeError:
     """Return the error for a value of the wrong type."""
-    return PropertyTypeError(f"expected {what}, got {type(value).__name__} {shorten(value, 40)}")
+    if isinstance(value, Scalar):
+        return PropertyTypeError(f"expected {what}, got {shorten(str(value), 40)}")
+    kind = "float" if isinstance(value, float) else type(value).__name__
+    return PropertyTypeError(f"expected {what}, got {kind} {shorten(value, 40)}")
 
 
 class Field(Generic[G, S]):
@@ -112,6 +116,10 @@ class Field(Generic[G, S]):
     def convert(self, value: object, source: Source) -> G:
         """Return the stored form of a value that is not empty; raise PropertyTypeError if it cannot be one."""
         raise NotImplementedError
+
+    def takes_away(self, value: object) -> bool:
+        """Check if a value takes the property away, or back to its default."""
+        return is_empty(value) or (isinstance(value, Scalar) and value.is_null)
 
     def missing(self, obj: Owner) -> G:
         """Return what reading gives when nothing is stored."""

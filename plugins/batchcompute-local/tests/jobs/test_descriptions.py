@@ -111,6 +111,15 @@ def test_no_json(body: bytes) -> None:
     assert (caught.value.status, caught.value.code) == (400, "InvalidJsonFormat")
 
 
+def test_a_name_that_stands_twice() -> None:
+    body = b'{"JobName": "j", "TaskDag": {"TaskDescMap": {"A": {},\n"A": {}}}}'
+    with pytest.raises(
+        ServiceError, match=r"TaskDag\.TaskDescMap\.A is given twice, at line 1 column 46 and line 2"
+    ) as caught:
+        read_description(body, Settings())
+    assert (caught.value.status, caught.value.code) == (400, "InvalidJsonFormat")
+
+
 @given(json_values)
 def test_any_json_is_taken_or_refused(value: Any) -> None:
     for body in (value, {"JobName": "j", "Priority": 1, "TaskDag": value}):

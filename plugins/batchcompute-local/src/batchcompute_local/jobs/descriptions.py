@@ -10,6 +10,7 @@ from batchcompute.errors import JsonError
 from batchcompute.resources import JobDescription, TaskDescription
 from batchcompute.surroundings import Surroundings
 from batchcompute.validation import check_job, find_cycle
+from batchcompute.values.texts import parse_json
 from batchcompute_local.errors import ServiceError, invalid
 from batchcompute_local.jobs.checks import check_here
 from batchcompute_local.jobs.ranges import LOCAL_RANGES
@@ -48,7 +49,7 @@ def read_priority(body: bytes) -> int:
 
 def _parse(body: bytes) -> JobDescription:
     try:
-        data = json.loads(body)
+        data = parse_json(body)
         if not isinstance(data, dict):
             raise ValueError("it is not an object")
         # a lone surrogate can be neither stored nor handed to a program
