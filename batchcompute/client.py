@@ -34,6 +34,7 @@ from .values.responses import (
     ListResponse,
     Task,
 )
+from .values.validation import unknown_images
 
 JobLike = str | CreateResponse | Job | GetResponse
 """A job: its id, or an answer of create_job, get_job or list_jobs."""
@@ -54,6 +55,7 @@ _ARGUMENTS = (
     "plugins",
     "config",
     "timeout",
+    "strict",
 )
 
 
@@ -76,6 +78,7 @@ class Client:
         plugins: Iterable[object] = (),
         config: Config | None = None,
         timeout: float | None = None,
+        strict: bool | None = None,
         **unknown: Any,
     ) -> None:
         """Reference section 2.
@@ -85,6 +88,7 @@ class Client:
         human_readable: show times as `YYYY-MM-DD HH:MM:SS` in local time instead of numbers.
         plugins: plugin objects for this Client only. timeout: seconds, for each call that is not given its own.
         config: settings; None reads those of files and environment, which may name the endpoint (docs/configuration.md).
+        strict: a name that does not exist is an error, not a warning; None leaves it to the setting `strict`.
         Raises ConfigError.
         """
         for name, value in unknown.items():
@@ -106,10 +110,13 @@ class Client:
             raise ConfigError(f"endpoint must be {_ENDPOINTS}, not {where!r}")
         if config is not None and not isinstance(config, Config):
             raise TypeError(f"config must be a Config, not {type(config).__name__}")
+        if strict is not None and not isinstance(strict, bool):
+            raise TypeError(f"strict must be True, False or None, not {type(strict).__name__}")
         check_timeout(timeout)
         explicit = _credentials.explicit(access_key_id, access_key_secret, security_token)
-        self._hooks = hooks_for(config, plugins)
+        self._hooks = hooks_for(config, plugins, strict)
         self._config = self._hooks.config
+        self._strict = self._config.strict if strict is None else strict
         where = where or self._config.endpoint
         if where is None:
             raise ConfigError(
@@ -146,6 +153,8 @@ class Client:
             self._check_token(idempotency_token)
         description = job_desc if isinstance(job_desc, JobDescription) else JobDescription(job_desc)
         self.check_job(description)
+        if self._strict:
+            self._check_images(description)
         body = json.dumps(description.detail(), separators=(",", ":")).encode("ascii")
         return self._pipeline.call(
             Call(
@@ -220,15 +229,17 @@ class Client:
     def check_job(self, job_desc: JobDescription) -> None:
         """Raises ValidationError with everything for which create_job would refuse a description. Creates nothing.
 
+        A strict Client refuses names that no class has. Only create_job looks for the images, since it asks the region.
         A service at a URL that no region has is asked for its ranges if those of the reference refuse a description: until it has
         answered; one that does not know the question is asked again after a while.
         """
+        unknown = job_desc.unknown_names() if self._strict else []
         problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
         if problems and not self._region.declared and self._pipeline.clock.monotonic() >= self._ask_region_from:
             self._ask_region()
             problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
-        if problems:
-            raise ValidationError(problems)
+        if unknown or problems:
+            raise ValidationError([*unknown, *problems])
 
     def get_region(self, *, timeout: float | None = None) -> Ranges:
         """Return what descriptions may contain where the Client sends them, as the service says it.
@@ -417,6 +428,13 @@ class Client:
     def _find_patience(self, timeout: float | None) -> float:
         """Seconds for which an answer may be kept back without looking like a lost one."""
         return min(self._config.transport.read_timeout, timeout or self._timeout or math.inf) / 2
+
+    def _check_images(self, description: JobDescription) -> None:
+        """Raises ValidationError for images that the region does not list."""
+        if any(task.ImageId for task in description.TaskDag.TaskDescMap.values()):
+            known = {image.ImageId for image in self.list_images()}
+            if problems := unknown_images(description, known, "list_images()"):
+                raise ValidationError(problems)
 
     def _check_token(self, token: str) -> None:
         if not isinstance(token, str) or not re.fullmatch("[A-Za-z0-9_-]{1,64}", token):

@@ -88,6 +88,7 @@ class PluginConfig(Checked):
 class Config(Checked):
     """The settings of a Client. Its arguments win over them.
 
+    `strict`: a name that does not exist is an error, not a warning: a property, a variable BATCHCOMPUTE_*, an image.
     The access key is that of the profile. `sections` holds what plugins declared: by section, an instance of the declared type
     (in one made by hand a dict will do, the Client makes it an instance). `ambient` is True only
     when files and the environment were read to make it; a Config made by hand uses nothing of them, credentials included.
@@ -96,6 +97,7 @@ class Config(Checked):
     endpoint: str | None = None
     profile: str = "default"
     timeout: float | None = field(default=None, metadata={"min": 0.001})
+    strict: bool = False
     access_key_id: str | None = None
     access_key_secret: str | None = field(default=None, repr=False)
     security_token: str | None = field(default=None, repr=False)

@@ -30,6 +30,7 @@ Wrong types raise the built-in TypeError, as the standard library does.
 
     UserWarning
     ├── UnknownPropertyWarning            a property that the class does not have was dropped
+    ├── ServiceWarning                    the service accepted a request, but it may not be what was meant
     ├── PluginWarning                     a plugin was left out
     ├── ConfigWarning                     a variable that is no setting, or a file with secrets that others can read
     └── ClockSkewWarning                  this machine's clock is off; the service's time is used
@@ -56,14 +57,15 @@ from .plain_errors import (
     FieldError as FieldError,
     JsonError as JsonError,
     NotFoundError as NotFoundError,
+    PackingError as PackingError,
     PermissionDeniedError as PermissionDeniedError,
     PluginError as PluginError,
-    PackingError as PackingError,
     PluginWarning as PluginWarning,
     Problem as Problem,
     RequestTimeoutError as RequestTimeoutError,
     ResponseLostError as ResponseLostError,
     ServerError as ServerError,
+    ServiceWarning as ServiceWarning,
     StateConflictError as StateConflictError,
     ThrottlingError as ThrottlingError,
     TransportError as TransportError,

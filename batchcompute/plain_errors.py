@@ -270,6 +270,10 @@ class UnknownPropertyWarning(UserWarning):
     """A property that the class does not have was dropped."""
 
 
+class ServiceWarning(UserWarning):
+    """The service accepted a request, and says that it may not be what was meant."""
+
+
 class ClockSkewWarning(UserWarning):
     """This machine's clock is off; the service's time is used for signing."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 API_VERSION = "2015-06-30"
 IDEMPOTENCY_HEADER = "x-acs-idempotent-token"
+WARNING_HEADER = "x-acs-warning"
+"""What a service says about a request that it accepted: a text, percent-encoded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
-from ..errors import DecodeError
+from ..errors import DecodeError, ServiceWarning, warn_caller
 from ..hooks import ResponseContext, hookimpl
 from ..regions import Ranges
 from ..surroundings import Surroundings
@@ -22,13 +23,17 @@ from ..values.responses import (
     ListResponse,
     Task,
 )
-from ..wire import Response
+from ..wire import WARNING_HEADER, Response
+
+_LONGEST_WARNING = 2000
 
 
 @hookimpl(trylast=True)
 def decode_response(ctx: ResponseContext) -> object:
     """Return the object for an answer. Raises DecodeError with the RequestId."""
     response = ctx.response
+    if (warning := response.headers.get(WARNING_HEADER)) is not None:
+        warn_caller(f"the service warns: {unquote(warning)[:_LONGEST_WARNING]}", ServiceWarning)
     origin = Origin(response.request_id, response.status, response.headers.get("date", ""), ctx.humanize)
     return _DECODERS[ctx.call.operation.answer](response, origin)
 

@@ -25,11 +25,12 @@ SURROUNDINGS = "Surroundings"
 def read_description(name: str) -> JobDescription:
     """Read the description in a file, - for the standard input. The format follows from the suffix, else from the content.
 
-    Raises Refused with the place of the mistake, OSError.
+    Names that do not exist are left for the check of the description. Raises Refused with the place of the mistake, OSError.
     """
+    from ..errors import JsonError, UnknownPropertyWarning
     from ..values.resources import JobDescription
-
     from ..values.texts import DoubledNameError
+
     data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     where = "the standard input" if name == "-" else name
     try:
@@ -46,8 +47,10 @@ def read_description(name: str) -> JobDescription:
         raise Refused(f"{where} is not a description: expected properties such as JobName, got a {kind}")
     found.pop(SURROUNDINGS, None)
     try:
-        return JobDescription(found)
-    except TypeError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnknownPropertyWarning)
+            return JobDescription(found)
+    except (TypeError, JsonError) as error:
         raise Refused(f"{where}: {error}") from None
 
 
@@ -60,11 +63,11 @@ def _guess(text: str) -> str:
 
 
 def _parse(text: str, kind: str, where: str) -> Any:
+    from ..values.texts import DoubledNameError, SpelledFloat, parse_json
+
     if kind == "JSON":
         try:
             return parse_json(text)
-    from ..values.texts import DoubledNameError, SpelledFloat, parse_json
-
         except json.JSONDecodeError as error:
             raise Refused(f"{where} is not JSON: {error.msg}, line {error.lineno} column {error.colno}") from None
         except RecursionError:
@@ -76,11 +79,11 @@ def _parse(text: str, kind: str, where: str) -> Any:
             return tomllib.loads(text, parse_float=SpelledFloat)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise Refused(f"{where} is not TOML: {error}") from None
+    from .yaml_text import parse_yaml
+
     try:
         return parse_yaml(text)
     except ImportError:
-    from .yaml_text import parse_yaml
-
         raise Refused(f"{where}: {_NO_YAML}") from None
     except DoubledNameError:
         raise
@@ -124,10 +127,10 @@ def _targets(description: JobDescription, path: str) -> list[tuple[Any, list[str
 
 def _assign(target: Any, names: list[str], value: str, path: str) -> None:
     from ..errors import UnknownPropertyWarning
+    from ..values.texts import parse_json
 
     try:
         for name in names[:-1]:
-    from ..values.texts import parse_json
             target = target[name]
         with warnings.catch_warnings():
             warnings.simplefilter("error", UnknownPropertyWarning)
@@ -139,6 +142,6 @@ def _assign(target: Any, names: list[str], value: str, path: str) -> None:
                 except json.JSONDecodeError:
                     typed = value  # keep the first error
                 target[names[-1]] = typed
-    except (TypeError, KeyError, UnknownPropertyWarning) as error:
+    except (TypeError, ValueError, KeyError, UnknownPropertyWarning) as error:
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise Refused(f"--set {path}: {text}".replace(", it was dropped", "")) from None

@@ -84,6 +84,10 @@ def submit(
 ) -> None:
     """Submit the job that FILE describes, as JSON, TOML or YAML; - is the standard input.
 
+    Dependencies has for each task the names of the tasks that start after it: {"A": ["B"]} runs A, then B. --dry-run draws them.
+    A property, task or image that does not exist is an error, and so is a name that stands twice. YAML: where text belongs,
+    a value is taken as it is written, such as no, 007 or 12:30; numbers are decimal.
+
     Prints the job's id. With --wait, exits with 0 when it Finished, 3 when it Failed, 4 when it was Stopped.
 
     JSON: {job_id, name, tasks_total, instances_total, request_id}; with --wait the job as in `job list`, when it has ended;
@@ -108,6 +112,7 @@ def send(
     choices: Choices,
 ) -> int:
     """Submit a description, its package first; the exit code. Raises what Client.create_job does, and Refused."""
+    from ..errors import ValidationError
     from .caller import describe_caller
 
     if choices.wait_timeout is not None and not choices.wait:
@@ -126,7 +131,14 @@ def send(
         else:
             store.put(uri, package)
             output.say(f"Packed the program, {len(package)} bytes, and uploaded it to {uri}.")
-    job = client.create_job(description, surroundings=describe_caller(choices.python))
+    try:
+        job = client.create_job(description, surroundings=describe_caller(choices.python))
+    except ValidationError as error:
+        if any(problem.path.endswith(".ImageId") for problem in error.problems):
+            error.add_note(
+                "`batchcompute image list` shows the images; --set '*.ImageId=ID', or --image of `job run`, names one"
+            )
+        raise
     answer = {"job_id": job.JobId, **_summary(description), "request_id": job.RequestId}
     if not (session.json and choices.wait):
         output.emit_value(answer, answer["job_id"], session.format)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..builtins import BUILTINS
 from ..builtins.tracing import decisions
 from ..config import SECTIONS, Config
-from ..errors import ConfigWarning
+from ..errors import ConfigError, ConfigWarning
 from ..hooks.manager import Hooks
 from ..messages import did_you_mean, nearest, warn_caller
 from ..schema import Key, keys_of
@@ -30,13 +30,13 @@ _ACCESS_KEY = ("access_key_id", "access_key_secret", "security_token")
 _warned: set[str] = set()
 
 
-def hooks_for(config: Config | None, plugins: Iterable[object] = ()) -> Hooks:
+def hooks_for(config: Config | None, plugins: Iterable[object] = (), strict: bool | None = None) -> Hooks:
     """Return the plugins of a Client, whose `config` is complete: `config`, or when that is None what `load` finds.
 
-    Raises ConfigError and PluginError.
+    strict: wins over the setting `strict`. Raises ConfigError and PluginError.
     """
     if config is None:
-        return load().hooks(plugins)
+        return load().hooks(plugins, strict)
     hooks = Hooks(config, BUILTINS, plugins, decisions(config))
     hooks.configure(with_sections(config, types_of(hooks.settings()), lenient=bool(hooks.skipped)))
     return hooks
@@ -88,19 +88,20 @@ class Ambient:
                     self._theirs.append(entry)
         self.config = self._config({})
 
-    def hooks(self, plugins: Iterable[object] = ()) -> Hooks:
+    def hooks(self, plugins: Iterable[object] = (), strict: bool | None = None) -> Hooks:
         """Return the plugins that these settings ask for, with the settings that they declare.
 
         Raises ConfigError, PluginError.
         """
         hooks = Hooks(self.config, BUILTINS, plugins, decisions(self.config))
-        hooks.configure(self.complete(types_of(hooks.settings()), lenient=bool(hooks.skipped)))
+        hooks.configure(self.complete(types_of(hooks.settings()), lenient=bool(hooks.skipped), strict=strict))
         return hooks
 
-    def complete(self, types: Mapping[str, type], lenient: bool = False) -> Config:
+    def complete(self, types: Mapping[str, type], lenient: bool = False, strict: bool | None = None) -> Config:
         """Return the Config with the sections that plugins declared, by name. Raises ConfigError for what nobody declared.
 
         lenient: plugins were left out, so a section that nobody declared may be theirs, and only warns.
+        strict: a variable that is no setting is an error too; None leaves it to the setting `strict`.
         """
         self._types = types
         for entry in self._theirs:
@@ -124,7 +125,10 @@ class Ambient:
                     entry.key.removeprefix(environment.PREFIX), {n.removeprefix(environment.PREFIX) for n in names}
                 )
                 hint = f"; did you mean {environment.PREFIX + near!r}?" if near else ""
-                _warn_once(f"the variable {entry.key} is no setting of batchcompute{hint}")
+                problem = f"the variable {entry.key} is no setting of batchcompute{hint}"
+                if not lenient and (self.config.strict if strict is None else strict):
+                    raise ConfigError(problem)
+                _warn_once(problem)
         self._warn_of_readers()
         self.config = self._config({name: build(name, kind, self._values(name)) for name, kind in types.items()})
         return self.config

@@ -26,11 +26,14 @@ _ANY_PROJECT = frozenset(
     {
         ("", "profile"),
         ("", "timeout"),
+        ("", "strict"),
         ("transport", "connect_timeout"),
         ("transport", "read_timeout"),
     }
 )
-_ANY_PROJECT_WORDS = "profile, timeout, transport.connect_timeout, transport.read_timeout, [retry] and [tracing]"
+_ANY_PROJECT_WORDS = (
+    "profile, timeout, strict, transport.connect_timeout, transport.read_timeout, [retry] and [tracing]"
+)
 
 
 def user_file() -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ..messages import did_you_mean, warn_caller
-from ..plain_errors import DecodeError, FieldError, UnknownPropertyWarning
+from ..messages import did_you_mean, nearest, warn_caller
+from ..plain_errors import DecodeError, FieldError, Problem, UnknownPropertyWarning
 from .properties import AnyField, Field, Origin, PropertyTypeError, Source, is_empty
 from .texts import parse_object
 
@@ -151,8 +152,11 @@ class Record:
         return _restore, (type(self), self.detail(), origin)
 
 
-def _restore(cls: type[R], detail: dict[str, Any], origin: Origin | None) -> R:
-    return cls.from_wire(detail, origin)
+def _restore(cls: type[R], detail: dict[str, Any], origin: Origin | None, dropped: Iterable[Problem] = ()) -> R:
+    restored = cls.from_wire(detail, origin)
+    if isinstance(restored, Writable):
+        restored._keep_dropped(dropped)
+    return restored
 
 
 def _brief(name: str, value: object) -> str:
@@ -223,8 +227,42 @@ class Jsonizable(Record):
 class Writable(Jsonizable):
     """A Jsonizable whose properties can be assigned, by attribute and by key (reference section 1.1)."""
 
-    __slots__ = ()
+    __slots__ = ("_dropped",)
     __hash__ = None  # type: ignore[assignment]  # it can change
+    _dropped: dict[str, Problem]  # absent until a name is dropped
+
+    def unknown_names(self) -> list[Problem]:
+        """Return a Problem for each name that was given to this object or to one in it, and that its class does not have."""
+        found = dict(getattr(self, "_dropped", {}))
+        for name, field in self._fields.items():
+            value = self._values.get(field.key)
+            for key, item in value.items() if isinstance(value, dict) else [("", value)]:
+                for one in item.unknown_names() if isinstance(item, Writable) else ():
+                    path = ".".join(filter(None, (name, key, one.path)))
+                    found[path] = replace(one, path=path)
+        return list(found.values())
+
+    def _drop(self, name: object) -> None:
+        near = nearest(name, self._fields)
+        allowed = "" if near else ", ".join(self._fields)
+        problem = Problem(str(name), None, f"{type(self).__name__} has no such property", allowed, hint=near)
+        self._keep_dropped([problem])
+        super()._drop(name)
+
+    def _keep_dropped(self, problems: Iterable[Problem]) -> None:
+        """Remember names that were dropped: a strict Client refuses them."""
+        if found := {problem.path: problem for problem in problems}:
+            self._dropped = getattr(self, "_dropped", {}) | found
+
+    def _merge(self, properties: object) -> None:
+        super()._merge(properties)
+        if isinstance(properties, Writable):
+            self._keep_dropped(properties.unknown_names())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        restore, arguments = super().__reduce__()
+        dropped = self.unknown_names()
+        return restore, (*arguments, dropped) if dropped else arguments
 
     if not TYPE_CHECKING:
 

@@ -84,9 +84,11 @@ class TaskDict(CheckedDict[TaskDescription]):
 
     @classmethod
     def checked(cls, key: object, value: object, source: Source) -> TaskDescription:
-        if isinstance(value, TaskDescription):
-            value, source = value.detail(), Source.COPY
-        return build(TaskDescription, value, source)
+        if not isinstance(value, TaskDescription):
+            return build(TaskDescription, value, source)
+        copied = build(TaskDescription, value.detail(), Source.COPY)
+        copied._keep_dropped(value.unknown_names())
+        return copied
 
     @classmethod
     def plain(cls, value: TaskDescription) -> object:

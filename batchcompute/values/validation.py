@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from ..messages import nearest
 from ..plain_errors import Problem
@@ -122,6 +122,22 @@ def _dependencies(
     cycle = find_cycle({key: [name for name in names if isinstance(name, str)] for key, names in dependencies.items()})
     if cycle:
         yield Problem("TaskDag.Dependencies", " -> ".join(cycle), "is a cycle", "a graph without cycles", source)
+
+
+def unknown_images(job: JobDescription, known: Collection[str], source: str) -> list[Problem]:
+    """Return a Problem for each task whose image is not among those that are known."""
+    return [
+        Problem(
+            f"TaskDag.TaskDescMap.{name}.ImageId",
+            task.ImageId,
+            "is not an image of this region",
+            ", ".join(sorted(known)[:8]) + (", ..." if len(known) > 8 else "") or "none: it has no images",
+            source,
+            nearest(task.ImageId, known),
+        )
+        for name, task in job.TaskDag.TaskDescMap.items()
+        if task.ImageId and task.ImageId not in known
+    ]
 
 
 def find_cycle(dependencies: Mapping[str, list[str]]) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batchcompute import JobDescription, TaskDag, ValidationError
+from batchcompute import JobDescription, ServiceWarning, TaskDag, ValidationError
 from batchcompute.regions import Ranges
 from batchcompute.values.validation import check_job
 
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
     from .conftest import World
 
 
-def finished(world: World, job_desc: Any) -> list[str]:
-    """Submit it; the lines that instance 0 of Find wrote once the job has finished."""
-    job = world.client.create_job(job_desc)
+def finished(world: World, job_desc: Any, warns: str = "") -> list[str]:
+    """Submit it; the lines that instance 0 of Find wrote once the job has finished. warns: what the service says about it."""
+    with pytest.warns(ServiceWarning, match=warns) if warns else nullcontext():
+        job = world.client.create_job(job_desc)
     world.client.wait(job, timeout=60, check=True)
     log = world.client.read_log(job, "Find", 0, "stdout")
     assert log is not None
     return log.decode().splitlines()
+
+
+_IMAGE = "there is no image 'img-xxxx', its tasks run as with img-local"
 
 
 def of_task(task: object) -> JobDescription:
@@ -66,7 +71,7 @@ def test_job_description_json(world: World) -> None:
     name, tag, dag, description, priority, everything = world.run("job-description-json").splitlines()
     assert (name, tag, description, priority) == ("find-prime", "Batchcompute", "", "0")
     assert json.loads(everything)["TaskDag"] == json.loads(dag)
-    assert finished(world, world.names["job_desc"]) == ["instance 0 of Find"]
+    assert finished(world, world.names["job_desc"], _IMAGE) == ["instance 0 of Find"]
     assert any("/batch_python_sdk/logs/stdout." in uri for uri, _ in world.client.objects.list("oss://your-bucket/"))
 
 
@@ -83,7 +88,7 @@ def test_task_description(world: World) -> None:
     task = world.names["find_task"]
     assert task.ResourceDescription.detail() == {"Cpu": 800, "Memory": 2000}
     assert "Priority" not in task
-    assert finished(world, of_task(task)) == ["instance 0 of Find"]
+    assert finished(world, of_task(task), _IMAGE) == ["instance 0 of Find"]
 
 
 def test_resource_description(world: World) -> None:
@@ -91,7 +96,7 @@ def test_resource_description(world: World) -> None:
     world.run("resource-description")
     resource = world.names["resource"]
     job_desc = of_task(world.task() | {"ResourceDescription": resource, "ImageId": "img-xxxx", "Timeout": 60})
-    assert finished(world, job_desc) == ["instance 0 of Find"]
+    assert finished(world, job_desc, _IMAGE) == ["instance 0 of Find"]
     (problem,) = check_job(job_desc, Ranges())
     assert problem.path == "TaskDag.TaskDescMap.Find.ResourceDescription.Cpu"
     assert "[800, 2400]" in str(ValidationError([problem]))

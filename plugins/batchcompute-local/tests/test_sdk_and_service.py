@@ -17,7 +17,7 @@ import pytest
 from batchcompute_local.client import control
 from batchcompute_local.errors import DaemonError
 
-from batchcompute import Client, ClientError, JobFailedError, NotFoundError, Range, ValidationError
+from batchcompute import Client, ClientError, JobFailedError, NotFoundError, Range, ServiceWarning, ValidationError
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
 
@@ -63,6 +63,39 @@ def test_images_are_listed(cloud: Cloud) -> None:
     _, images = cloud.call("GET", "/images")
     assert set(images) == {"img-local", "img-old"}
     assert images["img-old"]["Description"] == "Python of 2015"
+
+
+def test_an_image_that_is_not_there_is_said_to_the_caller(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning, by whatever way the service is reached; an error if the client is strict."""
+    monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(cloud.root))
+    cloud.settings(f'[images."img-old"]\npython = "{sys.executable}"\n')
+    task = {"ProgramType": "command", "ProgramName": "true"}
+
+    def job(image: str) -> dict[str, Any]:
+        return {"JobName": "j", "Priority": 1, "TaskDag": {"TaskDescMap": {"A": task | {"ImageId": image}}}}
+
+    with Client("local") as client:
+        with pytest.warns(ServiceWarning) as caught:
+            submitted = [
+                client.create_job(job(image)) for image in ("img-odl", "img-old", "img-local", "", "img-\u4f5c")
+            ]
+        assert [str(warning.message) for warning in caught] == [
+            "the service warns: there is no image 'img-odl', its tasks run as with img-local; did you mean 'img-old'?",
+            "the service warns: there is no image 'img-\u4f5c', its tasks run as with img-local",
+        ]
+        assert {client.wait(each, timeout=60).State for each in submitted} == {"Finished"}
+    assert "there is no image 'img-odl'" in (cloud.root / "daemon.log").read_text()
+    with Client("local", strict=True) as strict:
+        with pytest.raises(ValidationError, match="got 'img-odl'; allowed: img-local, img-old; did you mean 'img-old'"):
+            strict.create_job(job("img-odl"))
+        assert len(strict.list_jobs()) == len(submitted)
+        strict.create_job(job("img-old"))
+
+
+def test_a_misspelt_program_type_in_the_settings(cloud: Cloud) -> None:
+    cloud.settings('[programs]\npyhton = "/usr/bin/python2"\n')
+    with pytest.raises(DaemonError, match="program type 'pyhton' is not installed; did you mean 'python'"):
+        cloud.up()
 
 
 def test_what_was_stopped_says_so(cloud: Cloud) -> None:

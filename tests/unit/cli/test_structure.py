@@ -101,7 +101,8 @@ def test_the_endpoint_is_the_one_given_else_configured_else_local(
     seen: list[str] = []
 
     class Recorder:
-        def __init__(self, endpoint: str) -> None:
+        def __init__(self, endpoint: str, *, strict: bool) -> None:
+            assert strict
             seen.append(endpoint)
 
         def __enter__(self) -> Recorder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchcompute import Client, JobDescription
+from batchcompute import Client, JobDescription, configuration
 from batchcompute.cli.failures import Refused
 from batchcompute.cli.reading import change, read_description
 from batchcompute.cli.run import Program, describe, read_command
@@ -155,7 +154,7 @@ def test_submit(bc: Run, client: Client, two: Path, worker: Path) -> None:
 def test_dry_run_sends_nothing(bc: Run, client: Client, two: Path, worker: Path) -> None:
     done = bc("job", "submit", two, "--pack", worker, "--dry-run")
     assert done.code == 0
-    assert done.out == "○  Find   3 times python main.py\n│\n○  Count  python main.py x\n"
+    assert done.out.partition("\n\n")[0] == "○  Find   3 times python main.py\n│\n○  Count  python main.py x"
     assert done.err == "two: 2 tasks, 4 instances. Nothing was sent.\n"
     shown = bc("job", "submit", two, "--pack", worker, "--dry-run", "--format", "json").json
     assert [(task["task"], task["after"], task["instances_total"]) for task in shown["tasks"]] == [
@@ -185,13 +184,41 @@ def test_what_cannot_be_submitted(bc: Run, data_dir: Path, two: Path, worker: Pa
     assert "--wait-timeout is for --wait" in done.err
 
 
-def test_an_unknown_property_is_reported(data_dir: Path, two: Path, worker: Path) -> None:
-    two.write_text("JobTga = 'x'\n" + two.read_text())
-    entry = "from batchcompute.cli import main; main()"
-    command = [sys.executable, "-c", entry, "job", "submit", str(two), "--pack", str(worker), "--dry-run"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0
-    assert "Warning: JobDescription has no property 'JobTga', it was dropped; did you mean 'JobTag'?" in done.stderr
+def test_names_that_do_not_exist_are_refused(bc: Run, data_dir: Path, two: Path, worker: Path) -> None:
+    two.write_text("JobTga = 'x'\n" + two.read_text().replace("InstanceCount", "InstanceCuont"))
+    for more in ((), ("--dry-run",)):
+        done = bc("job", "submit", two, "--pack", worker, *more)
+        assert done.code == 2
+        assert "JobTga: JobDescription has no such property; did you mean 'JobTag'?" in done.err
+        assert (
+            "TaskDag.TaskDescMap.Find.InstanceCuont: TaskDescription has no such property; did you mean 'InstanceCount'?"
+            in (done.err)
+        )
+        assert "Warning" not in done.err
+    assert not (data_dir / "daemon.lock").exists(), "nothing was sent"
+
+
+def test_an_image_that_does_not_exist_is_refused(bc: Run, client: Client, two: Path, worker: Path) -> None:
+    done = bc("job", "submit", two, "--pack", worker, "--set", "Find.ImageId=img-locla")
+    assert done.code == 2
+    assert (
+        "Find.ImageId: is not an image of this region, got 'img-locla'; allowed: img-local; did you mean 'img-local'?"
+        in done.err
+    )
+    assert "--set '*.ImageId=ID'" in done.err
+    assert len(client.list_jobs()) == 0
+    assert bc("job", "run", "--image", "img-x", "--", "true").code == 2
+
+
+@pytest.mark.filterwarnings("default::batchcompute.ConfigWarning")
+def test_a_variable_that_is_no_setting_is_refused(bc: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configuration, "_warned", set())
+    monkeypatch.setenv("BATCHCOMPUTE_TIMOUT", "5")
+    message = "the variable BATCHCOMPUTE_TIMOUT is no setting of batchcompute; did you mean 'BATCHCOMPUTE_TIMEOUT'?\n"
+    done = bc("job", "list")
+    assert (done.code, done.err) == (2, f"Error: {message}")
+    done = bc("config", "show")
+    assert (done.code, done.err) == (0, f"Warning: {message}"), "the settings are shown nevertheless"
 
 
 @pytest.mark.parametrize(

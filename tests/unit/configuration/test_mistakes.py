@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from batchcompute import (
+    Client,
     Config,
     ConfigError,
     ConfigWarning,
@@ -181,6 +183,26 @@ class TestVariablesThatAreNone:
         with pytest.warns(ConfigWarning) as warned:
             load().hooks()
         assert "zq9" not in str(warned[0].message)
+
+    @pytest.mark.parametrize("strict", [True, None])
+    def test_strict_makes_each_an_error(self, place: Place, strict: bool | None) -> None:
+        place.set(BATCHCOMPUTE_RETRY_ATEMPTS="3", **({} if strict else {"BATCHCOMPUTE_STRICT": "true"}))
+        expected = "RETRY_ATEMPTS is no setting of batchcompute; did you mean 'BATCHCOMPUTE_RETRY_ATTEMPTS'?"
+        for _ in range(2):
+            with pytest.raises(ConfigError, match=re.escape(expected)):
+                Client("cn-qingdao", strict=strict)
+
+    def test_an_argument_wins_over_the_setting(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(configuration, "_warned", set())
+        place.set(BATCHCOMPUTE_RETRY_ATEMPTS="3", BATCHCOMPUTE_STRICT="true")
+        with pytest.warns(ConfigWarning):
+            Client("cn-qingdao", strict=False)
+
+    def test_variables_of_a_blocked_plugin_are_no_error(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(configuration, "_warned", set())
+        place.set(BATCHCOMPUTE_LAB_TENANT="3", BATCHCOMPUTE_PLUGINS="-tracing")
+        with pytest.warns(ConfigWarning):
+            Client("cn-qingdao", strict=True)
 
     def test_what_the_service_uses_is_reserved(self, place: Place) -> None:
         place.set(BATCHCOMPUTE_DATA_DIR="/x", BATCHCOMPUTE_OSS_ROOT="/x", BATCHCOMPUTE_ATTEMPT="1")

@@ -14,6 +14,7 @@ from tests.support.place import Place
 HARMLESS = """
 profile = "work"
 timeout = 30
+strict = true
 [retry]
 attempts = 9
 deadline = 1
@@ -53,6 +54,7 @@ def test_a_project_may_set_what_leads_nowhere_else(place: Place) -> None:
     place.project(HARMLESS)
     config = load().config
     assert (config.endpoint, config.timeout, config.retry.attempts) == ("cn-shenzhen", 30, 9)
+    assert config.strict
     assert (config.tracing.level, config.transport.connect_timeout) == ("debug", 5)
 
 
@@ -65,7 +67,10 @@ def test_a_project_may_set_nothing_else(text: str, place: Place) -> None:
     message = str(caught.value)
     assert message.startswith(f"{place.project_path}, line ")
     assert f": {REFUSED[text]} cannot be set by a project that is not trusted" in message
-    assert "; allowed: profile, timeout, transport.connect_timeout, transport.read_timeout, [retry] and [tr" in message
+    assert (
+        "; allowed: profile, timeout, strict, transport.connect_timeout, transport.read_timeout, [retry] and [tr"
+        in message
+    )
     assert message.endswith(f'; to trust it, put trusted_projects = ["{place.cwd}"] into {place.user_path}')
     assert "zq9" not in message
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchcompute import Client, ClientError, Config, JobDescription
+from batchcompute import Client, ClientError, Config, JobDescription, ServiceWarning
 from batchcompute.hooks import AttemptContext, hookimpl
 from batchcompute.testing import StubTransport, replay
 from batchcompute.testing.cassette import Exchange, read_cassette
@@ -173,7 +173,8 @@ def test_a_real_session_with_its_real_key(tmp_path: Path, local_region: Path) ->
 
     path = tmp_path / "session.yaml"
     with replay.use_cassette(path, "record") as plugin, Client("local", plugins=[plugin]) as client:
-        job = client.create_job(description(PASSWORD="canary-environment-5"))
+        with pytest.warns(ServiceWarning):  # there is no such image
+            job = client.create_job(description(PASSWORD="canary-environment-5"))
         client.get_job(job)
         client.get_job_description(job)
         client.wait(job, timeout=60)  # it fails: there is no such package

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import warnings
@@ -64,6 +65,29 @@ def test_unknown_properties_deep_inside_are_reported_at_the_callers_line() -> No
         "TaskDescription has no property 'TimeOut', it was dropped; did you mean 'Timeout'?",
     ]
     assert desc.TaskDag.TaskDescMap["A"] == TaskDescription()
+
+
+@pytest.mark.filterwarnings("ignore::batchcompute.UnknownPropertyWarning")
+def test_what_was_dropped_is_remembered_with_its_path() -> None:
+    desc = JobDescription({"Jobname": "a", "TaskDag": {"TaskDescMap": {"A": {"TimeOut": 5}}}})
+    task = TaskDescription()
+    task.Qqq = 1  # type: ignore[attr-defined]
+    task.ResourceDescription["Memery"] = 2
+    desc.TaskDag.add_task("B", task)
+    assert [(problem.path, problem.hint, problem.value) for problem in desc.unknown_names()] == [
+        ("Jobname", "JobName", None),
+        ("TaskDag.TaskDescMap.A.TimeOut", "Timeout", None),
+        ("TaskDag.TaskDescMap.B.Qqq", "", None),
+        ("TaskDag.TaskDescMap.B.ResourceDescription.Memery", "Memory", None),
+    ]
+    assert str(desc.unknown_names()[2]).startswith(
+        "TaskDag.TaskDescMap.B.Qqq: TaskDescription has no such property; allowed: PackageUri, ProgramName, "
+    )
+    for copied in (copy.copy(desc), copy.deepcopy(desc), pickle.loads(pickle.dumps(desc)), JobDescription(desc)):
+        assert copied.unknown_names() == desc.unknown_names()
+    desc.TaskDag.delete_task("B")
+    assert len(desc.unknown_names()) == 2
+    assert JobDescription(desc.detail()).unknown_names() == []
 
 
 @pytest.mark.parametrize("name", ["_values", "__class__", "_x"])

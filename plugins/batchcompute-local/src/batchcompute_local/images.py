@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchcompute.errors import did_you_mean, nearest
+from batchcompute.errors import did_you_mean, nearest, shorten
 
 _KEYS = ("description", "command")
 _PLACES = ("argv", "variable", "mapping", "service", "cwd", "oss", "attempt")
@@ -64,6 +64,15 @@ class Image:
 
 def _filled(word: str, places: Mapping[str, str]) -> str:
     return _FIELD.sub(lambda match: places.get(match[1], match[0]), word)
+
+
+def name_unknown(ids: Iterable[str], known: Iterable[str], default: str) -> list[str]:
+    """Return a sentence for each of the `ids` that is not known, and that stands for the image `default`."""
+    known = {default, *known}
+    return [
+        f"there is no image {shorten(image)}, its tasks run as with {default}{did_you_mean(image, known)}"
+        for image in sorted({*ids} - known)
+    ]
 
 
 def read_images(table: Any) -> dict[str, Image]:

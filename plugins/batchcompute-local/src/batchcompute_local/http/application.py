@@ -11,28 +11,34 @@ from dataclasses import replace
 from email.utils import formatdate
 from functools import lru_cache, partial
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from batchcompute.operations import CREATE_JOB, GET_JOB, GET_JOB_DETAILS, LIST_JOB_DETAILS, LIST_JOBS
+from batchcompute.wire import WARNING_HEADER
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.http.auth import VERSION, Authenticator, check_body
 from batchcompute_local.http.bodies import Body
 from batchcompute_local.http.reads import Pieces, Reads, dump
 from batchcompute_local.http.routes import READERS, Match, find_route
+from batchcompute_local.images import name_unknown
 from batchcompute_local.jobs import idempotency
 from batchcompute_local.jobs.engine import Engine
 from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.service import Service
 from batchcompute_local.jobs.snapshots import BusyError
 from batchcompute_local.jobs.waiters import preferred_seconds
+from batchcompute_local.plan import LOCAL_IMAGE
 from batchcompute_local.settings import Settings
 
 _log = logging.getLogger(__name__)
 _LARGE_BODY = 64 << 10
 _LONGEST_MESSAGE = 4000
+_MOST_REMARKS = 5
+_PLAIN = " ,;:?'()"
 
 
 class Front:
@@ -63,8 +69,9 @@ class Front:
         retry_after: int | None = None
         body: bytes | Pieces
         sent = Body(request, self._settings.request_seconds)
+        remarks: list[str] = []
         try:
-            status, body = await self._answer(request, sent)
+            status, body = await self._answer(request, sent, remarks)
         except ServiceError as error:
             status, body, retry_after = error.status, error_body(error, request_id), error.retry_after
         except ClientDisconnect:
@@ -76,6 +83,8 @@ class Front:
         headers = answer_headers(request_id)
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
+        if remarks and status < 300:
+            headers[WARNING_HEADER] = quote("; ".join(remarks[:_MOST_REMARKS]), safe=_PLAIN)
         if not await sent.discard():
             headers["Connection"] = "close"  # nobody reads what may still come
         await _respond(body, status, headers)(scope, receive, send)
@@ -94,7 +103,7 @@ class Front:
         headers = answer_headers(request_id) | {"Connection": "close", "Retry-After": "1"}
         await Response(body, status, headers)(scope, receive, send)
 
-    async def _answer(self, request: Request, sent: Body) -> tuple[int, bytes | Pieces]:
+    async def _answer(self, request: Request, sent: Body, remarks: list[str]) -> tuple[int, bytes | Pieces]:
         scope = request.scope
         raw_path = scope["raw_path"].decode("latin-1")
         query = scope["query_string"].decode("latin-1")
@@ -109,6 +118,9 @@ class Front:
         self.last_request = time.monotonic()
         route = find_route(request.method, raw_path, query)
         arguments = await self._read(route.operation.name, body, request)
+        if route.operation is CREATE_JOB:
+            images = (task.image_id for task in arguments[0].tasks)
+            remarks += name_unknown(images, self._settings.images, LOCAL_IMAGE)
         if account.attempt and route.operation is CREATE_JOB:
             arguments = (replace(*arguments, parent=account.attempt),)
         run = route.bind(self._service, account.owner, arguments)

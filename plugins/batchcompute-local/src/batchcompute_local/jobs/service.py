@@ -14,7 +14,7 @@ from typing import Any
 from batchcompute import operations
 from batchcompute.operations import Operation
 from batchcompute_local.errors import conflict, not_found
-from batchcompute_local.images import Image
+from batchcompute_local.images import Image, name_unknown
 from batchcompute_local.jobs.details import details_view, group, list_view, read_choice
 from batchcompute_local.jobs.model import Job
 from batchcompute_local.jobs.ranges import LOCAL_RANGES
@@ -36,8 +36,8 @@ class Service:
     def create_job(self, turn: Turn, owner: int, plan: JobPlan) -> dict[str, Any]:
         """Accept a job; `plan` comes from `descriptions.read_description`. Returns {"ResourceId": id}."""
         job = turn.create(owner, plan)
-        for image in {task.image_id for task in plan.tasks} - {LOCAL_IMAGE, *self._images}:
-            _log.info("%s: image %s runs on this machine, as %s does", job.id, image, LOCAL_IMAGE)
+        for remark in name_unknown((task.image_id for task in plan.tasks), self._images, LOCAL_IMAGE):
+            _log.info("%s: %s", job.id, remark)
         for remark in turn.remarks(plan):
             _log.info("%s %s", job.id, remark)
         return {"ResourceId": job.id}
