@@ -19,7 +19,7 @@ from batchcompute_local.process import binder
 from batchcompute_local.process.mappings import Mapper
 from batchcompute_local.process.workspace import PreparationError
 from batchcompute_local.programs import ProgramType
-from batchcompute_local.settings import Settings
+from batchcompute_local.settings import Settings, read_settings
 from batchcompute_local.specs import ExecutorContext, ExecutorType, hookimpl
 
 from tests.support.descriptions import describe
@@ -53,6 +53,48 @@ class Shell:
             raise ValueError(f"bad option {sorted(context.options)}")
 
         return [ExecutorType("elsewhere", make)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[programs]\npyhton = "/usr/bin/python2"',
+            r"\[programs\]: program type 'pyhton' is not installed; did you mean 'python'",
+        ),
+        (
+            "[images.'img-x']\nPhp = '/usr/bin/php'",
+            r"\[images.\"img-x\"\]: program type 'Php' is not installed; did you mean 'php'",
+        ),
+        ('[programs]\nSh = "/bin/sh"', "program type 'Sh' is not installed; did you mean 'sh'"),
+        (
+            "[executors.elswhere]\na = 1",
+            r"\[executors\]: executor 'elswhere' is not installed; did you mean 'elsewhere'",
+        ),
+        ('[programs]\nsh = "/bin/sh"\nphp = "/usr/bin/php"\n[executors.elsewhere]\na = 1', ""),
+    ],
+)
+def test_names_in_the_settings_that_are_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    _install(monkeypatch, Shell())
+    path = tmp_path / "service.toml"
+    path.write_text(text)
+    settings = read_settings(path)
+    if not message:
+        extensions.check_names(settings, path)
+        return
+    with pytest.raises(SettingsError, match=message):
+        extensions.check_names(settings, path)
+
+
+def test_a_name_that_is_like_no_other_is_only_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The package that has it may have been removed for a while."""
+    _install(monkeypatch)
+    extensions.check_names(Settings(programs={"ruby": "/usr/bin/ruby"}), tmp_path / "service.toml")
+    assert "service.toml: [programs]: program type 'ruby' is not installed" in caplog.text
 
 
 class Misspelt:

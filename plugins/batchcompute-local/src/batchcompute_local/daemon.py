@@ -170,6 +170,10 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     for mended in mend_places(layout):
         _log.warning("%s", mended)
     settings = read_settings(layout.settings)
+    if settings.programs or settings.images or settings.executors:
+        from batchcompute_local.extensions import check_names
+
+        check_names(settings, layout.settings)
     known = WatchedAccounts(ensure_credentials(layout.credentials), layout)
     tls, port = (address.tls(), address.listen()) if address else (None, None)
     url = address.url(port) if address and port else ""

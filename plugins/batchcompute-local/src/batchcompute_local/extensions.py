@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TypeVar
 
 import pluggy
@@ -17,6 +18,7 @@ from batchcompute_local import specs
 from batchcompute_local.errors import SettingsError
 from batchcompute_local.executors.base import Executor
 from batchcompute_local.programs import BUILT_IN, ProgramType
+from batchcompute_local.settings import Settings
 from batchcompute_local.specs import GROUP, ExecutorContext, ExecutorType
 
 T = TypeVar("T", ProgramType, ExecutorType)
@@ -66,6 +68,30 @@ def make_executor(context: ExecutorContext) -> Executor:
         return found[name].make(context)
     except ValueError as error:
         raise SettingsError(f"{context.layout.settings}: [executors.{name}]: {error}") from error
+
+
+def check_names(settings: Settings, path: Path) -> None:
+    """Log names of program types and executors in service.toml that are not installed.
+
+    Raises SettingsError for one that is near to an installed one: it was meant.
+    """
+    used = [("[programs]", name) for name in settings.programs]
+    used += [(f'[images."{image.id}"]', name) for image in settings.images.values() for name in image.programs]
+    used = [(where, name) for where, name in used if name not in BUILT_IN]
+    if not used and not settings.executors:
+        return
+    found = installed()
+    for what, names, known in (
+        ("program type", used, found.program_types),
+        ("executor", [("[executors]", name) for name in settings.executors], found.executors),
+    ):
+        for where, name in names:
+            if name in known:
+                continue
+            problem = f"{path}: {where}: {what} {name!r} is not installed"
+            if hint := did_you_mean(name, known):
+                raise SettingsError(problem + hint)
+            _log.warning("%s", problem)
 
 
 def _leave_out(name: str, error: Exception) -> None:

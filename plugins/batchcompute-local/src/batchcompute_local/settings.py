@@ -8,10 +8,10 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from batchcompute.errors import did_you_mean
 from batchcompute_local.containment import AUTO, MODES
 from batchcompute_local.damage import DamageError, read_whole
 from batchcompute_local.errors import SettingsError
@@ -117,8 +117,7 @@ def read_settings(path: Path) -> Settings:
     names = {f.name for f in fields(Settings)}
     for key, value in values.items():
         if key not in names:
-            near = get_close_matches(key, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; settings: {', '.join(sorted(names))}"
+            hint = did_you_mean(key, names) or f"; settings: {', '.join(sorted(names))}"
             raise SettingsError(f"{_find(path, text, key)}: unknown setting {key!r}{hint}")
         _check(_find(path, text, key), key, value)
     try:

@@ -74,6 +74,8 @@ def test_settings_and_interpreters(tmp_path: Path) -> None:
     settings = tmp_path / "service.toml"
     settings.write_text("slot = 4\n")
     assert states(tmp_path)["service.toml"] == "problem"
+    settings.write_text('[programs]\npyhton = "/usr/bin/python2"\n')
+    assert states(tmp_path)["service.toml"] == "problem"
     settings.write_text('[programs]\nphp = "/not/there/php"\npython = "/usr/bin/env"\n')
     found = states(tmp_path)
     assert (found["interpreter php"], found["interpreter python"]) == ("problem", "ok")

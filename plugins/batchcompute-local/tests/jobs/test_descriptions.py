@@ -135,6 +135,7 @@ def test_settings_name_the_nearest_key(tmp_path: Path) -> None:
     assert read_settings(path).programs == {"python": "/usr/bin/python3"}
     for text, message in (
         ("idle_second = 3", "did you mean 'idle_seconds'"),
+        ("SLOTS = 3", "did you mean 'slots'"),
         ("slots = 0", "slots must be positive"),
         ("retry_seconds = -1", "retry_seconds must be positive"),
         ("slots = true", "slots must be a number"),

@@ -16,6 +16,7 @@ from batchcompute_local import __version__, known_state
 from batchcompute_local.client import control
 from batchcompute_local.client.damage_report import find_damage
 from batchcompute_local.errors import SettingsError
+from batchcompute_local.extensions import check_names
 from batchcompute_local.installation import describe_installation
 from batchcompute_local.paths import Layout
 from batchcompute_local.settings import Settings, read_settings
@@ -34,6 +35,7 @@ def findings(layout: Layout) -> Iterator[Finding]:
     yield from find_damage(layout)
     try:
         settings = read_settings(layout.settings)
+        check_names(settings, layout.settings)
     except SettingsError as error:
         yield Finding("service.toml", "problem", str(error), "correct the file; the service does not start with it")
     else:
