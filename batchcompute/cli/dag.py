@@ -1,6 +1,6 @@
 """Draw tasks and their dependencies: as lines for a terminal, as Mermaid, as DOT. No I/O.
 
-On a terminal each task is a mark on a lane, and a lane leads to the task that it waits for:
+On a terminal each task is a mark on a lane, and a lane leads down to the tasks that wait for it:
 
     ●    Split
     ├─╮
@@ -17,6 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 Dependencies = Mapping[str, Sequence[str]]
+"""A task by name, and the names of the tasks that start after it."""
+LINES = "A line leads down from a task to the tasks that start after it."
+ARROWS = "An arrow leads from a task to a task that starts after it."
 
 _MARKS = {"Finished": "●#", "Running": "◐>", "Failed": "✗x", "Stopped": "■-"}
 _OTHER = "○o"
@@ -165,11 +168,12 @@ def predecessors(dependencies: Dependencies) -> dict[str, list[str]]:
 def mermaid(nodes: Sequence[Node], dependencies: Dependencies) -> str:
     """Return a Mermaid flowchart, as GitHub and GitLab show it."""
     ids = {node.name: f"t{number}" for number, node in enumerate(nodes)}
-    lines = ["flowchart TD"]
+    edges = list(_edges(ids, dependencies))
+    lines = [*(["---", f"title: {ARROWS}", "---"] if edges else ()), "flowchart TD"]
     for node in nodes:
         words = "<br/>".join(word.translate(_ENTITIES) for word in _words(node))
         lines.append(f'    {ids[node.name]}["{words}"]')
-    lines += [f"    {ids[one]} --> {ids[other]}" for one, other in _edges(ids, dependencies)]
+    lines += [f"    {ids[one]} --> {ids[other]}" for one, other in edges]
     for state, colour in _COLOURS.items():
         members = ",".join(ids[node.name] for node in nodes if node.state == state)
         if members:
@@ -183,10 +187,10 @@ def dot(nodes: Sequence[Node], dependencies: Dependencies, title: str = "job") -
     for node in nodes:
         label = "\\n".join(_quoted(word)[1:-1] for word in _words(node))
         lines.append(f'    {_quoted(node.name)} [label="{label}", fillcolor="{_COLOURS.get(node.state, "#ffffff")}"];')
-    lines += [
-        f"    {_quoted(one)} -> {_quoted(other)};"
-        for one, other in _edges({node.name: "" for node in nodes}, dependencies)
-    ]
+    edges = list(_edges({node.name: "" for node in nodes}, dependencies))
+    if edges:
+        lines.insert(1, f"    label={_quoted(ARROWS)};")
+    lines += [f"    {_quoted(one)} -> {_quoted(other)};" for one, other in edges]
     return "\n".join([*lines, "}"])
 
 

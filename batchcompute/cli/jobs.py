@@ -102,7 +102,9 @@ def _explain(rows: Sequence[Mapping[str, Any]]) -> None:
 def describe(session: Session, job: str) -> None:
     """Print the description of a job, as JSON for `job submit`.
 
-    In region local also the surroundings with which it was submitted, on stderr: interpreter, PATH, locale and time zone.
+    Dependencies has for each task the names of the tasks that start after it: {"A": ["B"]} runs A, then B; stderr says it for
+    this job. In region local stderr also has the surroundings with which it was submitted: interpreter, PATH, locale and
+    time zone.
 
     JSON, in either format: {JobName, JobTag, Description, Priority, TaskDag: {TaskDescMap, Dependencies}}, as in the API,
     without empty properties. With --format json also Surroundings, null if none are known, else {Interpreter, Path, Locale,
@@ -116,7 +118,15 @@ def describe(session: Session, job: str) -> None:
         detail.pop(name, None)
     if session.json:
         detail[SURROUNDINGS] = None if surroundings is None else surroundings.to_wire()
+    dependencies = {name: after for name, after in detail["TaskDag"].get("Dependencies", {}).items() if after}
     output.emit_json(detail)
+    if dependencies and not session.json:
+        first, after = next(iter(dependencies.items()))
+        output.say(
+            output.plain(
+                f"Dependencies: a task stands before those that start after it: {first}, then {', '.join(after)}."
+            )
+        )
     if surroundings is not None and not session.json:
         output.say(f"Submitted with Python {output.plain(surroundings.interpreter) or '(none)'}")
         for name, value in surroundings.variables.items():

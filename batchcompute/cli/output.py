@@ -121,7 +121,7 @@ def line(*pieces: Piece, cut: bool = True) -> None:
 
 
 def graph(lines: Sequence[Line]) -> None:
-    """Print a drawing of tasks, with their names, states and texts beside it."""
+    """Print a drawing of tasks, with their names, states and texts beside it, and what its lines mean."""
     nodes = [one.node for one in lines if one.node is not None]
     wide = max((width(one.graph) for one in lines), default=0)
     names = max((width(plain(node.name)) for node in nodes), default=0)
@@ -139,6 +139,10 @@ def graph(lines: Sequence[Line]) -> None:
             (f"{node.state:<{states}}" + ("  " if states else ""), node.state),
             (node.text + after, None),
         )
+    if any(one.node is None for one in lines):
+        from .dag import LINES
+
+        put(f"\n{LINES}")
 
 
 def shown(value: Any) -> str:

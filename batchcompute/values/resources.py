@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..messages import did_you_mean
+from ..messages import did_you_mean, shorten
 from .containers import CheckedDict, NamesDict, StringDict
 from .fields import (
     Count,
@@ -104,7 +104,7 @@ class TaskDag(Writable):
     TaskDescMap = DictOf(TaskDict)
     """dict of task name to TaskDescription."""
     Dependencies = DictOf(NamesDict)
-    """dict of task name to the names of the tasks that start after it."""
+    """dict of task name to the names of the tasks that start after it: `{"A": ["B"]}` runs A, then B (protocol 2.2)."""
 
     def add_task(self, task_name: str, task: TaskDescription | Mapping[str, Any] | str) -> None:
         """Add a task, or replace the one of that name. The task is copied. Raises TypeError for an empty name."""
@@ -117,6 +117,19 @@ class TaskDag(Writable):
     def delete_task(self, task_name: str) -> None:
         """Remove a task. Dependencies are left as they are. Raises KeyError."""
         del self.TaskDescMap[self._check_name(task_name)]
+
+    def add_dependency(self, before: str, after: str) -> None:
+        """Let the task `after` start when the task `before` is Finished; once, however often it is added.
+
+        The tasks may be added later: that both exist, and that there is no cycle, is checked before the job is sent.
+        Raises TypeError for what is no name.
+        """
+        for argument, name in (("before", before), ("after", after)):
+            if not isinstance(name, str) or not name:
+                raise TypeError(f"{argument} must be the name of a task, not {shorten(name)}")
+        successors = self.Dependencies.setdefault(before, [])
+        if after not in successors:
+            successors.append(after)
 
     def _check_name(self, task_name: str) -> str:
         if task_name in self.TaskDescMap:

@@ -67,6 +67,9 @@ def test_order() -> None:
 def test_mermaid() -> None:
     text = mermaid([Node('a"<#>', "Finished", "3 of 4"), Node("b")], {'a"<#>': ["b"], "b": ["gone"]})
     assert text.splitlines() == [
+        "---",
+        "title: An arrow leads from a task to a task that starts after it.",
+        "---",
         "flowchart TD",
         '    t0["a#quot;#lt;#35;#gt;<br/>Finished<br/>3 of 4"]',
         '    t1["b"]',
@@ -80,9 +83,15 @@ def test_dot() -> None:
     text = dot([Node('a"\\', "Failed", "1 of 4"), Node("b")], {'a"\\': ["b"]}, "my job")
     assert text.splitlines() == [
         'digraph "my job" {',
+        '    label="An arrow leads from a task to a task that starts after it.";',
         '    node [shape=box, style="rounded,filled", fillcolor="#ffffff"];',
         '    "a\\"\\\\" [label="a\\"\\\\\\nFailed\\n1 of 4", fillcolor="#ffcdd2"];',
         '    "b" [label="b", fillcolor="#ffffff"];',
         '    "a\\"\\\\" -> "b";',
         "}",
     ]
+
+
+def test_pictures_without_dependencies_need_no_words() -> None:
+    assert mermaid([Node("a")], {}).startswith("flowchart TD")
+    assert 'label="An' not in dot([Node("a")], {"a": ["gone"]})

@@ -111,6 +111,20 @@ def test_attempts_are_shown(bc: Run, one_slot: None, client: Client) -> None:
         assert message in refused.err
 
 
+def test_the_direction_of_dependencies_is_said(bc: Run, waiting: tuple[str, str]) -> None:
+    first, second = waiting
+    assert "\n\nA line leads down from a task to the tasks that start after it.\n" in bc("job", "show", second).out
+    assert "A line" not in bc("job", "show", first).out
+    assert "A line" not in bc("job", "show", second, "--task", "A").out
+    assert "title: An arrow leads from a task to a task" in bc("job", "show", second, "--format", "mermaid").out
+    assert 'label="An arrow leads from a task to a task' in bc("job", "show", second, "--format", "dot").out
+    described = bc("job", "describe", second)
+    assert described.json["TaskDag"]["Dependencies"] == {"A": ["B"]}
+    assert "Dependencies: a task stands before those that start after it: A, then B.\n" in described.err
+    assert "Dependencies" not in bc("job", "describe", first).err
+    assert "Dependencies" not in bc("job", "describe", second, "--format", "json").err
+
+
 def test_leftovers_are_marked(bc: Run, one_slot: None, client: Client) -> None:
     job = _create(client, {"A": _command("sleep 600 &"), "B": _command("true")})
     client.wait(job, timeout=60)

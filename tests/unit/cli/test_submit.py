@@ -221,6 +221,13 @@ def test_a_variable_that_is_no_setting_is_refused(bc: Run, client: Client, monke
     assert (done.code, done.err) == (0, f"Warning: {message}"), "the settings are shown nevertheless"
 
 
+def test_the_direction_of_dependencies_is_said(bc: Run, data_dir: Path, two: Path, worker: Path) -> None:
+    done = bc("job", "submit", two, "--pack", worker, "--dry-run")
+    assert done.out.endswith("\n\nA line leads down from a task to the tasks that start after it.\n")
+    two.write_text(two.read_text().partition("[TaskDag.Dependencies]")[0])
+    assert "A line" not in bc("job", "submit", two, "--pack", worker, "--dry-run").out
+
+
 @pytest.mark.parametrize(
     ("words", "program"),
     [

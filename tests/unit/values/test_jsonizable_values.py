@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from batchcompute import (
     Job,
     JobDescription,
     ListResponse,
+    Ranges,
     ResourceDescription,
     Task,
     TaskDag,
@@ -25,6 +27,7 @@ from batchcompute import (
 from batchcompute.values.jsonizable import Record
 from batchcompute.values.properties import Origin
 from batchcompute.values.responses import GetResponse, JobDescriptionResponse, JobResponse
+from batchcompute.values.validation import check_job
 
 TASK = {"ProgramName": "a.py", "EnvironmentVariables": {"A": ""}, "InstanceCount": 3}
 DAG = {"TaskDescMap": {"A": TASK}, "Dependencies": {"A": []}}
@@ -195,6 +198,31 @@ def test_callers_dicts_are_neither_changed_nor_shared() -> None:
     assert given == before
     given["TaskDag"]["TaskDescMap"]["A"]["EnvironmentVariables"]["A"] = "changed"
     assert desc.TaskDag.TaskDescMap["A"].EnvironmentVariables == {"A": "", "NEW": "1"}
+
+
+def test_dependencies_are_added_in_any_order() -> None:
+    job = JobDescription({"JobName": "a", "Priority": 1})
+    dag = job.TaskDag
+    dag.add_dependency("Split", "Left")
+    dag.add_dependency(before="Split", after="Right")
+    dag.add_dependency("Left", "Join")
+    dag.add_dependency("Right", "Join")
+    dag.add_dependency("Split", "Left")
+    assert dag.Dependencies == {"Split": ["Left", "Right"], "Left": ["Join"], "Right": ["Join"]}
+    for name in ("Split", "Left", "Right", "Join"):
+        dag.add_task(name, {"PackageUri": "oss://b/k", "ProgramName": "a.py", "ImageId": "img-1", "Timeout": 60})
+    assert check_job(job, Ranges()) == []
+    assert json.loads(job.dump())["TaskDag"]["Dependencies"] == dag.Dependencies
+    dag.add_dependency("Join", "Splitt")
+    dag.add_dependency("Left", "Left")
+    assert [str(problem).partition(";")[0] for problem in check_job(job, Ranges())] == [
+        "TaskDag.Dependencies.Join: is not a task of this job, got 'Splitt'",
+        "TaskDag.Dependencies: is a cycle, got 'Left -> Left'",
+    ]
+    for before, after, name in (("", "A", "before"), ("A", None, "after"), (["A"], "B", "before")):
+        with pytest.raises(TypeError, match=f"^{name} must be the name of a task, not "):
+            dag.add_dependency(before, after)  # type: ignore[arg-type]
+    assert "A" not in dag.Dependencies
 
 
 def test_add_task_copies_and_get_task_is_live() -> None:
