@@ -31,11 +31,11 @@ class Session:
         return self.format == "json"
 
     def client(self, endpoint: str | None = None) -> Client:
-        """Make a strict Client for --endpoint, else `endpoint`, else the configured endpoint, else region local."""
+        """Make a Client for --endpoint, else `endpoint`, else the configured endpoint, else region local."""
         from ..client import Client
         from ..configuration import load
 
-        return Client(self.endpoint or endpoint or load().config.endpoint or "local", strict=True)
+        return Client(self.endpoint or endpoint or load().config.endpoint or "local")
 
 
 def objects_of(client: Client) -> ObjectStore:

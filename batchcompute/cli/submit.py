@@ -85,7 +85,7 @@ def submit(
     """Submit the job that FILE describes, as JSON, TOML or YAML; - is the standard input.
 
     Dependencies has for each task the names of the tasks that start after it: {"A": ["B"]} runs A, then B. --dry-run draws them.
-    A property, task or image that does not exist is an error, and so is a name that stands twice. YAML: where text belongs,
+    A property or task that does not exist is an error, and so is a name that stands twice. YAML: where text belongs,
     a value is taken as it is written, such as no, 007 or 12:30; numbers are decimal.
 
     Prints the job's id. With --wait, exits with 0 when it Finished, 3 when it Failed, 4 when it was Stopped.
@@ -154,15 +154,20 @@ def send(
 
 
 def _check(client: Client, description: JobDescription) -> None:
-    """Raises ValidationError, with the cure for programs that are nowhere."""
+    """Raises ValidationError, also for names that no class has, with the cure for programs that are nowhere."""
     from ..errors import ValidationError
 
+    problems = description.unknown_names()
     try:
         client.check_job(description)
     except ValidationError as error:
-        if any(problem.path.endswith(".PackageUri") and problem.value is None for problem in error.problems):
-            error.add_note("--pack DIR packs and uploads the folder of the programs, and fills in PackageUri")
-        raise
+        problems += [problem for problem in error.problems if problem not in problems]
+    if not problems:
+        return
+    error = ValidationError(problems)
+    if any(problem.path.endswith(".PackageUri") and problem.value is None for problem in problems):
+        error.add_note("--pack DIR packs and uploads the folder of the programs, and fills in PackageUri")
+    raise error
 
 
 def _fill(description: JobDescription, package: bytes, uri: str) -> None:

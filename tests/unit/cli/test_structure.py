@@ -101,8 +101,7 @@ def test_the_endpoint_is_the_one_given_else_configured_else_local(
     seen: list[str] = []
 
     class Recorder:
-        def __init__(self, endpoint: str, *, strict: bool) -> None:
-            assert strict
+        def __init__(self, endpoint: str) -> None:
             seen.append(endpoint)
 
         def __enter__(self) -> Recorder:
