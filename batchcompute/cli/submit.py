@@ -164,10 +164,10 @@ def _check(client: Client, description: JobDescription) -> None:
         problems += [problem for problem in error.problems if problem not in problems]
     if not problems:
         return
-    error = ValidationError(problems)
+    found = ValidationError(problems)
     if any(problem.path.endswith(".PackageUri") and problem.value is None for problem in problems):
-        error.add_note("--pack DIR packs and uploads the folder of the programs, and fills in PackageUri")
-    raise error
+        found.add_note("--pack DIR packs and uploads the folder of the programs, and fills in PackageUri")
+    raise found
 
 
 def _fill(description: JobDescription, package: bytes, uri: str) -> None:
