@@ -1,4 +1,4 @@
-"""The API for plugins: the marker `hookimpl`, the hooks' contexts and the protocols of their answers."""
+"""The API for plugins: the base class `Plugin`, the mark `hookimpl`, the hooks' contexts and the protocols of their answers."""
 
 from ..config import Section
 from ..findings import Finding
@@ -15,6 +15,7 @@ from .contexts import (
     TimestampContext,
     ValidationContext,
 )
+from .plugin import Plugin, override
 from .specs import (
     CredentialProvider,
     ObjectStore,
@@ -36,6 +37,7 @@ __all__ = [
     "Finding",
     "LogContext",
     "ObjectStore",
+    "Plugin",
     "RegistrationContext",
     "RenewableProvider",
     "ResponseContext",
@@ -46,4 +48,5 @@ __all__ = [
     "TransportFactory",
     "ValidationContext",
     "hookimpl",
+    "override",
 ]

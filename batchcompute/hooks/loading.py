@@ -16,6 +16,7 @@ from ..config import PluginConfig
 from ..errors import PluginError, PluginWarning
 from ..messages import did_you_mean, warn_caller
 from . import specs
+from .plugin import Plugin
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -140,17 +141,18 @@ class Plugins:
             self._skip(name, why)
 
     def _wrong(self, plugin: object) -> str | None:
-        known = [name for name, spec in vars(specs).items() if hasattr(spec, "batchcompute_spec")]
         callers = self.manager.get_hookcallers(plugin) or []
         if not callers:
-            return "has no hooks: mark them with batchcompute.hooks.hookimpl"
+            return (
+                "has no hooks: derive it from batchcompute.hooks.Plugin, or mark them with batchcompute.hooks.hookimpl"
+            )
         for caller in callers:
             if not caller.has_spec():
-                return f"implements {caller.name!r}, which is not a hook{did_you_mean(caller.name, known)}"
+                return f"implements {caller.name!r}, which is not a hook{did_you_mean(caller.name, specs.HOOKS)}"
             for implementation in caller.get_hookimpls():
                 if implementation.plugin is plugin and inspect.iscoroutinefunction(implementation.function):
                     return f"implements {caller.name!r} as a coroutine; hooks are plain functions"
-        return None
+        return _find_misspelt(plugin) if isinstance(plugin, Plugin) else None
 
     def in_use(self) -> list[tuple[str, list[str]]]:
         """(name, hooks) of every plugin in use, in the order in which they are asked."""
@@ -173,6 +175,20 @@ class Plugins:
 
 def _ignore_context(call: Any, ctx: object) -> Any:
     return call()
+
+
+def _find_misspelt(plugin: Plugin) -> str | None:
+    """Return what is wrong with a method that looks like a hook but has a name that is almost one's."""
+    for name, method in inspect.getmembers_static(type(plugin), inspect.isfunction):
+        if (
+            name not in specs.HOOKS
+            and not name.startswith("_")
+            and list(inspect.signature(method).parameters)[1:] == ["ctx"]
+        ):
+            hint = did_you_mean(name, specs.HOOKS)
+            if hint:
+                return f"has a method {name}(ctx), which is not a hook{hint}"
+    return None
 
 
 def _name_of(plugin: object) -> str:

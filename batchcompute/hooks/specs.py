@@ -340,3 +340,7 @@ def after_call(ctx: CallResult) -> None:
     None: ignored, as every answer.
     Exception: logged by the name of its type; the call continues.
     """
+
+
+HOOKS: tuple[str, ...] = tuple(name for name, found in list(globals().items()) if hasattr(found, "batchcompute_spec"))
+"""The names of all hooks."""

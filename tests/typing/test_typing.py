@@ -1,4 +1,4 @@
-"""mypy --strict agrees with what sdk.py and old_homes.py say about the types."""
+"""mypy --strict agrees with what sdk.py, old_homes.py and plugins.py say about the types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def mypy(file: Path, cache: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, str(file)], cwd=HERE.parents[1], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("file", ["sdk.py", "old_homes.py"])
+@pytest.mark.parametrize("file", ["sdk.py", "old_homes.py", "plugins.py"])
 def test_the_sdk_is_typed(file: str, tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     result = mypy(HERE / file, tmp_path)

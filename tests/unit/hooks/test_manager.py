@@ -163,7 +163,7 @@ BROKEN = {
     "misspelt": (Misspelt(), "'resolve_credential', which is not a hook; did you mean 'resolve_credentials'"),
     "async": (Coroutine(), "'before_attempt' as a coroutine"),
     "arguments": (WrongArguments(), "has a wrong hook"),
-    "unmarked": (NoHooks(), "has no hooks: mark them"),
+    "unmarked": (NoHooks(), "or mark them with"),
 }
 
 
