@@ -78,10 +78,15 @@ class CredentialsConfig(Checked):
 
 @dataclass(frozen=True, slots=True)
 class PluginConfig(Checked):
-    """Settings for plugins: `block` names those that are not used; `strict` turns a broken plugin into an error."""
+    """Settings for plugins.
+
+    `block` names those that are not used; `enable` those that are used although they are off by default. Of a name in both,
+    `block` counts. `strict` turns a broken plugin into an error.
+    """
 
     block: frozenset[str] = frozenset()
     strict: bool = False
+    enable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import Client, __version__
-from ..configuration import hooks_for, load
+from ..configuration import load
 from ..errors import BatchComputeError, ClientError, ConfigError, CredentialsError, TransportError
 from ..hooks import AttemptContext, DiagnosisContext, Finding, hookimpl
+from ..hooks.loading import CHOSEN, OFF
 from ..regions import find_region
 from .output import emit_json, plain, styled, terminal_width
 from .session import Session, command
@@ -65,8 +66,9 @@ def examine(endpoint: str | None) -> Iterator[Finding]:
     """Check everything, in the order of a call."""
     yield Finding("version", "ok", f"batchcompute {__version__}")
     try:
-        config = load().config
-        hooks = hooks_for(None)
+        ambient = load()
+        hooks = ambient.hooks()
+        config = ambient.config
         where = endpoint or config.endpoint or "local"
         region = find_region(where, hooks.regions())
     except BatchComputeError as error:
@@ -74,6 +76,8 @@ def examine(endpoint: str | None) -> Iterator[Finding]:
         return
     profile = f", profile {config.profile}" if config.profile else ""
     yield Finding("settings", "ok", f"region {region.name}{profile}")
+    for unused in ambient.unused:
+        yield Finding("settings", "note", unused, "`batchcompute plugin list` shows the plugins that were left out")
     yield from _plugins(hooks)
     yield from _call(where)
     try:
@@ -86,8 +90,9 @@ def examine(endpoint: str | None) -> Iterator[Finding]:
 def _plugins(hooks: Hooks) -> Iterator[Finding]:
     yield Finding("plugins", "ok", f"{len(hooks.plugins())} in use")
     for name, why in hooks.skipped.items():
-        if "blocked" in why:
-            yield Finding("plugins", "note", f"{name} is {why}", "remove it from plugins.block to use it")
+        if why in CHOSEN:
+            cure = "add it to plugins.enable" if why == OFF else "remove it from plugins.block"
+            yield Finding("plugins", "note", f"{name} is {why}", f"{cure} to use it")
         else:
             yield Finding(
                 "plugins", "problem", f"{name} was left out: it {why}", "update or uninstall its distribution"

@@ -9,6 +9,7 @@ Reading has two steps, because the settings say which plugins are used, and plug
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -16,6 +17,7 @@ from ..builtins import BUILTINS
 from ..builtins.tracing import decisions
 from ..config import SECTIONS, Config
 from ..errors import ConfigError, ConfigWarning
+from ..hooks.loading import CHOSEN
 from ..hooks.manager import Hooks
 from ..messages import did_you_mean, nearest, warn_caller
 from ..schema import Key, keys_of
@@ -28,6 +30,7 @@ __all__ = ["Ambient", "Setting", "hooks_for", "load"]
 _CORE: Mapping[str, type] = {"": Config, **SECTIONS}
 _ACCESS_KEY = ("access_key_id", "access_key_secret", "security_token")
 _warned: set[str] = set()
+_log = logging.getLogger("batchcompute.plugins")
 
 
 def hooks_for(config: Config | None, plugins: Iterable[object] = (), strict: bool | None = None) -> Hooks:
@@ -77,6 +80,8 @@ class Ambient:
         self._unknown = unknown
         self._user = user
         self._types: Mapping[str, type] = {}
+        self.unused: list[str] = []
+        """Notes on what is set for plugins that are left out on purpose."""
         for layer in layers:
             if any(entry.name == "access_key_id" for entry in layer):
                 for name in _ACCESS_KEY:  # never a key from here with a secret or token from there
@@ -94,44 +99,62 @@ class Ambient:
         Raises ConfigError, PluginError.
         """
         hooks = Hooks(self.config, BUILTINS, plugins, decisions(self.config))
-        hooks.configure(self.complete(types_of(hooks.settings()), lenient=bool(hooks.skipped), strict=strict))
+        hooks.configure(self.complete(types_of(hooks.settings()), hooks.skipped, strict))
         return hooks
 
-    def complete(self, types: Mapping[str, type], lenient: bool = False, strict: bool | None = None) -> Config:
+    def complete(self, types: Mapping[str, type], skipped: Mapping[str, str], strict: bool | None = None) -> Config:
         """Return the Config with the sections that plugins declared, by name. Raises ConfigError for what nobody declared.
 
-        lenient: plugins were left out, so a section that nobody declared may be theirs, and only warns.
+        skipped: plugins that were left out, and why. What nobody declared may be theirs: then it is no error.
         strict: a variable that is no setting is an error too; None leaves it to the setting `strict`.
         """
         self._types = types
+        known_variables = environment.variables(types)
         for entry in self._theirs:
             if entry.section in types:
                 self._set(entry, types[entry.section])
-                continue
-            known = [*SECTIONS, *types]
-            problem = f"there is no section [{entry.section}]{did_you_mean(entry.section, known)}; sections: {', '.join(known)}"
-            if not lenient:
-                raise entry.error(f"{problem}; plugins can declare more")
-            _warn_once(f"{entry.source}: {problem}; a plugin that was left out may know it")
-        known_variables = environment.variables(types)
+        for section, entry in {entry.section: entry for entry in reversed(self._theirs)}.items():
+            if section not in types:
+                self._leave_section(section, entry, [*SECTIONS, *types], skipped)
+        unused = []
+        names = {*environment.variables(_CORE), *known_variables, environment.PLUGINS}
         for entry in self._unknown:
             if entry.key in known_variables:
                 section, key = known_variables[entry.key]
                 self._set(Entry(section, key, entry.raw, entry.source, from_text=True), types[section])
-            else:
-                names = [*environment.variables(_CORE), *known_variables, environment.PLUGINS]
-                # without what they all have in common, or every variable would look like another
-                near = nearest(
-                    entry.key.removeprefix(environment.PREFIX), {n.removeprefix(environment.PREFIX) for n in names}
-                )
+                continue
+            # without what they all have in common, or every variable would look like another
+            near = nearest(
+                entry.key.removeprefix(environment.PREFIX), {n.removeprefix(environment.PREFIX) for n in names}
+            )
+            if near or not _only_by_choice(skipped):
                 hint = f"; did you mean {environment.PREFIX + near!r}?" if near else ""
                 problem = f"the variable {entry.key} is no setting of batchcompute{hint}"
-                if not lenient and (self.config.strict if strict is None else strict):
+                if not skipped and (self.config.strict if strict is None else strict):
                     raise ConfigError(problem)
                 _warn_once(problem)
+            else:
+                unused.append(entry.key)
+        if unused:
+            self._note(f"not used: {', '.join(unused)}; {_left_out(skipped)}")
         self._warn_of_readers()
         self.config = self._config({name: build(name, kind, self._values(name)) for name, kind in types.items()})
         return self.config
+
+    def _leave_section(self, section: str, entry: Entry, known: Sequence[str], skipped: Mapping[str, str]) -> None:
+        """A section that nobody declared: an error, or a warning if a plugin is broken, or a note if the user left one out."""
+        hint = did_you_mean(section, known)
+        problem = f"there is no section [{section}]{hint}; sections: {', '.join(known)}"
+        if not skipped:
+            raise entry.error(f"{problem}; plugins can declare more")
+        if hint or not _only_by_choice(skipped):
+            _warn_once(f"{entry.source}: {problem}; a plugin that was left out may know it: {', '.join(skipped)}")
+        else:
+            self._note(f"{entry.source}: the section [{section}] is not used; {_left_out(skipped)}")
+
+    def _note(self, text: str) -> None:
+        self.unused.append(text)
+        _log.info("%s", text)
 
     def settings(self) -> list[Setting]:
         """Every setting in use with its source, in the order of the documentation."""
@@ -157,15 +180,19 @@ class Ambient:
             )
 
     def _choose_plugins(self, entry: Entry) -> None:
-        """BATCHCOMPUTE_PLUGINS: `-name` blocks a plugin, `name` takes one back that was blocked."""
-        before = self._found.get("plugins.block")
-        blocked = set(before.value if before else ())
+        """BATCHCOMPUTE_PLUGINS: `-name` blocks a plugin, `name` enables one, also one that was blocked."""
+        settings = ("plugins.block", "plugins.enable")
+        before = [self._found.get(name) for name in settings]
+        blocked, enabled = (set(setting.value if setting else ()) for setting in before)
         for name in filter(None, (item.strip() for item in entry.raw.split(","))):
             if name.startswith("-"):
                 blocked.add(name[1:].strip())
             else:
                 blocked.discard(name)
-        self._found["plugins.block"] = Setting("plugins.block", frozenset(blocked), entry.source)
+                enabled.add(name)
+        for name, old, new in zip(settings, before, (blocked, enabled), strict=True):
+            if new != (old.value if old else set()):
+                self._found[name] = Setting(name, frozenset(new), entry.source)
 
     def _values(self, section: str) -> dict[str, object]:
         kind = {**_CORE, **self._types}[section]
@@ -183,6 +210,15 @@ class Ambient:
             return
         if any(setting.secret and setting.source.startswith(f"{user.path}, ") for setting in self._found.values()):
             warn_caller(f"{user.path} holds secrets and others can read it: chmod 600 {user.path}", ConfigWarning)
+
+
+def _only_by_choice(skipped: Mapping[str, str]) -> bool:
+    """Return whether plugins were left out, and all of them because the configuration says so."""
+    return bool(skipped) and all(why in CHOSEN for why in skipped.values())
+
+
+def _left_out(skipped: Mapping[str, str]) -> str:
+    return "; ".join(f"plugin {name} is {why}" for name, why in skipped.items())
 
 
 def _dotted(section: str, key: str) -> str:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "batchcompute"
+BLOCKED = "blocked by configuration"
+OFF = "off unless plugins.enable names it"
+CHOSEN = (BLOCKED, OFF)
+"""Why a plugin was left out on purpose."""
 
 
 def installed_plugins() -> tuple[tuple[str, EntryPoint], ...]:
@@ -88,20 +92,28 @@ class Plugins:
             self._register(name, plugin)
         wanted = [(name, point) for name, point in installed_plugins() if self._wanted(name)]
         for name, plugin in load_entry_points(wanted, self._refuse):
-            self._register(name, plugin)
+            if getattr(plugin, "enabled_by_default", True) or self._config.enable & _names_of(name):
+                self._register(name, plugin)
+            else:
+                self.skipped[name] = OFF
         for number, plugin in enumerate(plugins):
-            self._register(getattr(plugin, "name", None) or f"argument {number}: {_name_of(plugin)}", plugin)
-        self._check_blocked()
+            given = getattr(plugin, "name", None)
+            name = given if isinstance(given, str) and given else f"argument {number}: {_name_of(plugin)}"
+            self._register(name, plugin)
+        self._check_names()
 
     def _wanted(self, name: str) -> bool:
-        if self._config.block & {name, name.partition(":")[2]}:
-            self.skipped[name] = "blocked by configuration"
+        if self._config.block & _names_of(name):
+            self.skipped[name] = BLOCKED
             return False
         return True
 
-    def _check_blocked(self) -> None:
-        """A blocked name that no plugin has may be for another machine; one that is almost a plugin's is a mistake."""
-        if not self._config.block:
+    def _check_names(self) -> None:
+        """Warn of names in the configuration that no plugin has.
+
+        A blocked one may be for another machine, unless it is almost a plugin's; without an enabled one something is missing.
+        """
+        if not self._config.block and not self._config.enable:
             return
         names = {*self.skipped, *(name for name, _ in self.in_use())}
         known = names | {name.partition(":")[2] for name in names}
@@ -109,6 +121,11 @@ class Plugins:
             hint = did_you_mean(name, known)
             if hint:
                 warn_caller(f"plugins.block names {name!r}, which is not a plugin{hint}", PluginWarning)
+        for name in sorted(self._config.enable - known):
+            wrong = f"plugins.enable names {name!r}, which is not a plugin here{did_you_mean(name, known)}"
+            if self._config.strict:
+                raise PluginError(f"{wrong}; plugins: {', '.join(sorted(names))}")
+            warn_caller(wrong, PluginWarning)
 
     def _skip(self, name: str, why: str, cause: Exception | None = None) -> None:
         self.skipped[name] = why
@@ -189,6 +206,11 @@ def _find_misspelt(plugin: Plugin) -> str | None:
             if hint:
                 return f"has a method {name}(ctx), which is not a hook{hint}"
     return None
+
+
+def _names_of(name: str) -> set[str]:
+    """Both names that configuration may use: `distribution:name`, and `name` alone."""
+    return {name, name.partition(":")[2]}
 
 
 def _name_of(plugin: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -151,15 +152,45 @@ def test_a_plugin_may_declare_nothing(place: Place) -> None:
     assert load().hooks([Silent()]).config.sections == {}
 
 
-def test_a_section_of_a_plugin_that_is_blocked_only_warns(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each warning comes once in a process; here it has not come yet."""
     monkeypatch.setattr(configuration, "_warned", set())
-    place.user('[corp]\ntenant = "a"\n')
-    place.set(BATCHCOMPUTE_PLUGINS="-corp")
-    with pytest.warns(ConfigWarning, match=r"there is no section \[corp\].*; a plugin that was left out may know it"):
-        hooks = load().hooks([Plugin()])
+
+
+@pytest.mark.usefixtures("nothing_said")
+def test_a_section_of_a_plugin_that_is_blocked_is_one_note(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    place.user('[corp]\ntenant = "a"\nlimit = 5\n[profiles.default.corp]\nlimit = 6\n')
+    place.set(BATCHCOMPUTE_PLUGINS="-corp", BATCHCOMPUTE_CORP_ZONES="x", BATCHCOMPUTE_CORP_PASSWORD="canary-4a1c")
+    ambient = load()
+    hooks = ambient.hooks([Plugin()])  # warnings are errors in these tests
     assert hooks.config.sections == {}
+    why = "plugin corp is blocked by configuration"
+    assert ambient.unused == [
+        f"{place.user_path}, line 2: the section [corp] is not used; {why}",
+        f"not used: BATCHCOMPUTE_CORP_PASSWORD, BATCHCOMPUTE_CORP_ZONES; {why}",
+    ]
+    assert [record.getMessage() for record in caplog.records if record.name == "batchcompute.plugins"] == ambient.unused
     config = Config(plugins=PluginConfig(frozenset({"corp"})), sections={"corp": {"tenant": "a"}})
     assert hooks_for(config, [Plugin()]).config.sections == {"corp": {"tenant": "a"}}
+
+
+@pytest.mark.usefixtures("nothing_said")
+@pytest.mark.parametrize("section", ["corp", "trcing"])
+def test_a_section_warns_once_if_a_plugin_is_broken_or_its_name_is_almost_right(place: Place, section: str) -> None:
+    place.user(f'[{section}]\ntenant = "a"\nlimit = 5\n')
+    plugins: list[object] = [Plugin()]
+    if section == "corp":
+        plugins = [object()]
+    else:
+        place.set(BATCHCOMPUTE_PLUGINS="-corp")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load().hooks(plugins)
+    warned = [str(one.message) for one in caught if one.category is ConfigWarning]
+    assert len(warned) == 1
+    assert f"there is no section [{section}]" in warned[0]
+    assert "a plugin that was left out may know it: " in warned[0]
 
 
 class TestWhichPlugins:
@@ -185,6 +216,22 @@ class TestWhichPlugins:
         with pytest.warns(PluginWarning, match="plugins.block names 'tracng', .* did you mean 'tracing'") as warned:
             load().hooks()
         assert len(warned) == 1
+
+    def test_the_variable_enables(self, place: Place) -> None:
+        place.user('[plugins]\nenable = ["a"]\nblock = ["b"]\n')
+        place.set(BATCHCOMPUTE_PLUGINS="b,-c")
+        assert load().config.plugins == PluginConfig(block=frozenset({"c"}), enable=frozenset({"a", "b"}))
+        assert place.shown()["plugins.enable"] == ({"a", "b"}, "BATCHCOMPUTE_PLUGINS")
+
+    def test_an_enabled_name_that_is_no_plugin(self, place: Place) -> None:
+        place.set(BATCHCOMPUTE_PLUGINS_ENABLE="crp")
+        with pytest.warns(
+            PluginWarning, match="plugins.enable names 'crp', which is not a plugin here; did you mean 'co"
+        ):
+            load().hooks([Plugin()])
+        place.set(BATCHCOMPUTE_PLUGINS_STRICT="on")
+        with pytest.raises(PluginError, match=r"plugins\.enable names 'crp'.*; plugins: .*corp"):
+            load().hooks([Plugin()])
 
     def test_strict_makes_a_broken_plugin_an_error(self, place: Place) -> None:
         place.set(BATCHCOMPUTE_PLUGINS_STRICT="on")

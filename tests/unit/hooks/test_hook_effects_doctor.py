@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 from batchcompute import ConnectError, Region
 from batchcompute.cli.doctor import doctor
 from batchcompute.hooks import DiagnosisContext, Finding, RegistrationContext, hookimpl, loading
+from tests.support.place import USER
 from tests.support.stub import Stub, response
 
 
@@ -77,6 +79,24 @@ def test_diagnose_is_reported_by_doctor(stub: Stub, lab: Any) -> None:
     code, found = lab(Broken())
     assert code == 1
     assert found["plugins"]["what"] == "a plugin failed to diagnose: RuntimeError: the lab is closed"
+
+
+def test_what_is_set_for_a_plugin_that_is_off_is_a_note(stub: Stub, lab: Any) -> None:
+    class Quiet:
+        enabled_by_default = False
+
+        @hookimpl
+        def register_settings(self, ctx: RegistrationContext) -> None: ...
+
+    file = Path.home() / USER
+    file.parent.mkdir(parents=True)
+    file.write_text("[quiet]\na = 1\nb = 2\n")
+    stub.answer({}, date=now())
+    code, found = lab(Quiet())
+    assert code == 0
+    unused = f"{file}, line 2: the section [quiet] is not used; plugin dist:1 is off unless plugins.enable names it"
+    assert (found["settings"]["state"], found["settings"]["what"]) == ("note", unused)
+    assert found["plugins"]["cure"] == "add it to plugins.enable to use it"
 
 
 def test_all_is_well(stub: Stub, lab: Any) -> None:

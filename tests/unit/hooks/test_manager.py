@@ -6,6 +6,7 @@ import json
 import sys
 import types
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,6 +49,8 @@ class Point:
 
     def __init__(self, plugin: object) -> None:
         self.plugin = plugin
+
+    dist = SimpleNamespace(name="alpha", version="1.2")
 
     def load(self) -> object:
         if isinstance(self.plugin, Exception):
@@ -134,6 +137,32 @@ def test_a_built_in_can_be_blocked(stub: Stub) -> None:
     for name, hook in (("endpoints", "cn-qingdao"), ("signing", "sign_request"), ("decoding", "decode_response")):
         with pytest.raises((PluginError, ConfigError), match=hook):
             stub.client(config=blocking(name)).list_jobs()
+
+
+class Quiet(Said):
+    enabled_by_default = False
+
+
+def enabling(*names: str) -> Config:
+    return Config(plugins=PluginConfig(enable=frozenset(names)))
+
+
+def test_a_plugin_may_be_off_until_it_is_enabled(stub: Stub, install: Any) -> None:
+    install(alpha__quiet=Quiet("quiet"), beta__a=Said("beta"))
+    assert Hooks(Config(), BUILTINS).skipped == {"alpha:quiet": "off unless plugins.enable names it"}
+    assert who_asks(stub) == "beta"
+    for name in ("quiet", "alpha:quiet"):
+        assert who_asks(stub, config=enabling(name)) == "quiet"
+    both = Config(plugins=PluginConfig(enable=frozenset({"quiet"}), block=frozenset({"alpha:quiet"})))
+    assert who_asks(stub, config=both) == "beta"
+    assert who_asks(stub, plugins=(Quiet("given"),)) == "given"  # whoever gives it to the Client wants it
+
+
+def test_a_module_may_be_off_too(install: Any) -> None:
+    module = types.ModuleType("quiet_module")
+    vars(module).update(enabled_by_default=False, resolve_credentials=Said("a").resolve_credentials)
+    install(alpha__quiet=module)
+    assert list(Hooks(Config(), BUILTINS).skipped) == ["alpha:quiet"]
 
 
 class Misspelt:
