@@ -74,3 +74,19 @@ def _problem(parts: Mapping[str, object]) -> str | None:
 def _build(parts: Mapping[str, object], expires: float | None, source: str) -> Credentials:
     key, secret, token = [*(str(value or "").strip() for value in parts.values()), ""][:3]
     return Credentials(key, secret, token or None, expires, source)
+
+
+def find_unusable(credentials: Credentials) -> str:
+    """Return which part a plugin has filled with what cannot be used, without the value; "" if all can be.
+
+    Id and token are sent in headers. A secret may be any text.
+    """
+    for name in ("access_key_id", "access_key_secret", "security_token"):
+        value: object = getattr(credentials, name)
+        if value is None and name == "security_token":
+            continue
+        if not isinstance(value, str):
+            return f"{name} is not a str but {type(value).__name__}"
+        if name != "access_key_secret" and not (value.isascii() and value.isprintable()):
+            return f"{name} is not printable ASCII text"
+    return ""

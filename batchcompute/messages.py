@@ -7,6 +7,9 @@ import warnings
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+RAISED = "raised by plugin "
+"""How the note of an error begins that names the plugin."""
+
 
 def shorten(value: object, limit: int = 80) -> str:
     """Return the repr of a value, cut in the middle of a line rather than flooding it."""

@@ -80,11 +80,7 @@ def examine(endpoint: str | None) -> Iterator[Finding]:
         yield Finding("settings", "note", unused, "`batchcompute plugin list` shows the plugins that were left out")
     yield from _plugins(hooks)
     yield from _call(where)
-    try:
-        yield from hooks.diagnose(DiagnosisContext(region, hooks.config))
-    except Exception as error:  # of a plugin
-        cure = "`batchcompute plugin list` shows the plugins; report it to its author"
-        yield Finding("plugins", "problem", f"a plugin failed to diagnose: {type(error).__name__}: {error}", cure)
+    yield from hooks.diagnose(DiagnosisContext(region, hooks.config))
 
 
 def _plugins(hooks: Hooks) -> Iterator[Finding]:

@@ -105,13 +105,17 @@ def report(error: BaseException, session: Any, about: str = "") -> int:
 def details(error: BaseException) -> dict[str, Any]:
     """Return {error, kind, cure, fields, request_id}, empty if absent; with exit_code it is the error's form in JSON."""
     from ..errors import BatchComputeError, ValidationError
+    from ..messages import RAISED
 
     kind = type(error).__name__
+    notes = getattr(error, "__notes__", ())
+    if isinstance(error, BatchComputeError):  # which plugin has raised it is no cure
+        notes = [note for note in notes if not note.startswith(RAISED)]
     problems = error.problems if isinstance(error, ValidationError) else ()
     parts = {
         "error": str(error),
         "kind": kind,
-        "cure": "; ".join(getattr(error, "__notes__", ())) or _CURES.get(kind, ""),
+        "cure": "; ".join(notes) or _CURES.get(kind, ""),
         "fields": [problem.path for problem in problems],
         "request_id": getattr(error, "request_id", ""),
     }

@@ -17,23 +17,28 @@ T = TypeVar("T")
 _NAME = r"[a-z][a-z0-9_]*"
 
 
-def types_of(declared: Iterable[Section]) -> dict[str, type]:
-    """Return the type of every section, by its name. Raises PluginError for a declaration that cannot be used."""
+def types_of(declared: Iterable[tuple[str, Section]]) -> dict[str, type]:
+    """Return the type of every section, by its name. Raises PluginError for a declaration that cannot be used.
+
+    declared: each with the plugin that declares it, in words.
+    """
     types: dict[str, type] = {}
     taken = {PLUGINS, *RESERVED, *variables({"": Config, **SECTIONS})}
-    for section in declared:
+    for plugin, section in declared:
         name, kind = section.name, section.type
         reserved = {*SECTIONS, *types, *keys_of(Config), "profiles", "trusted_projects"}
         if not re.fullmatch(_NAME, name) or name in reserved:
-            raise PluginError(f"register_settings: {name!r} is taken, or no name of lower-case letters, digits and '_'")
+            raise PluginError(
+                f"{plugin}: register_settings: {name!r} is taken, or no name of lower-case letters, digits and '_'"
+            )
         if not (isinstance(kind, type) and is_dataclass(kind) and kind.__dataclass_params__.frozen):  # type: ignore[attr-defined]  # typeshed does not know it
-            raise PluginError(f"register_settings: the type of section {name!r} must be a frozen dataclass")
+            raise PluginError(f"{plugin}: register_settings: the type of section {name!r} must be a frozen dataclass")
         try:
             clash = taken & set(variables({name: kind}))
         except (TypeError, NameError) as error:
-            raise PluginError(f"register_settings: section {name!r}: {error}") from None
+            raise PluginError(f"{plugin}: register_settings: section {name!r}: {error}") from None
         if clash:
-            raise PluginError(f"register_settings: section {name!r}: the variable {min(clash)} is taken")
+            raise PluginError(f"{plugin}: register_settings: section {name!r}: the variable {min(clash)} is taken")
         types[name] = kind
         taken |= set(variables({name: kind}))
     return types

@@ -16,6 +16,7 @@ from ..config import PluginConfig
 from ..errors import PluginError, PluginWarning
 from ..messages import did_you_mean, warn_caller
 from . import specs
+from .answers import Origin, guard, guard_wrapper
 from .plugin import Plugin
 
 if TYPE_CHECKING:
@@ -86,20 +87,22 @@ class Plugins:
     def __init__(self, config: PluginConfig, builtins: Mapping[str, object], plugins: Iterable[object]) -> None:
         self._config = config
         self.skipped: dict[str, str] = {}
+        self.origins: dict[str, Origin] = {}
         self.manager = pluggy.PluginManager("batchcompute")
         self.manager.add_hookspecs(specs)
         for name, plugin in builtins.items():
             self._register(name, plugin)
-        wanted = [(name, point) for name, point in installed_plugins() if self._wanted(name)]
+        points = dict(installed_plugins())
+        wanted = [(name, point) for name, point in points.items() if self._wanted(name)]
         for name, plugin in load_entry_points(wanted, self._refuse):
             if getattr(plugin, "enabled_by_default", True) or self._config.enable & _names_of(name):
-                self._register(name, plugin)
+                self._register(name, plugin, _place_of(points[name]))
             else:
                 self.skipped[name] = OFF
         for number, plugin in enumerate(plugins):
             given = getattr(plugin, "name", None)
             name = given if isinstance(given, str) and given else f"argument {number}: {_name_of(plugin)}"
-            self._register(name, plugin)
+            self._register(name, plugin, f"{_class_of(plugin)}, given to the Client")
         self._check_names()
 
     def _wanted(self, name: str) -> bool:
@@ -136,7 +139,8 @@ class Plugins:
     def _refuse(self, name: str, error: Exception) -> None:
         self._skip(name, f"cannot be loaded: {type(error).__name__}: {error}", error)
 
-    def _register(self, name: str, plugin: object) -> None:
+    def _register(self, name: str, plugin: object, place: str = "") -> None:
+        """place: where it comes from, in words; "" for a built-in one, whose answers need no check."""
         if not self._wanted(name):
             return
         if plugin is None or isinstance(plugin, type):  # pluggy takes both without a word
@@ -156,6 +160,18 @@ class Plugins:
         if why:
             self.manager.unregister(plugin)
             self._skip(name, why)
+            return
+        self.origins[name] = Origin(name, place or "built in")
+        if place:
+            self._guard(plugin, self.origins[name])
+
+    def _guard(self, plugin: object, origin: Origin) -> None:
+        """Have every answer of a plugin checked, whichever way the hook is called."""
+        for caller in self.manager.get_hookcallers(plugin) or []:
+            for implementation in caller.get_hookimpls():
+                if implementation.plugin is plugin and not implementation.hookwrapper:
+                    checked = guard_wrapper if implementation.wrapper else guard
+                    implementation.function = checked(caller.name, origin, implementation.function)  # type: ignore[misc]  # final for others
 
     def _wrong(self, plugin: object) -> str | None:
         callers = self.manager.get_hookcallers(plugin) or []
@@ -215,3 +231,14 @@ def _names_of(name: str) -> set[str]:
 
 def _name_of(plugin: object) -> str:
     return getattr(plugin, "__name__", None) or type(plugin).__name__
+
+
+def _class_of(plugin: object) -> str:
+    """Return where the code of a plugin object stands: `module`, or `module.Class`."""
+    kind = type(plugin)
+    return getattr(plugin, "__name__", None) or f"{kind.__module__}.{kind.__name__}"
+
+
+def _place_of(point: EntryPoint) -> str:
+    found = getattr(point, "dist", None)
+    return f"distribution {found.name} {found.version}" if found else "of no distribution"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -15,6 +14,7 @@ from ..findings import Finding
 from ..messages import did_you_mean
 from ..regions import Region
 from ..wire import Endpoint
+from .answers import check_headers
 from .contexts import (
     AttemptContext,
     CallContext,
@@ -60,7 +60,7 @@ class Hooks:
         hook = self._manager.hook
         self._resolve_endpoint = self._first("resolve_endpoint")
         self._resolve_credentials = self._first("resolve_credentials")
-        self._request_headers = hook.request_headers if hook.request_headers.get_hookimpls() else None
+        self._request_headers = self._all("request_headers") if hook.request_headers.get_hookimpls() else None
         self._sign_request = self._first("sign_request")
         self._decode_response = self._first("decode_response")
         self._humanize_timestamp = self._first("humanize_timestamp")
@@ -70,8 +70,20 @@ class Hooks:
         self._observing = {name: self._observing_of(name) for name in self._observers}
 
     def _observing_of(self, hook: str) -> tuple[Callable[[str, Config], bool], ...]:
-        implementations = getattr(self._manager.hook, hook).get_hookimpls()
-        return tuple(getattr(implementation.plugin, "observing", _always) for implementation in implementations)
+        """Return for each observer whether it looks now; one that fails to say so looks."""
+
+        def asked(name: str, observing: Callable[[str, Config], bool], hook: str, config: Config) -> bool:
+            try:
+                return observing(hook, config)
+            except Exception as error:
+                _log.warning("plugin %s failed in observing: %s", name, type(error).__name__)
+                return True
+
+        found = []
+        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+            own = getattr(implementation.plugin, "observing", None)
+            found.append(_always if own is None else partial(asked, implementation.plugin_name, own))
+        return tuple(found)
 
     def _first(self, hook: str) -> Callable[[Any], Any]:
         """Return a function that calls a firstresult hook that every request needs.
@@ -80,7 +92,7 @@ class Hooks:
         pluggy spends most of its time on. It still does so where a plugin wraps the hook.
         """
         caller = getattr(self._manager.hook, hook)
-        if any(implementation.wrapper or implementation.hookwrapper for implementation in caller.get_hookimpls()):
+        if _is_wrapped(caller):
             return lambda ctx: caller(ctx=ctx)
         if self._decided is not None:
             return partial(_call_and_report, hook, self._plugins.calls_of(hook), self._decided)
@@ -97,24 +109,32 @@ class Hooks:
 
         return first
 
+    def _all(self, hook: str) -> Callable[[Any], Iterator[tuple[str, Any]]]:
+        """Return a function that calls every plugin and gives (plugin, answer), without those that answer None."""
+        caller = getattr(self._manager.hook, hook)
+        if _is_wrapped(caller):  # who answered what is known to pluggy only
+            return lambda ctx: (("", answer) for answer in caller(ctx=ctx))
+        calls = self._plugins.calls_of(hook)
+        return lambda ctx: ((name, answer) for name, call in calls if (answer := call(ctx)) is not None)
+
     def plugins(self) -> list[tuple[str, list[str]]]:
         """(name, hooks) of every plugin in use, in the order in which they are asked."""
         return self._plugins.in_use()
 
     # --- registration
 
-    def settings(self) -> list[Section]:
-        """Every section that plugins declare. Raises PluginError when two declare the same."""
-        found: dict[str, Section] = {}
-        for answer in self._manager.hook.register_settings(ctx=RegistrationContext(self.config, self.state)):
-            for section in answer or ():
-                if not isinstance(section, Section):
+    def settings(self) -> list[tuple[str, Section]]:
+        """(plugin, section) of every section that plugins declare. Raises PluginError when two declare the same."""
+        found: dict[str, tuple[str, Section]] = {}
+        for plugin, sections in self._all("register_settings")(RegistrationContext(self.config, self.state)):
+            for section in sections:
+                other, first = found.setdefault(section.name, (plugin, section))
+                if first is not section:
                     raise PluginError(
-                        f"register_settings: a plugin answered a {type(section).__name__}, which is not a Section"
+                        f"{self._origin(plugin)}: register_settings declares the section {section.name!r}, "
+                        f"which {self._origin(other)} declares too"
                     )
-                if found.setdefault(section.name, section) is not section:
-                    raise PluginError(f"register_settings: two plugins declare the section {section.name!r}")
-        return list(found.values())
+        return [(str(self._origin(plugin)), section) for plugin, section in found.values()]
 
     def configure(self, config: Config) -> None:
         """Use a Config that has the plugins' sections too. Raises ConfigError when it chooses what nobody offers."""
@@ -145,20 +165,20 @@ class Hooks:
         return {item.name: item for item in self._candidates("register_commands")}
 
     def diagnose(self, ctx: DiagnosisContext) -> list[Finding]:
-        """Return what plugins tell of a region."""
-        found = [item for answer in self._manager.hook.diagnose(ctx=ctx) for item in answer or ()]
-        if not all(isinstance(item, Finding) for item in found):
-            raise PluginError("diagnose: a plugin answered something that is not a Finding")
+        """Return what plugins report of a region. A plugin that fails is a problem, and the others still report."""
+        found: list[Finding] = []
+        for name, call in self._plugins.calls_of("diagnose"):
+            try:
+                found += call(ctx) or ()
+            except Exception as error:
+                what = f"{self._origin(name)} failed to diagnose: {type(error).__name__}: {error}"
+                found.append(Finding("plugins", "problem", what, "report it to its author"))
         return found
 
     def _candidates(self, hook: str) -> list[Any]:
         found: dict[str, Any] = {}
-        for answer in getattr(self._manager.hook, hook)(ctx=RegistrationContext(self.config, self.state)):
-            if answer is not None and not isinstance(answer, Iterable):
-                raise self._unusable(hook, answer, "an iterable")
-            for item in answer or ():
-                if not isinstance(getattr(item, "name", None), str):
-                    raise PluginError(f"{hook}: a plugin answered a {type(item).__name__} without a name")
+        for _, answer in self._all(hook)(RegistrationContext(self.config, self.state)):
+            for item in answer:
                 found.setdefault(item.name, item)
         return list(found.values())
 
@@ -167,30 +187,20 @@ class Hooks:
     def clock(self) -> Clock:
         """Return what deadlines are measured with."""
         answer = self._manager.hook.clock(ctx=RegistrationContext(self.config, self.state))
-        if not (hasattr(answer, "monotonic") and hasattr(answer, "sleep")):
-            raise self._unusable("clock", answer, "a Clock")
-        return cast(Clock, answer)
+        return cast(Clock, self._needed("clock", answer))
 
     def resolve_endpoint(self, ctx: CallContext) -> Endpoint:
         """Return the endpoint of a request."""
         answer = self._resolve_endpoint(ctx)
-        if isinstance(answer, Endpoint):
-            return answer
-        raise self._unusable("resolve_endpoint", answer, "an Endpoint")
+        return cast(Endpoint, answer if answer is not None else self._needed("resolve_endpoint", None))
 
     def resolve_credentials(self, ctx: CallContext) -> Credentials | None:
         """Return the credentials of a request; None if no plugin has any."""
-        answer = self._resolve_credentials(ctx)
-        if answer is None or isinstance(answer, Credentials):
-            return answer
-        raise self._unusable("resolve_credentials", answer, "Credentials or None")
+        return cast("Credentials | None", self._resolve_credentials(ctx))
 
     def retry_policy(self, ctx: CallContext) -> RetryPolicy | None:
         """Return the retry policy of a call; None for no retry."""
-        answer = self._manager.hook.retry_policy(ctx=ctx)
-        if answer is None or callable(answer):
-            return cast("RetryPolicy | None", answer)
-        raise self._unusable("retry_policy", answer, "a RetryPolicy or None")
+        return cast("RetryPolicy | None", self._manager.hook.retry_policy(ctx=ctx))
 
     @property
     def adds_headers(self) -> bool:
@@ -200,39 +210,40 @@ class Hooks:
     def request_headers(self, ctx: AttemptContext) -> dict[str, str]:
         """All headers that plugins add."""
         merged: dict[str, str] = {}
-        for answer in self._request_headers(ctx=ctx) if self._request_headers is not None else ():
-            if not isinstance(answer, Mapping):
-                raise self._unusable("request_headers", answer, "a mapping of names to values")
+        givers: dict[str, str] = {}
+        for plugin, answer in self._request_headers(ctx) if self._request_headers is not None else ():
             for name, value in answer.items():
-                if not _HEADER.fullmatch(f"{name}: {value}"):
-                    raise PluginError(f"request_headers: {name!r} has a name or a value that no header can have")
                 key = name.lower()
-                if merged.setdefault(key, value) != value or key in _OWN_HEADERS:
-                    raise PluginError(f"request_headers: two plugins, or a plugin and the SDK, set the header {name!r}")
+                other = givers.setdefault(key, plugin)
+                if key in _OWN_HEADERS or merged.setdefault(key, value) != value:
+                    owner = "the SDK sets" if key in _OWN_HEADERS else f"{self._origin(other)} sets to another value"
+                    raise PluginError(
+                        f"{self._origin(plugin)}: request_headers answered the header {name!r}, which {owner}"
+                    )
         return merged
 
     def sign_request(self, ctx: AttemptContext) -> Mapping[str, str]:
         """Return the headers of a signature."""
-        answer = self._sign_request(ctx)
-        if isinstance(answer, Mapping):
-            return answer
-        raise self._unusable("sign_request", None, "the signature's headers")
+        answer: Mapping[str, str] = self._sign_request(ctx)
+        if answer is None:
+            return cast("Mapping[str, str]", self._needed("sign_request", None))
+        text = "".join(answer.values())
+        if not (text.isascii() and text.isprintable()):  # quick; the rest is for what it does not pass
+            del text
+            wrong = check_headers(answer)
+            if wrong:
+                del answer
+                raise PluginError(f"the built-in signature has {wrong}; is it the name of a region?")
+        return answer
 
     def validate_description(self, ctx: ValidationContext) -> list[Problem]:
         """Return what is wrong with a description."""
-        answer = self._manager.hook.validate_description(ctx=ctx) or ()
-        if isinstance(answer, Iterable):
-            problems = list(answer)
-            if all(isinstance(problem, Problem) for problem in problems):
-                return problems
-        raise self._unusable("validate_description", answer, "Problems or None")
+        return list(self._manager.hook.validate_description(ctx=ctx) or ())
 
     def decode_response(self, ctx: ResponseContext) -> Any:
         """Return the object that a call returns."""
         answer = self._decode_response(ctx)
-        if answer is None:
-            raise self._unusable("decode_response", None, "an object")
-        return answer
+        return answer if answer is not None else self._needed("decode_response", None)
 
     def humanize_timestamp(self, seconds: int) -> str | int:
         """A time as text; the number itself when no plugin knows better."""
@@ -241,25 +252,19 @@ class Hooks:
 
     def fetch_log(self, ctx: LogContext) -> BinaryIO | None:
         """A log, None when the region has none to give."""
-        answer = self._manager.hook.fetch_log(ctx=ctx)
-        if answer is None or hasattr(answer, "read"):
-            return cast("BinaryIO | None", answer)
-        raise self._unusable("fetch_log", answer, "a binary file or None")
+        return cast("BinaryIO | None", self._manager.hook.fetch_log(ctx=ctx))
 
     def object_store(self, ctx: CallContext) -> ObjectStore | None:
         """Return the region's object store, None when no plugin has one."""
-        answer = self._manager.hook.object_store(ctx=ctx)
-        if answer is None or hasattr(answer, "put"):
-            return cast("ObjectStore | None", answer)
-        raise self._unusable("object_store", answer, "an ObjectStore or None")
+        return cast("ObjectStore | None", self._manager.hook.object_store(ctx=ctx))
 
-    def _unusable(self, hook: str, answer: object, wanted: str) -> PluginError:
+    def _needed(self, hook: str, answer: object) -> object:
         if answer is None:
-            return PluginError(f"no plugin answered {hook}; is the built-in one blocked?")
-        names = [name for name, _ in self._plugins.calls_of(hook)]
-        return PluginError(
-            f"{hook}: a plugin answered {type(answer).__name__}, expected {wanted}; plugins asked, in order: {', '.join(names)}"
-        )
+            raise PluginError(f"no plugin answered {hook}; is the built-in one blocked?")
+        return answer
+
+    def _origin(self, plugin: str) -> object:
+        return self._plugins.origins.get(plugin, "a plugin")
 
     # --- observers
 
@@ -283,8 +288,6 @@ class Hooks:
                 _log.warning("plugin %s failed in %s: %s", name, hook, type(error).__name__)
 
 
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t\x20-\x7e\x80-\xff]*")
-
 # The plugins' headers must not replace these: the signature and the framing depend on them.
 _OWN_HEADERS = frozenset({"accept", "authorization", "content-length", "content-type", "date", "host"}) | {
     *("x-acs-access-key-id", "x-acs-idempotent-token", "x-acs-region-id", "x-acs-security-token", "x-acs-version"),
@@ -301,6 +304,10 @@ def _call_and_report(
             decided(hook, name, answer)
             return answer
     return None
+
+
+def _is_wrapped(caller: Any) -> bool:
+    return any(implementation.wrapper or implementation.hookwrapper for implementation in caller.get_hookimpls())
 
 
 def _always(hook: str, config: Config) -> bool:

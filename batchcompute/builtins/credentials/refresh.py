@@ -8,7 +8,7 @@ import threading
 import time
 
 from ...config import CredentialsConfig
-from ...credentials import Credentials, is_same_key
+from ...credentials import Credentials, find_unusable, is_same_key
 from ...errors import CredentialsError, PluginError
 from ...hooks import CredentialProvider
 
@@ -102,6 +102,9 @@ class Refreshing:
             raise PluginError(
                 f"credential provider {self.name!r} answered {type(fresh).__name__}, expected Credentials"
             )
+        wrong = find_unusable(fresh)
+        if wrong:
+            raise PluginError(f"credential provider {self.name!r} answered Credentials whose {wrong}")
         if fresh.expires is not None and fresh.expires <= time.time():
             at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(fresh.expires))
             raise CredentialsError(f"{fresh.source or 'they'}: expired at {at}")

@@ -63,6 +63,15 @@ def test_a_sentence_with_its_cure(bc: Run) -> None:
     assert "did you mean 'local'" in done.err
 
 
+def test_the_plugin_that_raised_an_error_is_no_cure_but_for_a_bug() -> None:
+    note = "raised by plugin 'lab' (distribution lab 1.0) in the hook resolve_endpoint"
+    found = []
+    for error in (errors.CredentialsError("no key"), KeyError("key")):
+        error.add_note(note)
+        found.append(failures.details(error)["cure"])
+    assert found == ["`batchcompute config init` creates a file for the key", note]
+
+
 def test_an_unreachable_service(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHCOMPUTE_ACCESS_KEY_ID", "some-id")
     monkeypatch.setenv("BATCHCOMPUTE_ACCESS_KEY_SECRET", "zq9-canary-secret")

@@ -129,8 +129,11 @@ def test_a_section_made_by_hand(place: Place) -> None:
         ([Section("Corp", Corp)], "no name of lower-case letters"),
         ([Section("corp", dict)], "must be a frozen dataclass"),
         ([Section("corp", dataclass(type("Loose", (), {})))], "must be a frozen dataclass"),
-        ([Section("corp", Corp), Section("corp", Corp)], "two plugins declare the section 'corp'"),
-        (["corp"], "a plugin answered a str, which is not a Section"),
+        (
+            [Section("corp", Corp), Section("corp", Corp)],
+            "declares the section 'corp', which plugin 'corp' .* declares",
+        ),
+        (["corp"], "answered items, of which number 0 is a str, expected an iterable of Section"),
         ([Section("corp", dataclass(frozen=True)(type("T", (), {"__annotations__": {"a": int}})))], "needs a default"),
         (
             [Section("data", dataclass(frozen=True)(type("T", (), {"__annotations__": {"dir": str}, "dir": ""})))],
@@ -139,8 +142,9 @@ def test_a_section_made_by_hand(place: Place) -> None:
     ],
 )
 def test_a_declaration_that_cannot_be_used(sections: list[Any], message: str, place: Place) -> None:
-    with pytest.raises(PluginError, match=message):
+    with pytest.raises(PluginError, match=message) as caught:
         corp(Plugin(*sections))
+    assert str(caught.value).startswith(f"plugin 'corp' ({__name__}.Plugin, given to the Client): ")
 
 
 def test_a_plugin_may_declare_nothing(place: Place) -> None:

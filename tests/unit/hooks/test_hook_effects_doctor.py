@@ -78,7 +78,26 @@ def test_diagnose_is_reported_by_doctor(stub: Stub, lab: Any) -> None:
     stub.answer({}, date=now())
     code, found = lab(Broken())
     assert code == 1
-    assert found["plugins"]["what"] == "a plugin failed to diagnose: RuntimeError: the lab is closed"
+    what = "plugin 'dist:1' (of no distribution) failed to diagnose: RuntimeError: the lab is closed"
+    assert found["plugins"]["what"] == what
+
+
+def test_one_plugin_that_fails_does_not_hide_what_others_report(stub: Stub, lab: Any) -> None:
+    class Broken:
+        @hookimpl
+        def diagnose(self, ctx: DiagnosisContext) -> Iterable[Finding]:
+            yield 5  # type: ignore[misc]  # on purpose
+
+    class Health:
+        @hookimpl
+        def diagnose(self, ctx: DiagnosisContext) -> Iterable[Finding]:
+            yield Finding("freezer", "ok", "it is closed")
+
+    stub.answer({}, date=now())
+    code, found = lab(Broken(), Health())
+    assert code == 1
+    assert "plugin 'dist:1' (of no distribution): diagnose answered items, of which" in found["plugins"]["what"]
+    assert found["freezer"]["state"] == "ok"
 
 
 def test_what_is_set_for_a_plugin_that_is_off_is_a_note(stub: Stub, lab: Any) -> None:

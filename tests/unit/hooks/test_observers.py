@@ -99,7 +99,7 @@ def test_headers_of_all_plugins_are_merged_and_signed(stub: Stub) -> None:
 )
 def test_conflicting_headers_are_an_error(stub: Stub, plugins: tuple[object, ...]) -> None:
     stub.answer({})
-    with pytest.raises(PluginError, match="set the header"):
+    with pytest.raises(PluginError, match=r"request_headers answered the header '.*', which .* sets"):
         stub.client(plugins=plugins).list_jobs()
     assert stub.requests == []
 
@@ -146,5 +146,8 @@ def test_what_is_registered_needs_a_name(stub: Stub) -> None:
         def register_regions(self, ctx: RegistrationContext) -> list[Any]:
             return [object()]
 
-    with pytest.raises(PluginError, match="register_regions: a plugin answered a object without a name"):
+    with pytest.raises(
+        PluginError,
+        match="register_regions answered items, of which number 0 is an object, expected an iterable of Region",
+    ):
         stub.client(plugins=(Nameless(),))
