@@ -30,7 +30,12 @@ _LONGEST_WARNING = 2000
 
 @hookimpl(trylast=True)
 def decode_response(ctx: ResponseContext) -> object:
-    """Return the object for an answer. Raises DecodeError with the RequestId."""
+    """The default object."""
+    return default_object(ctx)
+
+
+def default_object(ctx: ResponseContext) -> object:
+    """Return the object for an answer, of the class `ctx.call.operation.answer`. Raises DecodeError with the RequestId."""
     response = ctx.response
     if (warning := response.headers.get(WARNING_HEADER)) is not None:
         warn_caller(f"the service warns: {unquote(warning)[:_LONGEST_WARNING]}", ServiceWarning)

@@ -11,12 +11,20 @@ from ..hooks import CallContext, RetryPolicy, hookimpl
 from ..operations import may_repeat
 
 if TYPE_CHECKING:
-    from tenacity import RetryCallState
+    from tenacity import RetryCallState, Retrying
 
 
 @hookimpl(trylast=True)
 def retry_policy(ctx: CallContext) -> RetryPolicy:
-    """Repeats what may be repeated, within the configured attempts, deadline and the call's own timeout."""
+    """The default one."""
+    return default_retry_policy(ctx)
+
+
+def default_retry_policy(ctx: CallContext) -> Retrying:
+    """Repeats what may be repeated, within `ctx.config.retry`, `ctx.deadline` and the call's own timeout.
+
+    A `tenacity.Retrying`: its `copy` takes further arguments, such as `before_sleep`.
+    """
     from tenacity import Retrying, retry_if_exception
 
     config = ctx.config.retry

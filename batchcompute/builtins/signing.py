@@ -43,7 +43,15 @@ def signature(secret: str, text: str) -> str:
 
 @hookimpl(trylast=True)
 def sign_request(ctx: AttemptContext) -> dict[str, str]:
-    """A fresh Date and nonce, and the Authorization header. Raises CredentialsError when there is no access key."""
+    """The default signature."""
+    return default_signature(ctx)
+
+
+def default_signature(ctx: AttemptContext) -> dict[str, str]:
+    """A fresh Date and nonce, and the Authorization header: HMAC-SHA1 with `ctx.credentials` (protocol 1.4).
+
+    The signature covers all `x-acs-` headers of `ctx.request`. Raises CredentialsError when there is no access key.
+    """
     credentials = ctx.credentials
     if credentials is None:
         raise CredentialsError(

@@ -31,16 +31,6 @@ _PIECE = 1 << 18
 Pool = Callable[[Endpoint], "urllib3.HTTPConnectionPool"]
 
 
-class Urllib3Factory:
-    """Transport `urllib3`."""
-
-    name = "urllib3"
-
-    def open(self, settings: TransportConfig) -> Transport:
-        """A transport with its own connections."""
-        return PooledTransport(settings, lambda endpoint: _open_pool(endpoint, settings))
-
-
 @hookimpl(trylast=True)
 def register_transports(ctx: RegistrationContext) -> Iterable[TransportFactory]:
     """`urllib3`, for http and https."""
@@ -172,6 +162,27 @@ class PooledTransport:
             for pool in self._pools.values():
                 pool.close()
             self._pools = {}
+
+
+class Urllib3Transport(PooledTransport):
+    """The transport `urllib3`: http and https, through the proxies of the settings. A subclass may do more around `send`."""
+
+    def __init__(self, settings: TransportConfig) -> None:
+        super().__init__(settings, lambda endpoint: _open_pool(endpoint, settings))
+
+
+class Urllib3Factory:
+    """Registers a transport: `urllib3`, or a subclass of Urllib3Transport under a name of its own."""
+
+    def __init__(
+        self, name: str = "urllib3", transport: Callable[[TransportConfig], Transport] = Urllib3Transport
+    ) -> None:
+        self.name = name
+        self._transport = transport
+
+    def open(self, settings: TransportConfig) -> Transport:
+        """A transport with its own connections."""
+        return self._transport(settings)
 
 
 def _check_whole(data: bytes, endpoint: Endpoint) -> None:
