@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from email.utils import formatdate
+from typing import Any
 
 import pytest
 
-from batchcompute.builtins import signing
+from batchcompute.builtins import default_signature
+from batchcompute.config import Config
 from batchcompute.credentials import Credentials
 from batchcompute.hooks import AttemptContext
+from batchcompute.regions import Region
 from batchcompute.testing import SignerContract
 from batchcompute.testing.contracts import signature_is_right
+from batchcompute.wire import Request
 
 
 class TestRoa(SignerContract):
     def sign(self, ctx: AttemptContext) -> Mapping[str, str] | None:
-        return signing.sign_request(ctx)
+        return default_signature(ctx)
 
 
 class TestBearer(SignerContract):
@@ -29,6 +36,94 @@ class TestBearer(SignerContract):
 
     def verify(self, method: str, target: str, headers: Mapping[str, str], credentials: Credentials) -> bool:
         return headers["authorization"] == "Bearer platform-token"
+
+
+class TestTokenOfTheLab(SignerContract):
+    """Somebody else's: for one region only, the token is in the credentials, and a setting has its scheme."""
+
+    region = Region("lab", "lab.invalid")
+    credentials = Credentials("", "", "canary-lab-token", source="contract")
+    config = Config(sections={"lab": "Token"})
+    sends = ("security_token",)
+    covers_request = False
+
+    def sign(self, ctx: AttemptContext) -> Mapping[str, str] | None:
+        if ctx.endpoint.region != "lab" or ctx.credentials is None:
+            return None
+        return {"authorization": f"{ctx.call.config.sections['lab']} {ctx.credentials.security_token}"}
+
+    def verify(self, method: str, target: str, headers: Mapping[str, str], credentials: Credentials) -> bool:
+        return headers["authorization"] == f"Token {credentials.security_token}"
+
+
+class Careless(SignerContract):
+    """Signs as a test wants it, and its service believes everything."""
+
+    region = Region("lab", "lab.invalid")
+    covers = ("body",)
+
+    def __init__(self, added: Callable[[AttemptContext], Mapping[str, str] | None]) -> None:
+        self.added = added
+
+    def sign(self, ctx: AttemptContext) -> Mapping[str, str] | None:
+        return self.added(ctx)
+
+    def verify_request(self, request: Request, credentials: Credentials) -> bool:
+        return True
+
+
+def secret_of(ctx: AttemptContext) -> str:
+    return ctx.credentials.access_key_secret if ctx.credentials else ""
+
+
+BROKEN: dict[str, tuple[Callable[[AttemptContext], Any], Callable[[Careless], None], str | None]] = {
+    "declines": (
+        lambda ctx: None,
+        lambda contract: contract.test_every_operation_is_signed_rightly("get_job"),
+        "declined region 'lab': give the contract its `region`",
+    ),
+    "sends the secret": (
+        lambda ctx: {"authorization": secret_of(ctx)},
+        lambda contract: contract.test_what_is_secret_is_not_sent(),
+        "access_key_secret is sent; is it in `sends`?",
+    ),
+    "forgets the body": (
+        lambda ctx: {"authorization": ctx.request.target},
+        lambda contract: contract.test_what_is_signed_cannot_be_changed(
+            "body", lambda request: replace(request, body=b"{}")
+        ),
+        None,
+    ),
+    "takes any key": (
+        lambda ctx: {"authorization": "fixed"},
+        lambda contract: contract.test_other_credentials_give_another_signature(),
+        None,
+    ),
+    "signs without a key": (
+        lambda ctx: {"authorization": "fixed"},
+        lambda contract: contract.test_without_credentials_it_declines_or_raises_credentials_error(),
+        "it signed without credentials",
+    ),
+    "believes its own clock": (
+        lambda ctx: {"date": formatdate(usegmt=True)},
+        lambda contract: contract.test_the_date_is_now_by_the_clock_of_the_service(7200.0),
+        "use ctx.clock_offset",
+    ),
+}
+
+
+@pytest.mark.parametrize(("added", "check", "found"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_signer_fails(added: Any, check: Callable[[Careless], None], found: str | None) -> None:
+    with pytest.raises(AssertionError, match=re.escape(found) if found else None):
+        check(Careless(added))
+
+
+def test_an_unknown_word_fails() -> None:
+    class Misspelt(TestRoa):
+        covers = ("method", "tagret")
+
+    with pytest.raises(AssertionError, match=r"covers: \{'tagret'\} is not of"):
+        Misspelt().test_it_says_what_it_is_in_known_words()
 
 
 VECTORS = [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -186,17 +188,24 @@ def test_protocols_are_named(name: str) -> None:
 
 
 def test_the_parts_of_the_page_keep_their_contracts(tmp_path: Path) -> None:
-    """The page says that its transport and its provider do what the SDK relies on."""
+    """The page says that its transport, its provider and its signatures do what the SDK relies on."""
     blocks = re.findall(r"^```python\n(.*?)^```$", page(), re.MULTILINE | re.DOTALL)
-    last = next(number for number, block in enumerate(blocks) if "TransportContract" in block)
     module = tmp_path / "test_of_the_page.py"
-    module.write_text("\n".join(blocks[: last + 1]), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(module)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    module.write_text("\n".join(blocks), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(module)]
+    env = {**os.environ, "HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed
-    assert int(passed[1]) > 40
+    classes = {node.name: node for node in ast.parse("\n".join(blocks)).body if isinstance(node, ast.ClassDef)}
+    passed = Counter(re.findall(r"::(Test\w+)::\S+ PASSED", done.stdout))
+    assert set(passed) == {name for name in classes if name.startswith("Test")}
+    assert min(passed.values()) > 5
+    signers = {
+        name for name, node in classes.items() if any(getattr(it, "name", "") == "sign_request" for it in node.body)
+    }
+    signers.discard("Careless")  # shows what an error says
+    assert len(signers) >= 3
+    assert {f"Test{name}" for name in signers} <= set(passed), "a signature of the page has no contract"
 
 
 def test_a_wrong_signature_is_noticed() -> None:
