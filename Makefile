@@ -9,7 +9,7 @@ export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 # Their tests are checked one suite at a time: each has a conftest.py of the same name.
-SUITES := $(wildcard plugins/*/) examples/third-party
+SUITES := $(wildcard plugins/*/) examples/third-party examples/bearer-gateway
 EDITABLE := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
 
 .PHONY: demo test test-install lint bench stress release release-check clean

@@ -1,0 +1,1 @@
+"""A plugin for batchcompute: a gateway that takes bearer tokens."""
