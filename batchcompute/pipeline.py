@@ -22,6 +22,7 @@ from .credentials import Credentials
 from .error_answers import error_of
 from .errors import BatchComputeError, ConfigError, CredentialsError, PluginError, RequestTimeoutError
 from .hooks import AttemptContext, CallContext, CallResult, ResponseContext, RetryPolicy, Transport
+from .hooks.answers import check_transport
 from .hooks.manager import Hooks
 from .locks import ForkSafeLock
 from .messages import did_you_mean
@@ -204,7 +205,7 @@ class Pipeline:
                 factories = self._hooks.transports()
                 if name not in factories:
                     raise ConfigError(f"there is no transport {name!r}{did_you_mean(name, factories)}")
-                self._transports[key] = factories[name].open(self._config.transport)
+                self._transports[key] = check_transport(name, factories[name].open(self._config.transport))
             return self._transports[key]
 
     def close(self) -> None:

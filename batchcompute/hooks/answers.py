@@ -56,6 +56,14 @@ def check_headers(headers: Any) -> str:
     return ""
 
 
+def check_transport(name: str, transport: Any) -> Any:
+    """Return what a TransportFactory has opened. Raises PluginError if it is no Transport."""
+    wrong = _has("send", "close")(transport)
+    if wrong:
+        raise PluginError(f"transport {name!r} opened {wrong}, expected a Transport: `send(request)` and `close()`")
+    return transport
+
+
 def guard(hook: str, origin: Origin, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function of a plugin with its answers checked. What it raises gets a note that names the plugin."""
     rule = RULES.get(hook)

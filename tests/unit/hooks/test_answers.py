@@ -270,6 +270,25 @@ def test_a_policy_that_swallows_the_last_error(stub: Stub) -> None:
         stub.client(plugins=(Silent(),)).list_jobs()
 
 
+@pytest.mark.parametrize(("opened", "what"), [(None, "None"), (Nameless(), "a Nameless"), (Stub, "the class Stub")])
+def test_a_factory_that_opens_no_transport(opened: object, what: str) -> None:
+    class Factory:
+        name = "urllib3"
+
+        @hookimpl
+        def register_transports(self, ctx: RegistrationContext) -> list[Any]:
+            return [self]
+
+        def open(self, settings: object) -> object:
+            return opened
+
+    with pytest.raises(
+        PluginError, match=f"transport 'urllib3' opened {what}.*, expected a Transport: `send"
+    ) as caught:
+        Client("cn-qingdao", "id", "secret", plugins=[Factory()]).list_jobs()
+    assert "with" in str(caught.value) or "not an object of it" in str(caught.value)
+
+
 def test_a_provider_whose_key_no_header_can_have(stub: Stub) -> None:
     class Provider:
         name = "vault"
