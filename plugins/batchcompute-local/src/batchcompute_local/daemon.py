@@ -178,7 +178,8 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     tls, port = (address.tls(), address.listen()) if address else (None, None)
     url = address.url(port) if address and port else ""
     for folder in (layout.oss, layout.programs_socket.parent):
-        folder.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):  # Path.mkdir would look at it, and the objects may be on a network folder
+            os.mkdir(folder, 0o700)
     clock = SteadyClock()
     engine, executor = _engine(layout, settings, clock, _introduction(layout, address, port))
     failure: list[BaseException] = []

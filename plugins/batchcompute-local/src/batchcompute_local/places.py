@@ -18,7 +18,9 @@ from batchcompute_local.errors import DaemonError
 from batchcompute_local.jobs.copies import QUICK_BYTES
 from batchcompute_local.own_key import mend_credentials
 from batchcompute_local.paths import Layout
+from batchcompute_local.process.patience import gives_answer
 
+_ANSWER_SECONDS = 2.0
 _MOST_NONCE_BYTES = 1 << 30
 
 
@@ -39,8 +41,12 @@ def mend_places(layout: Layout) -> list[str]:
 
 
 def _mend_kinds(layout: Layout) -> Iterator[str]:
-    folders = [layout.oss, layout.work("x").parent, layout.packages, layout.nonces, layout.attempts, layout.copies]
+    folders = [layout.work("x").parent, layout.packages, layout.nonces, layout.attempts, layout.copies]
     folders.append(layout.programs_socket.parent)
+    if gives_answer(layout.oss, _ANSWER_SECONDS):  # it may be a network folder
+        folders.append(layout.oss)
+    else:
+        yield f"{layout.oss} gives no answer, as a network folder that hangs. Instances that need an object fail meanwhile"
     files = [layout.kept_logs, layout.journal, layout.journal.with_suffix(".new"), layout.groups]
     files.append(layout.log.with_suffix(".log.1"))
     files += [path.with_name(f"{path.name}-shm") for path in (layout.database, layout.kept_logs)]

@@ -80,6 +80,8 @@ class Settings:
     """Connections at once, of the network and of the data folder's socket each."""
     request_seconds: float = 60.0
     """Time limit for receiving a request, and for a client that does not read its answer."""
+    file_seconds: float = 60.0
+    """Time limit for an object, a redirect path, an interpreter or a mapped path to answer, before its instance fails."""
     max_tasks: int = 10_000
     """Tasks in one job."""
     max_instances: int = 1_000_000

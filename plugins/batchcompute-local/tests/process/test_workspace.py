@@ -229,15 +229,15 @@ def test_a_package_is_looked_at_each_time(tmp_path: Path) -> None:
     layout = Layout.at(tmp_path)
     workspaces = Workspaces(layout, Settings())
     task = _launch().task
-    assert not workspaces.is_quick(task)
+    assert not workspaces.is_at_hand(task)
     for text in ("one", "three"):
         ObjectStore(layout.oss).put("oss://b/p", pack_files({"main.py": text}))
-        assert not workspaces.is_quick(task)
+        assert not workspaces.is_at_hand(task)
         assert (workspaces.prepare(_launch()).cwd / "main.py").read_text() == text
-        assert workspaces.is_quick(task)
+        assert workspaces.is_at_hand(task)
     for folder in ("work", "packages"):
         shutil.rmtree(tmp_path / folder)
-    assert not workspaces.is_quick(task)
+    assert not workspaces.is_at_hand(task)
     assert (workspaces.prepare(_launch()).cwd / "main.py").read_text() == "three"
     ObjectStore(layout.oss).delete("oss://b/p")
     with pytest.raises(PreparationError, match="cannot be read"):

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from batchcompute_local.files import open_regular
+from batchcompute_local.process.patience import PatientFile, access
 from batchcompute_local.settings import Settings
 
 _HEADER_BYTES = 256 << 10
 _GLOBAL_HEADERS = 100
+_BUFFER_BYTES = 64 << 10
 _LONGEST_NAME = 1000
 _LONGEST_PATH = 3000
 _MAGIC: tuple[tuple[bytes, Callable[[IO[bytes]], Any]], ...] = (
@@ -105,7 +107,9 @@ def _members(tar: tarfile.TarFile, stream: _Counted) -> Iterator[tarfile.TarInfo
 @contextmanager
 def _unpacked(package: Path) -> Iterator[_Counted]:
     # an object: a program may have put anything there. A link to another object was checked, and is followed
-    with os.fdopen(open_regular(os.path.realpath(package), os.O_RDONLY), "rb") as file:
+    with access(package):
+        raw = PatientFile(open_regular(os.path.realpath(package), os.O_RDONLY), package)
+    with io.BufferedReader(raw, _BUFFER_BYTES) as file:
         start = file.read(6)
         file.seek(0)
         opener = next((each for magic, each in _MAGIC if start.startswith(magic)), None)

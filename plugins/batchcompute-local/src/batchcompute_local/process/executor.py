@@ -1,35 +1,32 @@
 """The executor of this machine: prepares working folders and has the runner start the programs.
 
-What is quickly prepared is prepared at once, a batch at a time, and is on its way before the request that caused it is
-answered; what takes long, such as unpacking, is done in threads, so that nobody waits behind it.
+Nothing is prepared in the engine's thread, since a file may hang. What is quickly prepared has a thread of its own, a batch at
+a time; what takes long, such as unpacking, has others, so that nobody waits behind it.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from batchcompute_local.executors.base import Delayed, Exited, Launch, Lost, Recovered, Returned, Sink
-from batchcompute_local.exhaustion import is_exhausted
-from batchcompute_local.files import create_log
 from batchcompute_local.paths import Layout
-from batchcompute_local.process.attempt_logs import keep_log
 from batchcompute_local.process.connection import RunnerConnection
-from batchcompute_local.process.workspace import PreparationError, Prepared, Workspaces
+from batchcompute_local.process.patience import Workers, on_no_answer
+from batchcompute_local.process.preparing import Batch, Outcome, Preparer
+from batchcompute_local.process.workspace import Prepared, Workspaces
 from batchcompute_local.records import (
     Acknowledge,
     End,
     ExitRecord,
     Greeting,
     Introduce,
-    Order,
     Refused,
     RunnerEvent,
     Start,
@@ -89,7 +86,9 @@ class ProcessExecutor:
         self._settings = settings
         self._is_job = is_job
         self._workspaces = Workspaces(layout, settings)
-        self._pool = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
+        self._preparer = Preparer(self._workspaces, settings)
+        self._quick = Workers("quick", 1, settings.file_seconds, layout.oss)
+        self._pool = Workers("prepare", _PREPARERS, settings.file_seconds, layout.oss)
         self._lock = threading.RLock()
         linger, containment = settings.runner_linger_seconds, settings.containment
         self._connection = RunnerConnection(layout, prefix, linger, self._lock, introduction, containment)
@@ -127,8 +126,9 @@ class ProcessExecutor:
             if self._workspaces.is_quick(launch.task):
                 quick.append(launch)
             else:
-                self._pool.submit(self._launch, (launch,))
-        self._launch(quick)
+                self._pool.submit(partial(self._launch, Batch([launch])))
+        if quick:
+            self._quick.submit(partial(self._launch, Batch(quick, is_quick=True)))
 
     def stop(self, attempts: Sequence[str]) -> None:
         """See Executor."""
@@ -156,76 +156,82 @@ class ProcessExecutor:
                 # it ends, and one of this version takes over; what is sent meanwhile is lost unbegun, and runs again
                 self._connection.send(End())
         if removals:
-            self._pool.submit(self._remove_folders, removals)
+            self._pool.submit(partial(self._remove_folders, removals))
 
     def forget(self, job: str) -> None:
         """See Executor."""
-        self._pool.submit(self._workspaces.forget, job)
+        self._pool.submit(partial(self._workspaces.forget, job))
 
     def close(self) -> None:
         """See Executor. A runner without work ends; one with work keeps running."""
         with self._lock:
             self._closing = True
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._quick.close()
+        self._pool.close()
         self._connection.close()
 
     # -- preparing
 
-    def _launch(self, launches: Sequence[Launch]) -> None:
-        outcomes = [(launch, self._prepared(launch)) for launch in launches]
+    def _launch(self, batch: Batch) -> None:
+        """Prepare what of `batch` no other thread has begun, and send what is done of it."""
+        for launch in batch.take():
+            on_no_answer(partial(self._give_up, launch))
+            outcome = self._preparer.prepare(launch, batch.is_quick)
+            if outcome is None:
+                self._pool.submit(partial(self._launch, Batch([launch])))
+            else:
+                batch.add(outcome)
+        self._send(batch.take_outcomes())
+
+    def _send(self, outcomes: Sequence[Outcome]) -> None:
         orders, failures, refused = [], [], []
         with self._lock:
             if self._closing:
                 return  # claimed but not started: the next daemon runs it again
-            for launch, outcome in outcomes:
-                attempt = self._attempts[launch.attempt]
+            for outcome in outcomes:
+                launch, name = outcome.launch, outcome.launch.attempt
+                attempt = self._attempts.get(name)
+                if attempt is None:
+                    continue  # given up a moment ago
                 stopped = attempt.state is _State.UNWANTED
-                if isinstance(outcome, Prepared) and not stopped:
-                    attempt.state, attempt.prepared = _State.SENT, outcome
-                    orders.append(self._order(launch, outcome))
+                if outcome.prepared is not None and not stopped:
+                    attempt.state, attempt.prepared = _State.SENT, outcome.prepared
+                    orders.append(self._preparer.order(launch, outcome.prepared))
                     continue
-                del self._attempts[launch.attempt]
-                self._workspaces.attempt_files.remove(launch.attempt)
-                if outcome is None and not stopped:
-                    refused.append(launch.attempt)
+                self._drop(name)
+                if stopped or outcome.reason:
+                    failures.append((launch, "" if stopped else outcome.reason))
                 else:
-                    failures.append((launch, "stopped" if stopped else str(outcome)))
+                    refused.append(name)
             unsent = []
             if orders and not self._connection.send(Start(tuple(orders), self._settings.slots)):
                 unsent = [order.attempt for order in orders]
                 for name in unsent:
-                    del self._attempts[name]
-                    self._workspaces.attempt_files.remove(name)
+                    self._drop(name)
         for name in refused:
             self._return_later(name, _FULL)
         for name in unsent:
             self._return_later(name, _NO_RUNNER)
         for launch, reason in failures:
-            if reason != "stopped":
-                self._explain(launch, reason)
-            self._sink(Exited(launch.attempt, reason=reason, ended=time.time(), host=socket.gethostname()))
+            if reason:
+                self._preparer.explain(launch, reason)
+            self._sink(_unbegun(launch, reason))
 
-    def _prepared(self, launch: Launch) -> Prepared | str | None:
-        """Prepare an instance, or return the reason why it cannot run; None if the disk or the machine is full."""
-        try:
-            self._keep_logs(launch)
-            return self._workspaces.prepare(launch)
-        except PreparationError as problem:
-            return None if is_exhausted(problem) else str(problem)
-        except Exception as error:
-            _log.exception("%s could not be prepared", launch.attempt)
-            return f"the service could not prepare it: {type(error).__name__}"
+    def _give_up(self, launch: Launch, reason: str) -> None:
+        """Fail an instance whose preparation hangs. Does not touch files outside the data folder."""
+        with self._lock:
+            attempt = self._attempts.get(launch.attempt)
+            if attempt is None or attempt.state not in (_State.PREPARING, _State.UNWANTED) or self._closing:
+                return
+            stopped = attempt.state is _State.UNWANTED
+            self._drop(launch.attempt)
+        self._sink(_unbegun(launch, "" if stopped else reason))
+        if not stopped:
+            self._pool.submit(partial(self._preparer.explain, launch, reason))
 
-    def _keep_logs(self, launch: Launch) -> None:
-        """Rename the logs of the attempt before this one. Raises PreparationError."""
-        earlier = int(launch.attempt.rpartition(".")[2]) - 1
-        if earlier < 1:
-            return
-        for path in self._workspaces.logs(launch):
-            try:
-                keep_log(str(path), earlier, self._settings.kept_attempts)
-            except OSError as error:
-                _log.warning("%s: the log of an earlier attempt is not kept: %s", launch.attempt, error)
+    def _drop(self, name: str) -> None:
+        del self._attempts[name]
+        self._workspaces.attempt_files.remove(name)
 
     def _return_later(self, attempt: str, reason: str) -> None:
         _log.warning("%s cannot begin: %s", attempt, reason)
@@ -233,28 +239,6 @@ class ProcessExecutor:
         timer = threading.Timer(_FULL_SECONDS, self._sink, (Returned(attempt),))
         timer.daemon = True
         timer.start()
-
-    def _order(self, launch: Launch, prepared: Prepared) -> Order:
-        own = launch.task.leftover_seconds
-        return Order(
-            attempt=launch.attempt,
-            argv=tuple(prepared.argv),
-            cwd=str(prepared.cwd),
-            environment=prepared.environment,
-            stdout=str(prepared.stdout),
-            stderr=str(prepared.stderr),
-            timeout=launch.task.timeout,
-            grace_seconds=self._settings.grace_seconds,
-            leftover_seconds=self._settings.leftover_seconds if own is None else own,
-        )
-
-    def _explain(self, launch: Launch, reason: str) -> None:
-        _log.info("%s failed before it began: %s", launch.attempt, reason)
-        try:
-            with os.fdopen(create_log(self._workspaces.logs(launch)[1]), "w", errors="backslashreplace") as file:
-                file.write(f"batchcompute: {reason}\n")
-        except (PreparationError, OSError) as error:
-            _log.warning("%s: its stderr cannot be written: %s", launch.attempt, error)
 
     # -- what the runner reports
 
@@ -315,6 +299,11 @@ class ProcessExecutor:
                 self._workspaces.remove(cwd)
             except OSError as error:
                 _log.warning("the working folder %s cannot be removed: %s", cwd, error)
+
+
+def _unbegun(launch: Launch, reason: str) -> Exited:
+    """Return the end of an attempt that never began; without a reason it was stopped."""
+    return Exited(launch.attempt, reason=reason or "stopped", ended=time.time(), host=socket.gethostname())
 
 
 def _log_leftovers(event: ExitRecord) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.process import binder
+from batchcompute_local.process.patience import access
 from batchcompute_local.storage import split_uri
 
 _HELPER = (sys.executable, "-I", "-S", "-B", binder.__file__)
@@ -42,7 +43,8 @@ class Mapper:
         """Return the task's local paths by their source file or folder. Raises MappingError."""
         found: dict[str, str] = {}
         for uri, target in task.mapping.items():
-            source = self._source(uri)
+            with access(self._oss / uri.removeprefix("oss://")):
+                source = self._source(uri)
             if task.mapping_locale != "UTF-8":
                 _check_names(source, uri, task.mapping_locale)
             if str(source) in found:
@@ -56,23 +58,15 @@ class Mapper:
             inside = f"{target}/".startswith(f"{self._root}/") or f"{self._root}/".startswith(f"{target}/")
             if inside:
                 raise MappingError(f"OssMapping cannot use {target}: the service's data folder is {self._root}")
+            can_mount = self.can_mount  # tried once, not while it is the target that is waited for
             try:
-                self._make_place(source, target)
+                with access(target):
+                    _make_place(source, target, can_mount)
             except OSError as error:
                 raise MappingError(f"OssMapping cannot use {target}: {error.strerror}") from None
         if not self.can_mount or not folders:
             return []
         return [*_HELPER, *(word for pair in folders.items() for word in pair), "--"]
-
-    def _make_place(self, source: str, target: str) -> None:
-        if not self.can_mount:
-            _link(source, target)
-        elif os.path.isdir(source):
-            os.makedirs(target, exist_ok=True)
-        else:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with open(target, "a"):
-                pass
 
     def _source(self, uri: str) -> Path:
         bucket, key = split_uri(uri)
@@ -87,6 +81,17 @@ class Mapper:
         return source
 
 
+def _make_place(source: str, target: str, can_mount: bool) -> None:
+    if not can_mount:
+        _link(source, target)
+    elif os.path.isdir(source):
+        os.makedirs(target, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "a"):
+            pass
+
+
 def _link(source: str, target: str) -> None:
     os.makedirs(os.path.dirname(target), exist_ok=True)
     try:
@@ -98,7 +103,13 @@ def _link(source: str, target: str) -> None:
 
 def _check_names(source: Path, uri: str, locale: str) -> None:
     """Check that names are ASCII: names here are UTF-8, and ASCII is the same in every allowed charset."""
-    for _, folders, files in os.walk(source):
+    walk = os.walk(source)
+    while True:
+        with access(source):
+            step = next(walk, None)
+        if step is None:
+            return
+        _, folders, files = step
         for name in (*folders, *files):
             if not name.isascii():
                 message = f"OssMappingLocale is {locale}, but {name!r} in {uri} is shown in UTF-8 here; use UTF-8"

@@ -12,10 +12,13 @@ import shutil
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchcompute_local.process.archives import extract
+from batchcompute_local.process.patience import access
 from batchcompute_local.procs import boot_id
 from batchcompute_local.removal import Remover, log_rest, remove_tree
 from batchcompute_local.settings import Settings
@@ -23,6 +26,7 @@ from batchcompute_local.settings import Settings
 _SMALL_FILES = 16
 _SMALL_BYTES = 64 << 10
 _KEPT = 64
+_LOOK_SECONDS = 0.5
 
 
 class PackageError(Exception):
@@ -60,10 +64,15 @@ class Packages:
         self._root = root
         self._settings = settings
         self._lock = threading.Lock()
+        self._unpacking: dict[str, threading.Lock] = {}
         self._recent: OrderedDict[str, tuple[Path, str, Package]] = OrderedDict()
         # folder names include the boot: after a power failure a folder may exist without its content
         self._boot = boot_id().partition("-")[0]
         self._empty = Package(root / "empty", ())  # the folder never exists, and nothing needs it
+
+    def is_known(self, uri: str) -> bool:
+        """Return whether the package `uri` is small and was used before, without a look at its file."""
+        return not uri or uri in self._recent
 
     def at_hand(self, uri: str) -> Package | None:
         """Return the package `uri` if it is small, was used before and is unchanged, else None. Cheap.
@@ -77,7 +86,9 @@ class Packages:
             return None
         path, version, package = recent
         try:
-            return package if _version(path, uri) == version and os.path.isdir(package.folder) else None
+            with access(path):
+                current = _version(path, uri)
+            return package if current == version and os.path.isdir(package.folder) else None
         except OSError:
             return None
 
@@ -98,22 +109,36 @@ class Packages:
 
     def _unpacked(self, path: Path, uri: str) -> tuple[str, Path]:
         try:
-            version = _version(path, uri)
+            with access(path):
+                version = _version(path, uri)
         except OSError as error:
             raise PackageError(f"the package {uri} cannot be read: {error.strerror}") from None
         name = hashlib.sha256(version.encode("utf-8", "surrogatepass")).hexdigest()[:40]
         folder = self._root / f"{self._boot}-{name}"
         if not folder.is_dir():
-            with self._lock:
+            with self._only_one(name, path):
                 if not folder.is_dir():
                     self._unpack(path, uri, folder)
         return version, folder
 
+    @contextmanager
+    def _only_one(self, name: str, path: Path) -> Iterator[None]:
+        """Let others wait who want the same package. Raises NoAnswerError for them if the one before them is abandoned."""
+        with self._lock:
+            lock = self._unpacking.setdefault(name, threading.Lock())
+        while not lock.acquire(timeout=_LOOK_SECONDS):
+            with access(path):
+                pass
+        try:
+            yield
+        finally:
+            lock.release()
+
     def tidy(self, remover: Remover) -> None:
-        """Have packages of earlier boots removed."""
+        """Have packages of earlier boots removed, and those that were not unpacked to the end."""
         if self._root.is_dir():
             for folder in self._root.iterdir():
-                if not folder.name.startswith(self._boot):
+                if not folder.name.startswith(self._boot) or folder.name.startswith(f"{self._boot}-part-"):
                     remover.remove(folder)
 
     def _unpack(self, package: Path, uri: str, folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from batchcompute_local.plan import LOCAL_IMAGE, TaskSpec
 from batchcompute_local.process.kept_logs import KeptLogs
 from batchcompute_local.process.mappings import Mapper, MappingError
 from batchcompute_local.process.packages import Package, PackageError, Packages
+from batchcompute_local.process.patience import access
 from batchcompute_local.process.pool import FolderPool
 from batchcompute_local.procs import ATTEMPT_VARIABLE
 from batchcompute_local.programs import BUILT_IN, Program, ProgramError, ProgramType
@@ -94,7 +96,11 @@ class Workspaces:
         return self._log(launch, "stdout", launch.task.stdout), self._log(launch, "stderr", launch.task.stderr)
 
     def is_quick(self, task: TaskSpec) -> bool:
-        """Check if preparing an instance of `task` is cheap: its package is small and in memory."""
+        """Check if preparing an instance of `task` is cheap, as far as that is known without a look at any file."""
+        return self._packages.is_known(task.package_uri)
+
+    def is_at_hand(self, task: TaskSpec) -> bool:
+        """Check if the package of `task` is small, in memory and unchanged."""
         return self._packages.at_hand(task.package_uri) is not None
 
     def prepare(self, launch: Launch) -> Prepared:
@@ -109,6 +115,7 @@ class Workspaces:
         except OSError as error:
             raise PreparationError(f"cannot create the working folder or the attempt file: {error}") from None
         number = str(launch.number)
+        self._probe(launch, common)
         return Prepared(
             argv=[word.replace(_CWD, cwd).replace(_ATTEMPT, launch.attempt) for word in common.argv],
             cwd=Path(cwd),
@@ -123,10 +130,18 @@ class Workspaces:
             package=common.package,
         )
 
+    @staticmethod
+    def _probe(launch: Launch, common: _Common) -> None:
+        """Look whether what the runner will open answers: it has one thread. A file system's facts are asked of its server."""
+        redirected = zip((launch.task.stdout, launch.task.stderr), (common.stdout, common.stderr), strict=True)
+        for path in (common.argv[0], *(os.path.dirname(name) for redirect, name in redirected if redirect)):
+            with access(path), suppress(OSError):  # the runner says what is wrong
+                os.statvfs(path)
+
     def _common_to_task(self, launch: Launch) -> _Common:
         """Return the common part of the task's instances. Raises the errors that `prepare` turns into PreparationError."""
         task, uri, latest = launch.task, launch.task.package_uri, self._latest
-        package = self._packages.at_hand(uri) or self._packages.get(self._store.path(uri), uri)
+        package = self._packages.at_hand(uri) or self._packages.get(self._path(uri), uri)
         base = str(self._layout.instance(launch.job, task.name, 0)).removesuffix("0")
         known = latest is not None and latest.task is task and latest.base == base and latest.package is package
         if latest is not None and known and not _is_gone(latest.surroundings):
@@ -179,10 +194,15 @@ class Workspaces:
             self._remover.move_away(cwd)  # removed in another thread: this may be the engine's
             package.copy_to(cwd)
 
+    def _path(self, uri: str) -> Path:
+        with access(self._layout.oss / uri.removeprefix("oss://")):
+            return self._store.path(uri)
+
     def _log(self, launch: Launch, stream: str, redirect: str) -> Path:
         try:
-            path = log_path(self._layout, redirect, stream, launch.job, launch.task.name, launch.number)
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with access(self._layout.oss / redirect.removeprefix("oss://")):
+                path = log_path(self._layout, redirect, stream, launch.job, launch.task.name, launch.number)
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (UriError, OSError) as error:
             raise PreparationError(f"cannot write {stream}: {error}") from None
         return path
@@ -260,8 +280,12 @@ class Workspaces:
 def _find(program: str, environment: Mapping[str, str]) -> str | None:
     # the service's own folder must not count as a relative one of the submitter
     folders = [folder for folder in environment.get("PATH", known_state.PATH).split(":") if os.path.isabs(folder)]
-    found = shutil.which(program, path=":".join(folders))
-    return None if found is None else os.path.abspath(found)
+    for folder in [os.path.dirname(program)] if os.path.dirname(program) else folders:
+        with access(os.path.join(folder, program)):
+            found = shutil.which(program, path=folder)
+        if found is not None:
+            return os.path.abspath(found)
+    return None
 
 
 def _found(program: str, for_what: str, environment: Mapping[str, str]) -> str:
@@ -274,7 +298,10 @@ def _found(program: str, for_what: str, environment: Mapping[str, str]) -> str:
 def _is_gone(surroundings: Surroundings | None) -> bool:
     """Return whether the submitter's interpreter is no longer there."""
     interpreter = "" if surroundings is None else surroundings.interpreter
-    return bool(interpreter) and not os.access(interpreter, os.X_OK)
+    if not interpreter:
+        return False
+    with access(interpreter):
+        return not os.access(interpreter, os.X_OK)
 
 
 def _submitters(surroundings: Surroundings) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -24,12 +25,13 @@ from batchcompute_local.exhaustion import is_exhausted
 from batchcompute_local.files import create_log
 from batchcompute_local.mark import Marks
 from batchcompute_local.records import ExitRecord, Leftover, Order, StartRecord
-from batchcompute_local.runner.exit_message import write_exit_message
+from batchcompute_local.runner.exit_message import has_exit_message, start_exit_message, write_exit_message
 from batchcompute_local.runner.orphans import find_orphans, has_group, is_spared, kill, list_tree, terminate
 from batchcompute_local.runner.spawners import Spawner, Spawners
 
 _FIRST_POLL_SECONDS = 0.005
 _LONGEST_POLL_SECONDS = 0.1
+_MESSAGE_SECONDS = 3.0
 PATIENCE_SECONDS = 0.25
 """How long an order waits for a slot before it is given back."""
 
@@ -53,6 +55,11 @@ class _Child:
     mark: int = 0
     signalled: dict[int, Leftover] = field(default_factory=dict)
     terminated: set[int] = field(default_factory=set)
+    exit: ExitRecord | None = None
+    """Set when nothing of it is left."""
+    message: int = 0
+    """The process that writes its exit message, if one does."""
+    message_due: float = 0.0
 
 
 class Children:
@@ -180,15 +187,35 @@ class Children:
         over, self._failed = self._failed, []
         if self._ending:
             orphans = self._find_orphans()
-            gone = [child for child in self._ending if self._is_gone(child, orphans.get(child.record.attempt, []), now)]
+            gone = [
+                child
+                for child in self._ending
+                if self._is_gone(child, orphans.get(child.record.attempt, []), now) and self._has_message(child, now)
+            ]
             self._ending = [child for child in self._ending if child not in gone]
             for child in gone:
                 del self._all[child.record.attempt]
                 self._marks.release(child.mark)
                 if child.spawner is not None:
                     self._spawners.release(child.spawner)
-                over.append(self._record_exit(child))
+                over.append(child.exit or self._record_exit(child))
         return over
+
+    def _has_message(self, child: _Child, now: float) -> bool:
+        """Write the exit message; return whether that is done. A log beside no working folder may be on a network folder."""
+        stderr = child.order.stderr
+        if child.exit is None:
+            child.exit = self._record_exit(child)
+            if os.path.dirname(stderr) == os.path.dirname(child.order.cwd):
+                write_exit_message(stderr, child.exit, child.order.timeout)
+            elif has_exit_message(child.exit) and (pid := start_exit_message(stderr, child.exit, child.order.timeout)):
+                child.message, child.message_due = pid, now + _MESSAGE_SECONDS
+                self.others.add(pid)
+        if child.message in self.others and now >= child.message_due:
+            sys.stderr.write(f"runner: {stderr} gives no answer: it gets no exit message of {child.record.attempt}\n")
+            kill(child.message)
+            return True
+        return child.message not in self.others
 
     def _reap(self, now: float) -> None:
         for pid, code in self._spawners.read_reports():
@@ -285,7 +312,7 @@ class Children:
 
     def _record_exit(self, child: _Child) -> ExitRecord:
         code = child.code or 0
-        record = ExitRecord(
+        return ExitRecord(
             attempt=child.record.attempt,
             code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
@@ -297,8 +324,6 @@ class Children:
             cwd=child.order.cwd,
             leftovers=tuple(child.signalled.values()),
         )
-        write_exit_message(child.order.stderr, record, child.order.timeout)
-        return record
 
     def _record_unbegun(self, order: Order, reason: str) -> ExitRecord:
         return ExitRecord(order.attempt, reason=reason, ended=time.time(), host=self._host, cwd=order.cwd)

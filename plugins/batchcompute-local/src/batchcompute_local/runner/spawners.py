@@ -19,6 +19,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from batchcompute_local.runner.spawn import spawn_program
 _REPORT = struct.Struct("=ii")
 _LENGTH = struct.Struct("=I")
 _CHECK_SECONDS = 1.0
+_ANSWER_SECONDS = 10.0
 _END_SECONDS = 2.0
 _POLL_SECONDS = 0.001
 
@@ -47,6 +49,7 @@ class Spawner:
     def __init__(self, group: Path, reports: int) -> None:
         self.group = group
         self.is_usable = True
+        self._patience = 0.0
         group.mkdir()
         try:
             ours, theirs = socket.socketpair()
@@ -68,6 +71,7 @@ class Spawner:
         """
         limits = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
         arguments = (order.argv, order.cwd, dict(order.environment), order.stdout, order.stderr)
+        self._patience = time.monotonic() + _ANSWER_SECONDS
         try:
             _send(self._channel, (limits, arguments))
             pid, fault = _receive(self._channel, self._check)
@@ -79,7 +83,9 @@ class Spawner:
         raise ValueError(fault) if isinstance(fault, str) else OSError(*fault)
 
     def _check(self) -> None:
-        """Raise EOFError if the spawner cannot answer, since a program has stopped it."""
+        """Raise EOFError if the spawner cannot answer: a program has stopped it, or a file that it opens gives no answer."""
+        if time.monotonic() >= self._patience:
+            raise EOFError(f"it does not answer for {_ANSWER_SECONDS:g} seconds")
         with open(f"/proc/{self.pid}/stat", "rb") as file:
             is_stopped = file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
         if is_stopped or b"frozen 1" in (self.group / "cgroup.events").read_bytes():
@@ -166,7 +172,8 @@ class Spawners:
         """End all spawners and remove their groups."""
         for spawner in [*self.pids.values()]:
             spawner.end()
-            os.waitpid(spawner.pid, 0)
+            with suppress(ChildProcessError):
+                os.waitpid(spawner.pid, os.WNOHANG)  # one that hangs in a system call is not waited for
             self.note_end(spawner.pid)
             self._abandoned.append(spawner.group)
         self._remove_abandoned()
