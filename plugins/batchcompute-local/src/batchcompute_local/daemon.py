@@ -21,6 +21,7 @@ from batchcompute_local import __version__, known_state
 from batchcompute_local.clocks import SteadyClock
 from batchcompute_local.damage import clear_place
 from batchcompute_local.errors import DaemonError, SettingsError
+from batchcompute_local.foreground import ForegroundHandler, PatientStream
 from batchcompute_local.http.accounts import AccountError
 from batchcompute_local.installation import describe_installation, is_gone
 from batchcompute_local.paths import Layout, default_data_dir
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from batchcompute_local.settings import Settings
 
 _log = logging.getLogger("batchcompute_local.daemon")
+_STDOUT = 1
 _LOCK_SECONDS = 15.0
 _LOG_BYTES = 10 << 20
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
@@ -115,7 +117,7 @@ def _start_log(layout: Layout, to_stderr: bool) -> None:
     os.close(os.open(layout.log, os.O_WRONLY | os.O_CREAT, 0o600))
     handlers: list[logging.Handler] = [logging.FileHandler(layout.log, encoding="utf-8", errors="backslashreplace")]
     if to_stderr:
-        handlers.append(logging.StreamHandler())
+        handlers.append(ForegroundHandler())
     for handler in handlers:
         handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=handlers)
@@ -299,9 +301,7 @@ def _status(engine: Engine, executor: Executor) -> dict[str, Any]:
 
 def _announce(ready: int, url: str) -> None:
     if url:
-        with suppress(OSError):  # stdout may be closed
-            sys.stdout.write(f"Listening on {url}\n")
-            sys.stdout.flush()
+        PatientStream(_STDOUT).write(f"Listening on {url}\n")
     _notify(ready)
 
 
