@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import socket
@@ -25,6 +26,8 @@ from tests.support.signed import connect_to, sign_headers
 from tests.support.waits import wait_for
 
 READERS = 40
+READ_LOCKS = 5, 123
+"""Number and first byte of the locks of readers in the index of a write-ahead log (https://sqlite.org/walformat.html)."""
 WAITER = """
 import os, time
 while not os.path.exists(os.environ["BATCHCOMPUTE_OSS_ROOT"] + "/tests/go"):
@@ -84,6 +87,27 @@ def test_a_change_that_cannot_be_written_says_when_to_come_again(cloud: Cloud) -
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         connection.close()
     assert cloud.call("GET", "/jobs") == (200, {})
+
+
+def test_a_read_that_another_process_keeps_from_the_database_holds_up_no_other(cloud: Cloud) -> None:
+    cloud.up()
+    cloud.program("print('done')")
+    job_id = cloud.create({"A": {}})
+    cloud.ended(job_id)
+    target = f"/jobs/{job_id}"
+    with open(f"{Layout.at(cloud.root).database}-shm", "r+b") as index, closing(connect_to(cloud.root)) as connection:
+        fcntl.lockf(index, fcntl.LOCK_EX, *READ_LOCKS)
+        connection.request(
+            "GET", target, headers=sign_headers(*control.read_credentials(cloud.root), "GET", target, {})
+        )
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            began = time.monotonic()
+            assert control.status(cloud.root)
+            assert time.monotonic() - began < 0.5
+        fcntl.lockf(index, fcntl.LOCK_UN, *READ_LOCKS)
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["State"]) == (200, "Terminated")
 
 
 def _fill_store(root: Path, jobs: int) -> None:

@@ -153,7 +153,7 @@ class Front:
 
     async def _look(self, run: Callable[[Reading], Any]) -> Any:
         try:
-            return self._engine.look(run)
+            return self._engine.glance(run)
         except BusyError:
             return await self._reads.find(run)
 

@@ -28,7 +28,7 @@ from batchcompute_local.jobs.inbox import Inbox, WorkItem
 from batchcompute_local.jobs.model import Changes
 from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.reasons import Reasons
-from batchcompute_local.jobs.snapshots import BusyError, Outside, Snapshot, Snapshots
+from batchcompute_local.jobs.snapshots import BusyError, Glance, Outside, Snapshot, Snapshots
 from batchcompute_local.jobs.states import LONGEST_PAUSE
 from batchcompute_local.jobs.store import Store
 from batchcompute_local.jobs.turn import Turn
@@ -88,6 +88,10 @@ class Engine:
         future: Future[T] = Future()
         self._inbox.put(WorkItem(run, future))
         return future
+
+    def glance(self, run: Callable[[Reading], T]) -> T:
+        """Return what `run` returns, which only finds active jobs; for the event loop: no file is read. Raises as `look`."""
+        return self.look(lambda turn: run(Glance(self._active.jobs)))
 
     def look(self, run: Callable[[Reading], T], patience: float = 0.0) -> T:
         """Return what the short `run` returns, between two turns. Raises what it raises.

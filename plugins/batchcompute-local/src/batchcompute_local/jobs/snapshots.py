@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,20 @@ class Snapshot(Reading):
     def reasons(self, owner: int) -> Outside:
         """Return why jobs wait, as far as it is known without the engine."""
         return self._outside
+
+
+class Glance(Reading):
+    """The active jobs in memory. Valid only between two turns."""
+
+    def __init__(self, jobs: Mapping[str, Job]) -> None:
+        self._jobs = jobs
+
+    def find(self, job_id: str) -> Job:
+        """Find an active job. Raises BusyError for any other one: it has to be read."""
+        try:
+            return self._jobs[job_id]
+        except KeyError:
+            raise BusyError from None
 
 
 class Snapshots:
