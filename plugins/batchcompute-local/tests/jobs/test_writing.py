@@ -12,6 +12,7 @@ import pytest
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.executors.base import Exited, Started
 from batchcompute_local.jobs.descriptions import read_description
+from batchcompute_local.jobs.unstored import Unstored
 
 from tests.support.descriptions import describe
 from tests.support.engine import FakeExecutor, World
@@ -116,6 +117,51 @@ def test_a_report_that_can_never_be_applied_has_its_instance_run_again(
     assert world.executor.launched[-1].attempt == f"{job_id}.0.0.2"
     world.end(f"{job_id}.0.0.2")
     assert world.job(job_id)["State"] == "Terminated"
+
+
+def test_a_report_that_was_not_stored_is_tried_again_until_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    unstored = world.engine._unstored = Unstored(lambda: now)
+    job_id = world.create(describe({"A": {}}))
+    attempt = f"{job_id}.0.0.1"
+    with monkeypatch.context() as broken:
+        _break(world, broken, attempt, always=True)
+        world.end(attempt)
+        waits = []
+        for _ in range(8):
+            assert world.engine._patience() is not None
+            waits.append(unstored.wait() or 0.0)
+            now += waits[-1]
+            world.engine.turn()
+        assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert attempt not in world.executor.acknowledged
+    other = world.create(describe({"A": {}}))
+    world.end(f"{other}.0.0.1")
+    assert attempt not in world.executor.acknowledged, "it is not due"
+    now += 60
+    world.engine.turn()
+    assert attempt in world.executor.acknowledged
+    assert unstored.wait() is None
+    world.end(f"{job_id}.0.0.2")
+    assert [world.job(each)["State"] for each in (job_id, other)] == ["Terminated", "Terminated"]
+
+
+def test_a_report_that_is_due_while_the_disk_is_full_comes_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    world.engine._unstored = Unstored(lambda: now)
+    job_id = world.create(describe({"A": {}}))
+    with monkeypatch.context() as broken:
+        _break(world, broken, f"{job_id}.0.0.1", always=True)
+        world.end(f"{job_id}.0.0.1")
+    world.engine.turn()
+    now += 1
+    with _lock(world):
+        world.end(f"{job_id}.0.0.2")
+        for _ in range(3):
+            world.engine.turn()
+        assert world.engine.writing.reports == 2
+    world.engine.turn()
+    assert set(world.executor.acknowledged) == {f"{job_id}.0.0.1", f"{job_id}.0.0.2"}
 
 
 def test_a_report_that_cannot_be_stored_fails_its_instance_only(world: World) -> None:

@@ -32,6 +32,7 @@ from batchcompute_local.jobs.snapshots import BusyError, Glance, Outside, Snapsh
 from batchcompute_local.jobs.states import LONGEST_PAUSE
 from batchcompute_local.jobs.store import Store
 from batchcompute_local.jobs.turn import Turn
+from batchcompute_local.jobs.unstored import Unstored
 from batchcompute_local.jobs.waiters import JobWaiters
 from batchcompute_local.jobs.writing import Writing, is_fault_of_item
 
@@ -77,6 +78,7 @@ class Engine:
         self._turn = Turn(store, self._active, self._changes, self._effects, capacity, clock, slots, least or clock)
         self._inbox = Inbox()
         self._undone: list[WorkItem | Event] = []
+        self._unstored = Unstored()
         self._turning = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stale = False
@@ -180,11 +182,12 @@ class Engine:
         if self._undone or self._stale or self.writing.error:
             return _UNDONE_SECONDS
         due = self._active.next_retry
-        return None if due is None else min(max(due - self._clock(), 0.0), LONGEST_PAUSE)
+        retry = None if due is None else min(max(due - self._clock(), 0.0), LONGEST_PAUSE)
+        return min((each for each in (retry, self._unstored.wait()) if each is not None), default=None)
 
     def turn(self, timeout: float | None = 0.0) -> None:
         """Wait up to `timeout` seconds (None: for ever) for something to do, and do all there is."""
-        items = [*self._undone, *self._inbox.take(timeout)]
+        items = [*self._undone, *self._inbox.take(timeout), *self._unstored.take_due()]
         self._undone = []
         with self._turning:
             self._do(items)
@@ -231,6 +234,7 @@ class Engine:
 
     def _take_effect(self) -> None:
         gone = self._active.note_committed()
+        self._unstored.note_stored(self._effects.acknowledged)
         self.waiters.notify(self._effects.ended)
         self._effects.carry_out(self._executor)
         self._effects.clear()
@@ -304,4 +308,5 @@ class Engine:
             return
         self._active.live.discard(event.attempt)
         self._capacity.release(event.attempt)
+        self._unstored.add(failed)
         self._stale = True
