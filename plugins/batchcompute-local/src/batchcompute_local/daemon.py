@@ -231,13 +231,17 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     if port is not None:
         listeners.append(Listener(port, others, Limits(*limits), tls))
     idle_seconds = settings.idle_seconds if address is None else None
+    has_failed = True
     try:
         serve(listeners, engine, idle_seconds, lambda: _announce(ready, url), watch.look)
+        has_failed = not engine.alive
     finally:
         housekeeping.close()
         copying.close()
-        engine.close()
+        engine.close(has_failed)
         nonces.close()
+    if has_failed:
+        raise DaemonError("the engine has ended; see above")
     _log.info("ended")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import http.client
 import os
 import signal
 import subprocess
@@ -27,6 +28,23 @@ HOLD = """
 import os, time
 while not os.path.exists(os.environ["BATCHCOMPUTE_OSS_ROOT"] + "/tests/go"):
     time.sleep(0.005)
+"""
+
+
+BREAKS = """
+import os, sys
+from batchcompute_local import daemon
+from batchcompute_local.jobs.effects import Effects
+
+carry_out = Effects.carry_out
+
+def fail(effects, executor):
+    if os.path.exists(sys.argv[2] + "/break"):
+        raise RuntimeError("a bug")
+    carry_out(effects, executor)
+
+Effects.carry_out = fail
+sys.exit(daemon.main(sys.argv[1:]))
 """
 
 
@@ -197,3 +215,24 @@ def test_the_options_of_a_port() -> None:
         assert address.options(sock) == ["--host=127.0.0.1", f"--port={port}", "--insecure-bind"]
         full = Address("::1", 1, Path("/c.pem"), Path("/k.pem"))
         assert full.options(sock)[2:] == ["--certfile=/c.pem", "--keyfile=/k.pem"]
+
+
+def test_a_daemon_that_ends_by_an_error_of_its_own_is_started_again(cloud: Cloud) -> None:
+    with subprocess.Popen([sys.executable, "-c", BREAKS, "--data-dir", str(cloud.root)], stderr=-3) as first:
+        wait_for(lambda: control.status(cloud.root), "the daemon")
+        cloud.program(HOLD)
+        job = cloud.create({"A": {}})
+        wait_for((cloud.root / "work" / job / f"stdout.{job}.A.0").exists, "the program")
+        (cloud.root / "break").touch()
+        with pytest.raises((OSError, ValueError, http.client.HTTPException)):  # no answer, or none of ours
+            cloud.create({"A": {}})
+        assert first.wait(20) == 1
+        (cloud.root / "break").unlink()
+    cloud.client.close()
+    found = wait_for(lambda: control.status(cloud.root), "the next daemon")
+    assert found["restarted"] is True
+    (cloud.root / "oss/tests/go").touch()
+    assert cloud.ended(job)["State"] == "Terminated"
+    log = (cloud.root / "daemon.log").read_text()
+    assert "the daemon ends: the engine has ended; see above" in log
+    assert log.count("another one is started") == 1

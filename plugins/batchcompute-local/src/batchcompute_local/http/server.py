@@ -176,7 +176,6 @@ async def _serve(
             busy_at = now
         asked_at = max(listener.front.last_request for listener in listeners)
         if not engine.alive:
-            _log.error("the engine has ended; see above")
             server.should_exit = True
         elif idle_seconds is not None and now - max(busy_at, asked_at) >= idle_seconds:
             _log.info("idle for %s seconds", idle_seconds)

@@ -163,12 +163,18 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """End the thread after its turn, let go of the executor and close the store. Programs keep running."""
+    def close(self, has_failed: bool = False) -> None:
+        """End the thread after its turn, let go of the executor and close the store. Programs keep running.
+
+        has_failed: the service ends by an error, so the executor is to have it started again if it can.
+        """
         self._inbox.close()
         if self._thread is not None:
             self._thread.join()
-        self._executor.close()
+        if has_failed and hasattr(self._executor, "break_off"):
+            self._executor.break_off()
+        else:
+            self._executor.close()
         self._snapshots.close()
         self.store.close()
 

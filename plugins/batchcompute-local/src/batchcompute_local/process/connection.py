@@ -164,13 +164,14 @@ class RunnerConnection:
                     return
                 take_over(self._attach(*found))
 
-    def close(self) -> None:
-        """Say that the daemon leaves, and hang up. A runner that has work keeps running."""
+    def close(self, says_goodbye: bool = True) -> None:
+        """Say that the daemon leaves, and hang up. A runner that has work keeps running; without a goodbye it starts a daemon."""
         with self._lock:
             self._closing = True
             if self._outbox is None:
                 return
-            self.send(End())
+            if says_goodbye:
+                self.send(End())
             self._outbox.close(_GOODBYE_SECONDS)
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)

@@ -164,11 +164,18 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """See Executor. A runner without work ends; one with work keeps running."""
+        self._close(says_goodbye=True)
+
+    def break_off(self) -> None:
+        """Let go as `close` does, but without a goodbye: a runner with work starts the service again."""
+        self._close(says_goodbye=False)
+
+    def _close(self, says_goodbye: bool) -> None:
         with self._lock:
             self._closing = True
         self._quick.close()
         self._pool.close()
-        self._connection.close()
+        self._connection.close(says_goodbye)
 
     # -- preparing
 
