@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.descriptions import read_description, read_priority
 from batchcompute_local.jobs.snapshots import BusyError
 
+from tests.support.clock import Clock
 from tests.support.descriptions import describe
 from tests.support.engine import FakeExecutor, World
 
@@ -348,3 +350,16 @@ def test_a_look_within_a_turn_is_answered_with_what_was_committed_last(world: Wo
 
     world.do(stop_and_look)
     assert [*seen, world.engine.recall(look), world.engine.look(look)] == ["Running", "Stopped", "Stopped"]
+
+
+def test_nothing_ends_before_it_began_though_the_clock_is_set_back(world: World, clock: Clock) -> None:
+    clock.now = 100_000.0
+    failed, stopped = (world.create(describe({"A": {}, "B": {}})) for _ in range(2))
+    clock.now -= 7200
+    world.end(f"{failed}.0.0.1", code=1)
+    world.do(lambda turn: world.service.stop_job(turn, 1, stopped))
+    for job_id in (failed, stopped):
+        tasks = world.do(partial(world.service.list_tasks, owner=1, job_id=job_id))
+        instances = [one for task in tasks.values() for one in task["InstanceStatusVector"]]
+        for one in (world.job(job_id), *tasks.values(), *instances):
+            assert one["EndTime"] >= one["StartTime"], one

@@ -12,6 +12,7 @@ from batchcompute_local.process.spawning import BOOT
 
 PLAIN = {
     "containment",
+    "clocks",
     "damage",
     "detached",
     "exhaustion",

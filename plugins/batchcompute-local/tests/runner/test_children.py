@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,9 @@ from batchcompute_local.jobs.scheduler import ClaimAhead
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.process.executor import ProcessExecutor, _Attempt, _State
+from batchcompute_local.records import Order
 from batchcompute_local.runner import children
+from batchcompute_local.runner.spawners import Spawners
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 
@@ -244,3 +247,27 @@ def test_the_folder_of_a_success_that_was_stopped_is_the_next_attempt_s(tmp_path
     executor._attempts = {"job-1.0.1.1": _Attempt(_State.SENT)}  # another instance
     executor._remove_folder("job-1.0.0.1", _Attempt(_State.SUCCEEDED, cwd=str(folder)))
     assert list(tmp_path.glob("0*")) == []
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_the_length_of_a_run_is_not_that_of_a_clock_that_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    wall = 1_800_000_000.0
+    monkeypatch.setattr(children, "time", SimpleNamespace(time=lambda: wall, monotonic=time.monotonic))
+    spawners = Spawners(None)
+    there = children.Children(spawners)
+    (tmp_path / "cwd").mkdir()
+    logs = str(tmp_path / "out"), str(tmp_path / "err")
+    there.line_up(
+        [Order("job-0.0.0.1", ("/bin/sleep", "0.1"), str(tmp_path / "cwd"), {}, *logs, 60, 1.0, 1.0)],
+        1,
+        time.monotonic(),
+    )
+    (begun,) = there.begin()
+    wall += hours * 3600
+    (record,) = wait_for(lambda: there.collect(time.monotonic()), "the end")
+    assert record.started == begun.time == 1_800_000_000
+    assert 0.05 < record.ended - record.started < 20
+    os.close(spawners.reports)
+    os.close(spawners._write_end)

@@ -1,6 +1,7 @@
 """Moves of a job from one state to the next: `states` applied to the model. No I/O.
 
-Every function notes what it changed in `changes`; those that leave programs to be ended return their attempts.
+Every function notes what it changed in `changes`; those that leave programs to be ended return their attempts. `now` is the
+time of a clock that somebody may set: what ends does so no earlier than it began.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def finish(job: Job, task: Task, instance: Instance, event: Exited, now: float, 
     """End a running instance. Returns the attempts to be ended because the job failed with it."""
     outcome = states.exit_state(event.code, event.signal, event.timed_out)
     _move(job, task, instance.number, outcome)
-    instance.ended = now
+    instance.ended = max(now, instance.started)
     _note_end(instance, event)
     if outcome is FINISHED:
         job.total_time += max(0.0, event.ended - event.started)
@@ -57,7 +58,7 @@ def _progress(job: Job, task: Task, now: float) -> None:
     if job.counts.failed and not job.can_run():
         job.state = FAILED  # what still waits is behind a failed task
     if job.state in ENDED:
-        job.ended = now
+        job.ended = max(now, job.started)
 
 
 def _fail_rest(job: Job, now: float, changes: Changes) -> list[str]:
@@ -65,7 +66,7 @@ def _fail_rest(job: Job, now: float, changes: Changes) -> list[str]:
     for task, instance in job.running():
         attempts.append(attempt_id(job, task, instance))
         _move(job, task, instance.number, states.after_failure(RUNNING))
-        instance.ended = now
+        instance.ended = max(now, instance.started)
         changes.touch(job, task, instance)
     for task in job.tasks:
         before = task.state
@@ -82,7 +83,7 @@ def stop(job: Job, now: float, changes: Changes) -> list[str]:
         for instance in task.instances.values():
             if instance.state is RUNNING:
                 attempts.append(attempt_id(job, task, instance))
-                instance.ended = now
+                instance.ended = max(now, instance.started)
             if instance.state not in ENDED:
                 instance.state = STOPPED
                 changes.touch(job, task, instance)
@@ -92,7 +93,7 @@ def stop(job: Job, now: float, changes: Changes) -> list[str]:
             changes.touch(job, task)
     job.counts = states.counts_after_stop(job.counts)
     job.state = STOPPED
-    job.ended = now
+    job.ended = max(now, job.started)
     changes.touch(job)
     return attempts
 
@@ -120,7 +121,7 @@ def restart(job: Job, changes: Changes) -> None:
 
 def lose(job: Job, task: Task, instance: Instance, now: float, changes: Changes) -> None:
     """Let a running instance wait for its next attempt, since nobody knows how this one ended. It spends no retry."""
-    instance.ended, instance.reason = now, _LOST
+    instance.ended, instance.reason = max(now, instance.started), _LOST
     _keep_attempt(job, task, instance, FAILED, changes)
     requeue(job, task, instance, changes)
 
@@ -142,7 +143,7 @@ def retry(
     job: Job, task: Task, instance: Instance, event: Exited, now: float, first_pause: float, changes: Changes
 ) -> None:
     """Let a running instance wait for a retry, until its pause is over. Whoever calls puts it back then."""
-    instance.ended = now
+    instance.ended = max(now, instance.started)
     _note_end(instance, event)
     _keep_attempt(job, task, instance, FAILED, changes)
     _to_waiting(job, task, instance, changes)
@@ -175,7 +176,7 @@ def _task_to(job: Job, task: Task, new: State, now: float) -> None:
         job.task_counts = job.task_counts.move(task.state, new)
         task.state = new
         if new in ENDED:
-            task.ended = now
+            task.ended = max(now, task.started)
 
 
 def _release_successors(job: Job, task: Task) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from batchcompute_local import procs
+from batchcompute_local.clocks import uptime
 from batchcompute_local.exhaustion import is_exhausted
 from batchcompute_local.files import create_log
 from batchcompute_local.mark import Marks
@@ -41,6 +42,8 @@ class _Child:
     record: StartRecord = field(repr=False)
     order: Order = field(repr=False)
     deadline: float
+    begun: float
+    """Uptime of the machine at its start."""
     spawner: Spawner | None = None
     """In whose group it is; None if it is in none."""
     term_at: float | None = None
@@ -153,7 +156,7 @@ class Children:
             group=str(spawner.group) if spawner is not None else "",
             born=(before, procs.ticks()),  # /proc would have us wait until the program is loaded
         )
-        child = _Child(record, order, time.monotonic() + order.timeout, spawner, mark=mark)
+        child = _Child(record, order, time.monotonic() + order.timeout, uptime(), spawner, mark=mark)
         self._all[attempt] = self._by_pid[pid] = child
         return record
 
@@ -234,7 +237,8 @@ class Children:
     def _note_end(self, pid: int, code: int, now: float) -> None:
         child = self._by_pid.pop(pid, None)
         if child is not None:
-            child.code, child.ended = code, time.time()
+            # by the time that passed, since the clock may have been set meanwhile
+            child.code, child.ended = code, child.record.time + uptime() - child.begun
             if child.kill_at is None:
                 child.term_at = min(now + child.order.leftover_seconds, max(now, child.deadline))
             self._ending.append(child)
