@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -158,30 +159,80 @@ def test_a_clock_that_is_set_ahead_makes_nothing_old() -> None:
     assert clock.least() == times.wall
 
 
-def test_a_token_is_not_forgotten_because_of_a_jump(tmp_path: Path) -> None:
-    times = _Times()
-    store = Store(tmp_path / "state.sqlite3", 10)
-    engine = Engine(store, FakeExecutor(), 2, lambda: times.wall, least=times.clock().least)
-    engine.recover()
-    done: list[int] = []
+class _Lives:
+    """Daemons, one after the other, over one store."""
 
-    def do(turn: Turn) -> str:
-        done.append(1)
-        return "made"
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "state.sqlite3"
+        self.times = _Times()
+        self.boot = "one"
+        self.done = 0
+        self.start()
 
-    def run() -> str:
-        future = engine.submit(lambda turn: once(turn, 1, "token", "digest", do))
-        engine.turn()
-        return str(future.result(0))
+    def start(self) -> None:
+        self.store = Store(self.path, 10)
+        times = self.times
+        begin = self.store.begin_of_boot(self.boot, times.clock().begin, times.wall)
+        self.engine = Engine(self.store, FakeExecutor(), 2, lambda: times.wall, steady=lambda: begin + times.up)
+        self.engine.recover()
 
-    assert run() == "made"
-    times.wall += 10 * KEPT_SECONDS
-    assert run() == "made"
-    times.wall -= 20 * KEPT_SECONDS
-    assert run() == "made"
-    assert len(done) == 1
-    times.wall += 10 * KEPT_SECONDS
-    times.wall, times.up = times.wall + KEPT_SECONDS + 1, times.up + KEPT_SECONDS + 1
-    assert run() == "made"
-    assert len(done) == 2
-    store.close()
+    def restart(self, is_reboot: bool = False) -> None:
+        self.store.close()
+        if is_reboot:
+            self.times.up, self.boot = 10.0, f"{self.boot}, then another"
+        self.start()
+
+    def wait(self, seconds: float) -> None:
+        self.times.wall, self.times.up = self.times.wall + seconds, self.times.up + seconds
+
+    def run(self, token: str = "token") -> int:
+        """How often the request of this token was done."""
+
+        def do(turn: Turn) -> int:
+            self.done += 1
+            return self.done
+
+        future = self.engine.submit(lambda turn: once(turn, 1, token, "digest", do))
+        self.engine.turn()
+        return int(future.result(0))
+
+
+@pytest.fixture
+def lives(tmp_path: Path) -> Iterator[_Lives]:
+    made = _Lives(tmp_path)
+    yield made
+    made.store.close()
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("days", [-20, -1, 1, 20])
+def test_a_token_is_kept_for_a_day_whatever_becomes_of_the_clock(lives: _Lives, days: int, is_restarted: bool) -> None:
+    assert lives.run() == 1
+    lives.times.wall += days * KEPT_SECONDS
+    if is_restarted:
+        lives.restart()
+    lives.wait(KEPT_SECONDS - 1)
+    if is_restarted:
+        lives.restart()
+    assert lives.run() == 1
+    assert lives.run("other") == 2
+    lives.times.wall -= days * KEPT_SECONDS
+    lives.wait(2)
+    if is_restarted:
+        lives.restart()
+    assert lives.run() == 3
+    assert lives.run("other") == 2
+
+
+def test_a_token_from_the_future_is_forgotten_a_day_after_the_reboot(lives: _Lives) -> None:
+    lives.times.wall += 365 * 86400
+    lives.restart(is_reboot=True)
+    assert lives.run() == 1
+    lives.times.wall -= 365 * 86400
+    lives.restart(is_reboot=True)
+    assert lives.run() == 1
+    lives.wait(KEPT_SECONDS + 1)
+    assert lives.run() == 2
+    lives.restart(is_reboot=True)
+    lives.wait(KEPT_SECONDS - 1)
+    assert lives.run() == 2

@@ -20,11 +20,12 @@ class SteadyClock:
     def __init__(self, wall: Callable[[], float] = time.time, uptime: Callable[[], float] = uptime) -> None:
         self._wall = wall
         self._uptime = uptime
-        self._first = self._last = wall() - uptime()
+        self.begin = self._last = wall() - uptime()
+        """When the machine was started (epoch seconds), by the clock as it is now."""
 
     def least(self) -> float:
         """Return the time for decisions about age: that of the clock, or less if the clock was set ahead since the start."""
-        return min(self._wall(), self._first + self._uptime())
+        return min(self._wall(), self.begin + self._uptime())
 
     def look(self) -> float:
         """Return the seconds by which the clock jumped since the last call; 0 if it did not."""
@@ -35,4 +36,4 @@ class SteadyClock:
     @property
     def difference(self) -> float:
         """Seconds by which the clock was set ahead (back if negative) since the start."""
-        return self._wall() - self._uptime() - self._first
+        return self._wall() - self._uptime() - self.begin

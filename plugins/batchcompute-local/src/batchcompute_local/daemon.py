@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchcompute_local import __version__, known_state
-from batchcompute_local.clocks import SteadyClock
+from batchcompute_local.clocks import SteadyClock, uptime
 from batchcompute_local.damage import clear_place
 from batchcompute_local.errors import DaemonError, SettingsError
 from batchcompute_local.foreground import ForegroundHandler, PatientStream
 from batchcompute_local.http.accounts import AccountError
 from batchcompute_local.installation import describe_installation, is_gone
 from batchcompute_local.paths import Layout, default_data_dir
+from batchcompute_local.procs import boot_id
 from batchcompute_local.self_watch import SelfWatch
 
 if TYPE_CHECKING:
@@ -262,8 +263,14 @@ def _engine(layout: Layout, settings: Settings, clock: SteadyClock, introduction
     store = open_store(layout, settings.kept_attempts)
     capacity = Capacity(settings.cpu, settings.memory)
     executor = _executor(layout, settings, store, introduction)
+    begin = store.begin_of_boot(boot_id(), clock.begin, time.time())
     engine = Engine(
-        store, executor, settings.slots, capacity=capacity, retry_seconds=settings.retry_seconds, least=clock.least
+        store,
+        executor,
+        settings.slots,
+        capacity=capacity,
+        retry_seconds=settings.retry_seconds,
+        steady=lambda: begin + uptime(),
     )
     return engine, executor
 

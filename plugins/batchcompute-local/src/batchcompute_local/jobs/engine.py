@@ -51,7 +51,7 @@ _NOT_APPLIED = "its report cannot be applied; the service's log says why"
 class Engine:
     """Jobs in motion. `submit` and `look` may be called from any thread. Closes `store` and `executor` in the end.
 
-    `least` tells the time for decisions about age (see SteadyClock).
+    `steady` tells the time for decisions about age, which goes on from one daemon to the next (see `Store.begin_of_boot`).
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Engine:
         clock: Callable[[], float] = time.time,
         capacity: Capacity | None = None,
         retry_seconds: float = 1.0,
-        least: Callable[[], float] | None = None,
+        steady: Callable[[], float] | None = None,
     ) -> None:
         self.store = store
         self.waiters = JobWaiters()
@@ -75,7 +75,7 @@ class Engine:
         self._effects = Effects()
         self._capacity = capacity = capacity or Capacity()
         self._active = ActiveJobs(self._changes, self._effects, capacity, retry_seconds)
-        self._turn = Turn(store, self._active, self._changes, self._effects, capacity, clock, slots, least or clock)
+        self._turn = Turn(store, self._active, self._changes, self._effects, capacity, clock, slots, steady or clock)
         self._inbox = Inbox()
         self._undone: list[WorkItem | Event] = []
         self._unstored = Unstored()

@@ -37,7 +37,8 @@ def digest_of(method: str, target: str, body: bytes) -> str:
 
 def once(turn: Turn, owner: int, token: str, digest: str, run: Callable[[Turn], Any]) -> Any:
     """Run `run`, or return what it returned to the same request before. Raises what `run` raises, and ServiceError 400."""
-    since = turn.least_now() - KEPT_SECONDS  # a clock that is set ahead makes no token old
+    now = turn.steady_now()  # a clock that is set, back or ahead, makes no token old or new
+    since = now - KEPT_SECONDS
     found = turn.find_answer(owner, token)
     if found is not None and found.at >= since:
         if found.digest != digest:
@@ -46,5 +47,5 @@ def once(turn: Turn, owner: int, token: str, digest: str, run: Callable[[Turn], 
             )
         return json.loads(found.text)
     result = run(turn)
-    turn.keep_answer(owner, token, StoredAnswer(digest, json.dumps(result), turn.now()), forget_before=since)
+    turn.keep_answer(owner, token, StoredAnswer(digest, json.dumps(result), now), forget_before=since)
     return result

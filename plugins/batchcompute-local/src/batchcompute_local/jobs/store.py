@@ -47,6 +47,22 @@ class Store(Rows):
         self._db.execute("INSERT OR IGNORE INTO meta VALUES ('generator', ?)", (new,))
         return str(self._db.execute(tables.SELECT_PREFIX).fetchone()[0])
 
+    def begin_of_boot(self, boot: str, begin: float, now: float) -> float:
+        """Return when the machine was started, by the clock at the first call since then; `begin` says the clock of this one.
+
+        With the uptime added it is a time that goes on over all daemons of this boot, whatever becomes of the clock. A reboot
+        has no other measure than the clock: what was answered later than `now` by it, counts from now.
+        """
+        row = self._db.execute("SELECT value FROM meta WHERE name = 'boot'").fetchone()
+        with suppress(ValueError):
+            known, _, first = str(row[0] if row else "").partition(" ")
+            if known == boot:
+                return float(first)
+        with suppress(sqlite3.OperationalError):  # a full disk; then it counts for this daemon only
+            self._db.execute(META.put, ("boot", f"{boot} {begin!r}"))
+            self._db.execute("UPDATE answers SET at = ?1 WHERE at > ?1", (now,))
+        return begin
+
     @property
     def prefix(self) -> str:
         """The prefix of the ids of all jobs of this store."""

@@ -31,7 +31,7 @@ class Turn(Reading):
         capacity: Capacity,
         clock: Callable[[], float],
         slots: int,
-        least: Callable[[], float],
+        steady: Callable[[], float],
     ) -> None:
         super().__init__(store)
         self._store = store
@@ -41,7 +41,7 @@ class Turn(Reading):
         self._capacity = capacity
         self._clock = clock
         self._slots = slots
-        self._least = least
+        self._steady = steady
 
     # -- read
 
@@ -49,9 +49,9 @@ class Turn(Reading):
         """Return the time in epoch seconds."""
         return self._clock()
 
-    def least_now(self) -> float:
-        """Return the time for decisions about age, in epoch seconds: no later where the clock was set ahead."""
-        return self._least()
+    def steady_now(self) -> float:
+        """Return the time for decisions about age, in seconds: no clock that is set changes it."""
+        return self._steady()
 
     def find(self, job_id: str) -> Job | None:
         """Find a job, active or a summary from the store; None if there is none."""
