@@ -15,7 +15,8 @@ from typing import Any
 from batchcompute_local.client import control
 from batchcompute_local.http.accounts import ensure_credentials
 from batchcompute_local.jobs.descriptions import read_description
-from batchcompute_local.jobs.model import Changes, new_job
+from batchcompute_local.jobs.model import Changes, Instance, new_job
+from batchcompute_local.jobs.states import State
 from batchcompute_local.jobs.store import Store
 from batchcompute_local.paths import Layout
 from batchcompute_local.settings import Settings
@@ -151,3 +152,38 @@ def test_readers_that_take_nothing_cost_no_memory(cloud: Cloud) -> None:
         answer = http.client.HTTPResponse(connections[-1].sock)
         answer.begin()
         assert len(json.loads(answer.read())) == 4000
+
+
+def test_a_list_of_many_instances_is_never_in_memory(cloud: Cloud) -> None:
+    cloud.up()
+    control.stop(cloud.root)
+    job_id = _fill_job(cloud.root, instances=60_000)
+    pid = cloud.up()
+    assert cloud.call("GET", "/jobs")[0] == 200
+    before = _peak(pid)
+    status, tasks = cloud.call("GET", f"/jobs/{job_id}/tasks")
+    assert status == 200
+    assert _peak(pid) - before < 8  # the answer has 7 MB, and the job takes 40 MB
+    vector = tasks["A"]["InstanceStatusVector"]
+    assert [one["InstanceId"] for one in vector] == list(range(60_000))
+    assert tasks["A"]["UnfinishedInstances"] == list(range(0, 60_000, 3))
+    assert vector[1] == {
+        "InstanceId": 1, "State": 3, "StartTime": 5, "EndTime": 6, "WorkerStartTime": 5, "WorkerEndTime": 6
+    }  # fmt: skip
+    assert vector[3]["State"] == 5
+
+
+def _fill_job(root: Path, instances: int) -> str:
+    """Have a stopped job in the store, of which each third instance was never started. No service runs."""
+    plan = read_description(describe({"A": {"InstanceCount": instances}}), Settings())
+    owner = ensure_credentials(Layout.at(root).credentials).owner
+    store, changes = Store(Layout.at(root).database), Changes()
+    seq, job_id = store.next_id()
+    changes.created[seq] = job = new_job(seq, job_id, owner, plan, 1000.0)
+    job.state = State.STOPPED
+    for number in range(instances):
+        if number % 3:
+            changes.touch(job, job.tasks[0], Instance(number, State.FINISHED, 1, 5.0, 6.0, 5.0, 6.0))
+    store.commit(changes)
+    store.close()
+    return job_id

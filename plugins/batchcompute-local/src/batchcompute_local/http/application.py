@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from batchcompute.operations import CREATE_JOB, GET_JOB, GET_JOB_DETAILS, LIST_JOB_DETAILS, LIST_JOBS
+from batchcompute.operations import CREATE_JOB, GET_JOB, GET_JOB_DETAILS, LIST_JOB_DETAILS, LIST_JOBS, LIST_TASKS
 from batchcompute.wire import WARNING_HEADER
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.http.auth import VERSION, Authenticator, check_body
@@ -139,6 +139,8 @@ class Front:
             return dump(await self._job(route.job, run, request))
         if route.operation is LIST_JOBS:
             return await self._reads.jobs(owner)
+        if route.operation is LIST_TASKS and route.job is not None:
+            return await self._reads.tasks(owner, route.job)
         if route.operation in (LIST_JOB_DETAILS, GET_JOB_DETAILS):
             return await self._reads.explain(run)
         return await self._reads.recall(run)

@@ -2,7 +2,7 @@
 
 A few threads make them, from what was committed last; who asks for more waits for a thread. A list of jobs is read in pages, one
 at a time as the client takes them. Any other large answer is of one moment: it is made at once, and packed until the client
-takes it.
+takes it. That of list_tasks is packed while its rows are read.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import asyncio
 import json
 import sqlite3
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.jobs.engine import Engine
 from batchcompute_local.jobs.reading import Reading
-from batchcompute_local.jobs.service import page_of_jobs
+from batchcompute_local.jobs.service import page_of_jobs, write_tasks
 
 T = TypeVar("T")
 Run = Callable[[Reading], Any]
@@ -56,16 +56,24 @@ class Reads:
 
     async def recall(self, run: Run) -> bytes | Pieces:
         """Return what `run` reads of what was committed last. Raises ServiceError."""
-        return _as_body(await self._call(lambda: _pack(dump(self._engine.recall(run)))))
+        return _as_body(await self._call(lambda: _pack([dump(self._engine.recall(run))])))
 
     async def explain(self, run: Run) -> bytes | Pieces:
         """Return what `run` reads, which asks why something waits. Raises ServiceError."""
-        return _as_body(await self._call(lambda: _pack(dump(self._engine.explain(run)))))
+        return _as_body(await self._call(lambda: _pack([dump(self._engine.explain(run))])))
 
     async def jobs(self, owner: int) -> bytes | Pieces:
         """Return all jobs of `owner`. Each page is of one moment. Raises ServiceError."""
         first, after = await self._page(owner, 0)
         return Pieces(self._pages(owner, first, after)) if after else b"{" + first + b"}"
+
+    async def tasks(self, owner: int, job_id: str) -> bytes | Pieces:
+        """Return the tasks of a job, all of one moment. Raises ServiceError."""
+
+        def read(reading: Reading) -> bytes | tuple[list[bytes], int]:
+            return _pack(text.encode("ascii") for text in write_tasks(reading, owner, job_id))
+
+        return _as_body(await self._call(lambda: self._engine.recall(read)))
 
     async def _pages(self, owner: int, page: bytes, after: int) -> AsyncIterator[bytes]:
         yield b"{" + page
@@ -94,10 +102,18 @@ class Reads:
             raise ServiceError(503, "ServiceUnavailable", message, retry_after=1) from error
 
 
-def _pack(body: bytes) -> bytes | tuple[list[bytes], int]:
-    if len(body) <= _PIECE:
-        return body
-    return [zlib.compress(body[at : at + _PIECE], 1) for at in range(0, len(body), _PIECE)], len(body)
+def _pack(texts: Iterable[bytes]) -> bytes | tuple[list[bytes], int]:
+    """Return a small body as it is; a large one packed, piece by piece as its `texts` come, with its length."""
+    packed: list[bytes] = []
+    left = bytearray()
+    for text in texts:
+        left += text
+        while len(left) > _PIECE:
+            packed.append(zlib.compress(left[:_PIECE], 1))
+            del left[:_PIECE]
+    if not packed:
+        return bytes(left)
+    return [*packed, zlib.compress(left, 1)], len(packed) * _PIECE + len(left)
 
 
 def _as_body(packed: bytes | tuple[list[bytes], int]) -> bytes | Pieces:

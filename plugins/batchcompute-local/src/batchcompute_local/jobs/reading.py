@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from typing import Any, Protocol
 
 from batchcompute.surroundings import Surroundings
@@ -40,6 +41,16 @@ class Reading:
     def complete(self, job: Job) -> Job:
         """Read the plan, the tasks and the instances of `job` if it is a summary. Returns `job`."""
         return job if job.tasks else self._read().complete(job)
+
+    def tasks(self, job: Job) -> list[Task]:
+        """Return the tasks of `job`; their instances are to be asked for."""
+        return job.tasks or self._read().tasks(job.seq)
+
+    def instances(self, job: Job, task: Task) -> Iterator[Instance]:
+        """Yield the instances of a task that were started at least once, by number."""
+        if job.tasks:
+            return iter(sorted(task.instances.values(), key=attrgetter("number")))
+        return self._read().instances(job.seq, task.position)
 
     def description(self, job: Job) -> dict[str, Any]:
         """Read the description of `job` as it was accepted."""

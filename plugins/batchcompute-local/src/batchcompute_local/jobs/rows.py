@@ -9,7 +9,7 @@ from typing import Any
 
 from batchcompute.surroundings import Surroundings
 from batchcompute_local.jobs import tables
-from batchcompute_local.jobs.model import Attempt, Job, StoredAnswer
+from batchcompute_local.jobs.model import Attempt, Instance, Job, StoredAnswer, Task
 from batchcompute_local.jobs.states import State
 from batchcompute_local.jobs.tables import ANSWERS, ATTEMPTS, INSTANCES, JOBS, TASKS
 from batchcompute_local.plan import build_plan
@@ -59,13 +59,20 @@ class Rows:
     def complete(self, job: Job) -> Job:
         """Read the plan, the tasks and the instances of `job`, a summary, into it."""
         job.plan = build_plan(json.loads(self.description(job.seq)), self.surroundings(job.seq))
-        job.tasks.extend(
-            map(TASKS.read, self._db.execute(f"{TASKS.select} WHERE job = ? ORDER BY position", (job.seq,)))
-        )
+        job.tasks.extend(self.tasks(job.seq))
         for row in self._db.execute(f"{INSTANCES.select} WHERE job = ?", (job.seq,)):
             instance = INSTANCES.read(row)
             job.tasks[row[1]].instances[instance.number] = instance
         return job
+
+    def tasks(self, seq: int) -> list[Task]:
+        """Read the tasks of a job, without their instances."""
+        return [*map(TASKS.read, self._db.execute(f"{TASKS.select} WHERE job = ? ORDER BY position", (seq,)))]
+
+    def instances(self, seq: int, position: int) -> Iterator[Instance]:
+        """Read the instances of one task, by number, one after the other; only those that were started at least once."""
+        sql = f"{INSTANCES.select} WHERE job = ? AND task = ? ORDER BY number"
+        return map(INSTANCES.read, self._db.execute(sql, (seq, position)))
 
     def attempts(self, seq: int) -> Iterator[tuple[int, int, Attempt]]:
         """Yield task position, instance number and attempt of all earlier attempts of a job, in order."""

@@ -7,8 +7,9 @@ what they run in and the owner's number; nobody sees another owner's jobs. All r
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from batchcompute import operations
@@ -21,7 +22,7 @@ from batchcompute_local.jobs.ranges import LOCAL_RANGES
 from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.states import is_allowed
 from batchcompute_local.jobs.turn import Turn
-from batchcompute_local.jobs.views import JOB_COLUMNS, images_view, job_view, task_view
+from batchcompute_local.jobs.views import JOB_COLUMNS, images_view, job_view, write_task
 from batchcompute_local.plan import LOCAL_IMAGE, JobPlan
 
 _log = logging.getLogger(__name__)
@@ -75,8 +76,8 @@ class Service:
 
     def list_tasks(self, reading: Reading, owner: int, job_id: str) -> dict[str, Any]:
         """Return the tasks of a job by name, with their instances."""
-        job = reading.complete(_find(reading, owner, job_id))
-        return {task.name: task_view(task, job.state) for task in job.tasks}
+        tasks: dict[str, Any] = json.loads("".join(write_tasks(reading, owner, job_id)))
+        return tasks
 
     def list_job_details(self, reading: Reading, owner: int) -> dict[str, Any]:
         """Return the slots, and which of the owner's jobs wait, why, and which left processes."""
@@ -115,6 +116,17 @@ def page_of_jobs(reading: Reading, owner: int, after: int, limit: int) -> tuple[
     found = reading.select(owner, JOB_COLUMNS | {"": "seq"}, after, limit)
     numbers = [job.pop("") for job in found]
     return {job["ResourceId"]: job for job in found}, numbers[-1] if len(found) == limit else 0
+
+
+def write_tasks(reading: Reading, owner: int, job_id: str) -> Iterator[str]:
+    """Yield the JSON text of what `list_tasks` returns, in pieces: a job of a hundred thousand instances is never in memory."""
+    job = _find(reading, owner, job_id)
+    before = "{"
+    for task in reading.tasks(job):
+        yield f"{before}{json.dumps(task.name)}:"
+        yield from write_task(task, job.state, reading.instances(job, task))
+        before = ","
+    yield "}"
 
 
 def _find(reading: Reading, owner: int, job_id: str) -> Job:

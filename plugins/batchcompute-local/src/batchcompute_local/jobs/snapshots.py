@@ -63,6 +63,13 @@ class Snapshot(Reading):
                 instance.worker_started = self._outside.begun(attempt_id(job, task, instance))
         return job
 
+    def instances(self, job: Job, task: Task) -> Iterator[Instance]:
+        """Yield the instances of a task that were started at least once, and when what runs has begun."""
+        for instance in super().instances(job, task):
+            if instance.state is RUNNING:
+                instance.worker_started = self._outside.begun(attempt_id(job, task, instance))
+            yield instance
+
     def reasons(self, owner: int) -> Outside:
         """Return why jobs wait, as far as it is known without the engine."""
         return self._outside

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from array import array
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from batchcompute_local.images import Image
@@ -10,6 +12,9 @@ from batchcompute_local.jobs.model import Instance, Job, Task
 from batchcompute_local.jobs.states import FINISHED, Counts, State
 from batchcompute_local.jobs.tables import JOBS
 from batchcompute_local.plan import LOCAL_IMAGE
+
+_PIECE = 500
+_dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def job_view(job: Job) -> dict[str, Any]:
@@ -80,20 +85,27 @@ JOB_COLUMNS = {
 """`job_view` in SQL: a list of thousands is made from the rows of the store, without a Job for each."""
 
 
-def task_view(task: Task, job: State) -> dict[str, Any]:
-    """Build a Task object of a job in state `job`; its State is an integer, and it always has UnfinishedInstances."""
-    instances = [
-        _untouched(number, task.state_of(number, job)) if one is None else _instance_view(one)
-        for number in range(task.counts.total)
-        for one in (task.instances.get(number),)
-    ]
-    return {
-        "StartTime": int(task.started),
-        "EndTime": int(task.ended),
-        "State": int(task.state),
-        "UnfinishedInstances": [one["InstanceId"] for one in instances if one["State"] != FINISHED],
-        "InstanceStatusVector": instances,
-    }
+def write_task(task: Task, job: State, instances: Iterable[Instance]) -> Iterator[str]:
+    """Yield the JSON text of a Task object of a job in state `job`, in pieces; `instances` are those started, by number.
+
+    Its State is an integer, and it always has UnfinishedInstances.
+    """
+    unfinished = array("q")
+    head = {"StartTime": int(task.started), "EndTime": int(task.ended), "State": int(task.state)}
+    yield f'{_dump(head)[:-1]},"InstanceStatusVector":['
+    found = iter(instances)
+    started = next(found, None)
+    for first in range(0, task.counts.total, _PIECE):
+        views = []
+        for number in range(first, min(first + _PIECE, task.counts.total)):
+            if started is not None and started.number == number:
+                views.append(_instance_view(started))
+                started = next(found, None)
+            else:
+                views.append(_untouched(number, task.state_of(number, job)))
+        unfinished.extend(view["InstanceId"] for view in views if view["State"] != FINISHED)
+        yield f"{',' if first else ''}{_dump(views)[1:-1]}"
+    yield f'],"UnfinishedInstances":[{",".join(map(str, unfinished))}]}}'
 
 
 def _instance_view(one: Instance) -> dict[str, Any]:
