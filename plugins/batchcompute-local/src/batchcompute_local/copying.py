@@ -33,6 +33,7 @@ class Copying:
         self._limits = settings.hourly_copies, settings.daily_copies, settings.max_copies_bytes
         self._clock = clock
         self._copied: object = None
+        self._trouble = ""
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="copies", daemon=True)
 
@@ -49,6 +50,10 @@ class Copying:
             with suppress(OSError):
                 if self._database.stat().st_size <= QUICK_BYTES:
                     self.copy(lambda: False)
+
+    def troubles(self) -> list[str]:
+        """Return what is wrong with the database, in words."""
+        return [self._trouble] if self._trouble else []
 
     def _run(self) -> None:
         with suppress(OSError):
@@ -71,18 +76,18 @@ class Copying:
             if shutil.disk_usage(self._database.parent).free < self._database.stat().st_size + _FREE_BYTES:
                 _log.warning("no copy of %s is made: the disk is almost full", self._database)
                 return
+            self._trouble = ""
             made = copy_database(self._database, self._folder, self._clock(), is_cancelled)
             if not is_cancelled():
                 self._copied = state
             if made is not None:
                 remove_superfluous(self._folder, *self._limits)
         except DamageError as damage:
-            _log.error(
-                "no copy of %s is made, since the copy %s. Make a copy of the data folder by hand, then see "
-                "`batchcompute local restore --dry-run`",
-                self._database,
-                damage,
+            self._trouble = (
+                f"no copy of {self._database} is made, since the copy {damage}. Make a copy of the data folder by hand, then see "
+                "`batchcompute local restore --dry-run`"
             )
+            _log.error("%s", self._trouble)
         except (OSError, sqlite3.Error) as error:
             _log.warning("no copy of %s is made: %s", self._database, error)
 

@@ -220,7 +220,9 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     more: dict[str, Any] = {**({"url": url} if url else {}), **({"restarted": True} if is_restarted else {})}
     own = {
         "/-/status": lambda: (
-            _status(engine, executor) | more | {"troubles": [*engine.writing.notes(), *watch.troubles()]}
+            _status(engine, executor)
+            | more
+            | {"troubles": [*engine.writing.notes(), *watch.troubles(), *copying.troubles()]}
         ),
         "/-/installation": describe_installation,
     }

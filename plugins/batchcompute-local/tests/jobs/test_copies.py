@@ -55,6 +55,79 @@ def test_nothing_is_copied_if_nothing_has_changed(world: World, tmp_path: Path) 
     assert [copy.jobs for copy in list_copies(tmp_path / "c")] == [2, 1]
 
 
+FLIPS = {
+    "jobs": "total_time = total_time + 1",
+    "descriptions": "text = replace(text, 'main.py', 'mein.py')",
+    "tasks": "ended = ended + 1",
+    "instances": "exit_code = 1",
+    "attempts": "reason = 'x'",
+}
+
+
+def _finish(world: World, path: Path) -> str:
+    """A Finished job whose instance was stopped once, and others; all are in a copy."""
+    job_id = world.create(describe({"A": {}}))
+    world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
+    world.end(f"{job_id}.0.0.1", code=1)
+    world.do(lambda turn: world.service.start_job(turn, 1, job_id))
+    world.end(f"{job_id}.0.0.2")
+    assert world.job(job_id)["State"] == "Terminated"
+    assert copy_database(world.path, path, 1000.0) is not None
+    world.create(describe({"A": {}}))
+    return job_id
+
+
+@pytest.mark.parametrize("table", FLIPS)
+def test_a_flipped_bit_in_a_finished_job_is_found(world: World, tmp_path: Path, table: str) -> None:
+    job_id = _finish(world, tmp_path / "c")
+    with closing(sqlite3.connect(world.path)) as db:
+        assert db.execute(f"UPDATE {table} SET {FLIPS[table]}").rowcount
+        db.commit()
+    said = f"and state-1970-01-01T001640Z.sqlite3 differ in jobs that are Finished and never change: {job_id}. A bit"
+    with pytest.raises(DamageError, match=said):
+        copy_database(world.path, tmp_path / "c", 9000.0)
+    assert len(list_copies(tmp_path / "c")) == 1
+
+
+def test_a_row_that_is_missing_is_found(world: World, tmp_path: Path) -> None:
+    job_id = _finish(world, tmp_path / "c")
+    with closing(sqlite3.connect(world.path)) as db:
+        db.execute("DELETE FROM instances WHERE job = 1")
+        db.commit()
+    with pytest.raises(DamageError, match=job_id):
+        copy_database(world.path, tmp_path / "c", 9000.0)
+
+
+def test_what_users_do_is_no_damage(world: World, tmp_path: Path) -> None:
+    gone, other = _finish(world, tmp_path / "c"), _finish(world, tmp_path / "d")
+    failed = world.create(describe({"A": {}}))
+    world.do(lambda turn: world.service.stop_job(turn, 1, failed))
+    assert copy_database(world.path, tmp_path / "c", 5000.0) is not None
+    world.do(lambda turn: world.service.delete_job(turn, 1, gone))
+    world.do(lambda turn: world.service.update_job_priority(turn, 1, failed, 7))
+    world.do(lambda turn: world.service.start_job(turn, 1, failed))
+    assert copy_database(world.path, tmp_path / "c", 9000.0) is not None
+    assert other in world.do(lambda turn: world.service.list_jobs(turn, 1))
+
+
+def test_a_restored_database_is_no_damage(world: World, tmp_path: Path) -> None:
+    """The newest copy has a job as Finished that came back Stopped, and was started again."""
+    job_id = world.create(describe({"A": {}}))
+    world.do(lambda turn: world.service.stop_job(turn, 1, job_id))
+    world.end(f"{job_id}.0.0.1", code=1)
+    with closing(sqlite3.connect(world.path)) as db, closing(sqlite3.connect(tmp_path / "finished")) as copy:
+        db.backup(copy)
+        copy.execute("UPDATE jobs SET state = 3")
+        copy.commit()
+    assert copy_database(tmp_path / "finished", tmp_path / "c", 1000.0) is not None
+    assert copy_database(world.path, tmp_path / "c", 5000.0) is not None
+    (tmp_path / "c/state-1970-01-01T012320Z.sqlite3").unlink()
+    world.do(lambda turn: world.service.start_job(turn, 1, job_id))
+    world.end(f"{job_id}.0.0.2")
+    assert world.job(job_id)["State"] == "Terminated"
+    assert copy_database(world.path, tmp_path / "c", 9000.0) is not None
+
+
 def test_a_copy_that_is_cancelled_leaves_nothing(world: World, tmp_path: Path) -> None:
     world.create(describe({"A": {}}))
     assert copy_database(world.path, tmp_path / "c", 1000.0, lambda: True) is None

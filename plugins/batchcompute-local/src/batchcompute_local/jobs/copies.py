@@ -18,6 +18,7 @@ from pathlib import Path
 from batchcompute_local.damage import DamageError, open_real
 from batchcompute_local.files import fsync_folder
 from batchcompute_local.jobs import tables
+from batchcompute_local.jobs.comparing import find_changed
 from batchcompute_local.jobs.migrations import MIGRATIONS
 from batchcompute_local.jobs.wal import find_torn
 
@@ -121,8 +122,10 @@ def copy_database(
             copy.execute("PRAGMA journal_mode=DELETE")  # one file, whole without others
         check_database(part, most=None)
         newest = next(iter(_paths(folder)), None)
-        if newest is not None and _is_same(newest, part):
-            return None
+        if newest is not None:
+            if _is_same(newest, part):
+                return None
+            _compare(newest, part, is_cancelled)
         _sync(part)
         target = folder / time.strftime(_FORMAT, time.gmtime(now))
         os.replace(part, target)
@@ -133,6 +136,18 @@ def copy_database(
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _compare(newest: Path, part: Path, is_cancelled: Callable[[], bool]) -> None:
+    """Raise DamageError if the Finished jobs of two copies are not the same. A copy that cannot be read is left out."""
+    with suppress(sqlite3.DatabaseError):
+        if changed := find_changed(newest, part, is_cancelled):
+            raise DamageError(
+                f"and {newest.name} differ in jobs that are Finished and never change: {changed}. A bit was flipped in one of "
+                "both"
+            )
+    if is_cancelled():
+        raise _CancelledError
 
 
 class _CancelledError(Exception):
