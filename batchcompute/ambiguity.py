@@ -17,7 +17,7 @@ from .operations import CREATE_JOB, GET_JOB, LIST_JOBS, A, Call
 from .values.responses import Job
 
 LOOK_SECONDS = 5.0
-HURRIED_LOOK_SECONDS = 1.0  # for a call that was given a timeout
+OVERTIME_SECONDS = 0.3  # a call with a timeout ends within half a second of it, with the look
 CLOCK_SLACK_SECONDS = 2.0
 
 
@@ -28,14 +28,21 @@ class ReadOnce(Protocol):
 
 
 def build_error(
-    read_once: ReadOnce, call: Call[Any], token: str | None, cause: BatchComputeError, started: float
+    read_once: ReadOnce,
+    call: Call[Any],
+    token: str | None,
+    cause: BatchComputeError,
+    started: float,
+    left: float | None = None,
 ) -> AmbiguousResultError:
     """Return the error for a call that may have been done.
 
-    It began at `started` (seconds since 1970); `token` was sent with it.
+    It began at `started` (seconds since 1970), and has `left` seconds of its timeout; None without one. `token` was sent
+    with it.
     """
+    seconds = LOOK_SECONDS if left is None else min(LOOK_SECONDS, max(0.0, left) + OVERTIME_SECONDS)
     try:
-        observed = _observe(read_once, call, started)
+        observed = _observe(read_once, call, started, seconds)
         for job in observed or ():
             _ = job.JobId, job.State  # what cannot be decoded is not observed
     except NotFoundError:
@@ -49,8 +56,7 @@ def build_error(
     return error
 
 
-def _observe(read_once: ReadOnce, call: Call[Any], started: float) -> list[Job] | None:
-    seconds = LOOK_SECONDS if call.timeout is None else HURRIED_LOOK_SECONDS
+def _observe(read_once: ReadOnce, call: Call[Any], started: float, seconds: float) -> list[Job] | None:
     if call.operation is not CREATE_JOB:
         return [read_once(Call(GET_JOB, call.job, timeout=seconds))]
     name = json.loads(call.body).get("JobName", "")

@@ -97,7 +97,8 @@ class Pipeline:
             error = caught
             attempts.describe(error)
             if call.operation.mutating and attempts.leave_open(caught):
-                error = build_error(self.read_once, call, ctx.idempotency_token, caught, began)
+                left = None if ctx.deadline is None else ctx.deadline - self.clock.monotonic()
+                error = build_error(self.read_once, call, ctx.idempotency_token, caught, began, left)
                 raise error from caught
             raise
         except BaseException as caught:

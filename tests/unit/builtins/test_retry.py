@@ -24,7 +24,7 @@ from batchcompute import (
     ThrottlingError,
     TransportError,
 )
-from batchcompute.hooks import CallContext, hookimpl
+from batchcompute.hooks import AttemptContext, CallContext, hookimpl
 from tests.support.clock import Clock
 from tests.support.descriptions import describe_find
 from tests.support.stub import Stub
@@ -125,6 +125,23 @@ def test_a_look_that_finds_nothing(stub: Stub, answer: Any, observed: Any, text:
         stub.client().delete_job("job-1")
     assert caught.value.observed == observed
     assert (stub.requests[1].method, stub.requests[1].target) == ("GET", "/jobs/job-1")
+
+
+@pytest.mark.parametrize(("taken", "seconds"), [(0.0, 2.3), (1.5, 0.8), (2.0, 0.3), (2.1, 0.3)])
+def test_the_look_ends_within_half_a_second_of_the_timeout(
+    stub: Stub, clock: Clock, taken: float, seconds: float
+) -> None:
+    class Slow:
+        @hookimpl
+        def before_attempt(self, ctx: AttemptContext) -> None:
+            if ctx.call.operation.mutating:
+                clock.now += taken
+
+    stub.answers.append(RequestTimeoutError("slow"))
+    statuses(stub, 200)
+    with pytest.raises(AmbiguousResultError):
+        stub.client(plugins=(Slow(),)).delete_job("job-1", timeout=2)
+    assert stub.requests[1].timeout == pytest.approx(seconds)
 
 
 @changes
