@@ -92,6 +92,47 @@ def test_a_held_start_lock_ends_no_later_than_the_call(here: Cloud) -> None:
         client.list_images(timeout=30)
 
 
+def _slow_start(here: Cloud, folder: Path) -> tuple[Path, Path]:
+    """Let each start append a line to the first file, and wait for the second."""
+    slow, begun, go = (folder / name for name in ("slow", "begun", "go"))
+    slow.write_text(
+        f'#!/bin/sh\necho begun >> {begun}\nuntil [ -e {go} ]; do sleep 0.02; done\nexec {sys.executable} "$@"\n'
+    )
+    slow.chmod(0o700)
+    here.settings(f'interpreter = "{slow}"\n')
+    return begun, go
+
+
+def test_a_start_is_begun_once_though_its_client_is_killed(here: Cloud, tmp_path: Path) -> None:
+    begun, go = _slow_start(here, tmp_path)
+    client = os.fork()
+    if client == 0:
+        control.ensure_running(here.root)
+        os._exit(0)
+    wait_for(begun.exists, "the start")
+    os.kill(client, signal.SIGKILL)
+    os.waitpid(client, 0)
+    for _ in range(2):
+        with pytest.raises(RequestTimeoutError, match=r"start\.lock"):
+            control.ensure_running(here.root, time.monotonic() + 0.2)
+    go.touch()
+    control.ensure_running(here.root)
+    assert control.status(here.root) is not None
+    assert begun.read_text() == "begun\n"
+    assert not filelocks.is_locked(Layout.at(here.root).start_lock)
+
+
+def test_a_start_goes_on_after_the_time_of_its_client(here: Cloud, tmp_path: Path) -> None:
+    begun, go = _slow_start(here, tmp_path)
+    with pytest.raises(RequestTimeoutError, match="is starting since"):
+        control.ensure_running(here.root, time.monotonic() + 0.2)
+    with pytest.raises(RequestTimeoutError, match=r"start\.lock"):
+        control.ensure_running(here.root, time.monotonic() + 0.2)
+    go.touch()
+    control.ensure_running(here.root)
+    assert begun.read_text() == "begun\n"
+
+
 def test_a_stopped_service_is_named_and_no_other_one_starts(here: Cloud) -> None:
     pid = here.up()
     with _stopped(pid):

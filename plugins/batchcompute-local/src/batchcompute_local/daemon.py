@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     layout = Layout.at(options.data_dir or default_data_dir())
     address = _address(options)
     in_background = options.detach or options.ready_fd >= 0  # then stderr is the log
-    known_state.enter(keep=(options.ready_fd,), foreground=not in_background)
+    known_state.enter(keep=(options.ready_fd, options.lock_fd), foreground=not in_background)
     try:
         layout.create()
         _start_log(layout, to_stderr=not in_background)
@@ -63,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         is_restarted = in_background and not options.detach  # by the runner, which holds the start lock
         lock = _lock_for_port(layout) if address and not is_restarted else _take_lock(layout)
+        _release(options.lock_fd)
         if lock is None:
             _notify(options.ready_fd)
             return 0
@@ -84,6 +85,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, default=None, help="the data folder")
     parser.add_argument("--detach", action="store_true", help="go to the background at once")
     parser.add_argument("--ready-fd", type=int, default=-1, help="write a byte here when requests are answered")
+    parser.add_argument("--lock-fd", type=int, default=-1, help="unlock this when the data folder is locked")
     parser.add_argument("--port", type=int, default=None, help="listen on a port as well, and do not end when idle")
     parser.add_argument("--host", default="127.0.0.1", help="where that port is")
     parser.add_argument("--certfile", type=Path, default=None, help="its certificate, for TLS")
@@ -316,6 +318,13 @@ def _announce(ready: int, url: str) -> None:
     if url:
         PatientStream(_STDOUT).write(f"Listening on {url}\n")
     _notify(ready)
+
+
+def _release(lock: int) -> None:
+    """Release the start lock, for the starter too: from now on the lock of the folder says that there is a daemon."""
+    if lock >= 0:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)
 
 
 def _notify(ready: int) -> None:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from batchcompute_local.files import is_lock_held
@@ -14,8 +15,16 @@ from batchcompute_local.files import is_lock_held
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05
 
 
+@dataclass
+class Held:
+    """A lock that is held: the open file, and whether it is left to another process that has this file too."""
+
+    handle: int
+    is_left: bool = False
+
+
 @contextmanager
-def locked(path: Path, until: float | None = None) -> Iterator[None]:
+def locked(path: Path, until: float | None = None) -> Iterator[Held]:
     """Hold the lock file at `path`; wait until it is free.
 
     Raises TimeoutError, which names the holder, if it is not free at second `until` of time.monotonic() (None: no limit).
@@ -32,9 +41,13 @@ def locked(path: Path, until: float | None = None) -> Iterator[None]:
                     raise TimeoutError(f"{describe_holder(path)} holds {path}") from None
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-        yield
+        held = Held(handle)
+        try:
+            yield held
+        finally:
+            if not held.is_left:
+                fcntl.flock(handle, fcntl.LOCK_UN)  # a process forked meanwhile has the handle too
     finally:
-        fcntl.flock(handle, fcntl.LOCK_UN)  # a process forked meanwhile has the handle too
         os.close(handle)
 
 

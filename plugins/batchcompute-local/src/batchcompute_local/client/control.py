@@ -18,7 +18,7 @@ from typing import Any
 from batchcompute.errors import RequestTimeoutError
 from batchcompute_local import __version__, filelocks, known_state, unixsocket
 from batchcompute_local.damage import DamageError
-from batchcompute_local.detached import READY_FD, spawn_detached
+from batchcompute_local.detached import LOCK_FD, READY_FD, spawn_detached
 from batchcompute_local.errors import DaemonError, SettingsError
 from batchcompute_local.filelocks import describe_holder, find_holder
 from batchcompute_local.own_key import read_key
@@ -126,14 +126,14 @@ def ensure_running(data_dir: Path, until: float | None = None) -> None:
     while True:
         try:
             if not is_locked(layout.lock) or status(data_dir, end) is not None:
-                with locked(layout.start_lock, end):
+                with locked(layout.start_lock, end) as held:
                     found = status(data_dir, end)
                     if _serves(found):
                         return
                     if found is not None:
                         stop(data_dir, end)
                     if not is_locked(layout.lock):
-                        _start(layout, end)
+                        _start(layout, end, held)
                         return
             waited_for = f"{describe_holder(layout.lock)} is the service in {layout.root}, and it does not answer"
         except TimeoutError as error:
@@ -229,16 +229,20 @@ def _serves(found: dict[str, Any] | None) -> bool:
     return not found.get("gone") and (found.get("version") == __version__ or not found.get("idle"))
 
 
-def _start(layout: Layout, end: float) -> None:
-    arguments = [*command(layout), "--detach", "--ready-fd", str(READY_FD)]
+def _start(layout: Layout, end: float, held: filelocks.Held) -> None:
+    """Start a daemon. It keeps the start lock until it has its own, whatever becomes of this process meanwhile."""
+    arguments = [*command(layout), "--detach", "--ready-fd", str(READY_FD), "--lock-fd", str(LOCK_FD)]
     log_start = layout.log.stat().st_size if layout.log.exists() else 0
     began = time.monotonic()
     try:
-        pid, ready = spawn_detached(arguments, known_state.environment(), layout.log, max(0.0, end - began))
+        seconds = max(0.0, end - began)
+        pid, ready = spawn_detached(arguments, known_state.environment(), layout.log, seconds, held.handle)
     except OSError as error:
         cure = f"; {layout.settings} may name another one: interpreter" if arguments[0] != sys.executable else ""
         raise DaemonError(f"the daemon cannot be started with {arguments[0]}: {error.strerror}{cure}") from error
-    if ready is None:  # it forks, and its parent ends: the caller is to keep no child that has ended
+    if ready is None:
+        held.is_left = True
+        # its parent ends, because it forks: the caller is to keep no child that has ended
         threading.Thread(target=_reap, args=(pid,), daemon=True).start()
         raise TimeoutError(f"the service in {layout.root} is starting since {time.monotonic() - began:.1f} seconds")
     _reap(pid)
@@ -278,11 +282,11 @@ def _log_tail(path: Path, start: int) -> str:
 
 
 @contextmanager
-def locked(path: Path, until: float | None = None) -> Iterator[None]:
+def locked(path: Path, until: float | None = None) -> Iterator[filelocks.Held]:
     """Hold the lock file at `path`; wait until it is free. Raises DaemonError, and TimeoutError as `filelocks.locked`."""
     os.close(open_lock(path))
-    with filelocks.locked(path, until):
-        yield
+    with filelocks.locked(path, until) as held:
+        yield held
 
 
 def is_locked(path: Path) -> bool:

@@ -10,7 +10,7 @@ import fcntl
 import os
 import select
 
-from batchcompute_local.detached import READY_FD, start_detached
+from batchcompute_local.detached import LOCK_FD, READY_FD, start_detached
 from batchcompute_local.filelocks import is_locked, open_lock
 from batchcompute_local.paths import Layout
 from batchcompute_local.records import Introduce
@@ -79,9 +79,10 @@ class DaemonStarter:
             return ""
         self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
         self._due, self._patience = now + self._pause, now + _READY_SECONDS
-        argv = [*self._introduction.argv, "--ready-fd", str(READY_FD)]
+        # it keeps the start lock until it has its own, whatever becomes of the runner meanwhile
+        argv = [*self._introduction.argv, "--ready-fd", str(READY_FD), "--lock-fd", str(LOCK_FD)]
         try:
-            pid, self._ready = start_detached(argv, self._introduction.environment, self._layout.log)
+            pid, self._ready = start_detached(argv, self._introduction.environment, self._layout.log, self._lock)
         except OSError as error:
             self._release()
             return f"the daemon is gone, and {argv[0]} cannot start another: {error.strerror}; {self._what_next()}"
