@@ -34,12 +34,14 @@ lint: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
-# Random histories against a model, the service killed a hundred times under load, garbage on every route, every state file
-# damaged in every way, and an upgrade (which needs the package index): docs/reliability.md and docs/security.md have the figures.
+# Random histories against a model, the service killed a hundred times under load, a hundred rounds of faults, garbage on every
+# route, every state file damaged in every way, and an upgrade (which needs the package index): docs/reliability.md and
+# docs/security.md have the figures.
 stress: $(VENV)/.dev
 	STATEFUL_EXAMPLES=600 STATEFUL_DAEMON_STEPS=2000 $(BIN)/python -m pytest -q plugins/batchcompute-local/tests/test_stateful*.py \
 		plugins/batchcompute-local/tests/test_machine_faults.py
 	$(BIN)/python plugins/batchcompute-local/stress/crash.py
+	$(BIN)/python plugins/batchcompute-local/stress/faults.py
 	$(BIN)/python plugins/batchcompute-local/stress/fuzz.py
 	$(BIN)/python plugins/batchcompute-local/stress/damage.py
 	$(BIN)/python plugins/batchcompute-local/stress/leftovers.py

@@ -25,34 +25,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from batchcompute_local.errors import DaemonError
 from harness import ServiceHarness, finished_on_disk, recorded_on_disk
+from lines import PROGRAM, check_lines
 
 from batchcompute import AmbiguousResultError, Client, NotFoundError, StateConflictError
 from batchcompute.errors import BatchComputeError
 
 T = TypeVar("T")
 
-PROGRAM = """
-import fcntl, os, sys, time
-name = os.environ["BATCHCOMPUTE_ATTEMPT"]
-base = os.environ["BATCHCOMPUTE_OSS_ROOT"] + "/stress/lines/" + name.rpartition(".")[0]
-out = os.open(base, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-def say(word):
-    os.write(out, f"{word} {name} {time.monotonic()}\\n".encode())
-lock = os.open(base + ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-try:
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except BlockingIOError:
-    say("overlap")
-say("start")
-seconds, code, child = sys.argv[1:]
-if child == "child" and os.fork() == 0:
-    os.setsid()
-    time.sleep(30)
-    os._exit(0)
-time.sleep(float(seconds))
-say("end")
-sys.exit(int(code))
-"""
 KINDS = ("good", "good", "bad", "stopped", "restarted", "deleted")
 
 
@@ -198,7 +177,6 @@ def check(
     problems = [problem for load in loads for problem in load.problems]
     wanted = {job_id: want for load in loads for job_id, want in load.wanted.items()}
     touched = set().union(*(load.touched for load in loads))
-    figures: Counter[str] = Counter()
     with Client("local") as client:
         jobs = list(client.list_jobs())
     states = {job.JobId: job.State for job in jobs}
@@ -210,23 +188,10 @@ def check(
     problems += [f"{job.JobId} was never asked for" for job in extra if job.JobName not in unsure]
     problems += [f"{job.JobId} is {job.State}" for job in extra if job.State not in ("Finished", "Failed")]
     counted = harness.attempts()
-    for path in harness.lines():
-        starts: list[int] = []
-        for line in path.read_text().splitlines():
-            word, name, _ = line.split()
-            attempt = int(name.rpartition(".")[2])
-            figures[word] += 1
-            if word == "overlap":
-                problems.append(f"{name} began while an earlier attempt lived")
-            elif word == "start":
-                if starts and attempt <= starts[-1]:
-                    problems.append(f"{name} began after attempt {starts[-1]}")
-                starts.append(attempt)
-            elif attempt != starts[-1]:
-                problems.append(f"{name} ended after attempt {starts[-1]} began")
-        figures["instances"] += 1
-        figures["run again"] += len(starts) - 1
-        name, last = path.name, max(starts, default=0)
+    wrong, figures, begun = check_lines(harness.lines())
+    problems += wrong
+    for name, starts in begun.items():
+        last = max(starts, default=0)
         if last > finished.get(name, last):
             problems.append(f"{name} was Finished as attempt {finished[name]} and ran as {last}")
         if name in counted and counted[name] < last:
@@ -249,7 +214,7 @@ def main() -> int:
             Path(folder), "slots = 4\nleftover_seconds = 0.2\ngrace_seconds = 0.5\nrunner_linger_seconds = 5\n"
         )
         harness.put_program(PROGRAM)
-        Path(folder, "data/oss/stress/lines").mkdir()
+        harness.lines_folder.mkdir()
         began = time.monotonic()
         stop = threading.Event()
         loads = [Load(seed + number, stop) for number in range(3)]

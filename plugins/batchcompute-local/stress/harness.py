@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class ServiceHarness:
         self.folder = folder
         self.root = folder / "data"
         self.root.mkdir(mode=0o700, exist_ok=True)
+        self.lines_folder = self.root / "oss/stress/lines"
         (self.root / "service.toml").write_text(settings)
         (folder / "home").mkdir()
         os.environ |= {"HOME": str(folder / "home"), "BATCHCOMPUTE_DATA_DIR": str(self.root)}
@@ -41,14 +43,17 @@ class ServiceHarness:
 
     def pid(self, what: str) -> int | None:
         """The pid of the `daemon` or the `runner` of this folder, by its command line; whoever started it."""
+        return next(self.pids(what), None)
+
+    def pids(self, what: str) -> Iterator[int]:
+        """All of them."""
         mark, root = f"batchcompute_local.{what}".encode(), os.fsencode(self.root)
         for name in os.listdir("/proc"):
             with suppress(OSError):
                 if name.isdigit():
                     words = Path("/proc", name, "cmdline").read_bytes().split(b"\0")
                     if root in words and any(mark in word for word in words):
-                        return int(name)
-        return None
+                        yield int(name)
 
     def kill(self, what: str) -> bool:
         """SIGKILL; whether it was there."""
@@ -76,7 +81,7 @@ class ServiceHarness:
 
     def lines(self) -> list[Path]:
         """The files that programs appended to, one per instance."""
-        return [path for path in (self.root / "oss/stress/lines").iterdir() if path.suffix != ".lock"]
+        return [path for path in self.lines_folder.iterdir() if path.suffix != ".lock"]
 
     def attempts(self) -> dict[str, int]:
         """How many attempts the service counts, by `<job>.<task>.<instance>`."""
