@@ -134,6 +134,18 @@ def test_none_is_started_beside_another_one(desk: Desk, name: str) -> None:
     assert "is started" in desk.starter.work(desk.now)
 
 
+def test_a_daemon_that_is_starting_keeps_the_start_lock_of_a_runner_that_is_gone(desk: Desk) -> None:
+    desk.starter.note_connected(desk.now)
+    desk.starter.introduce(Introduce(("/bin/sh", "-c", "exec sleep 60"), {}))
+    desk.starter.note_lost(desk.now, True)
+    assert "is started" in desk.starter.work(desk.now)
+    (pid,) = desk.started
+    desk.starter._release()  # what the system does with the files of a process that is killed
+    assert is_locked(desk.layout.start_lock)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not is_locked(desk.layout.start_lock), "the lock")
+
+
 def _lose_daemon(cloud: Cloud, pid: int) -> None:
     cloud.client.close()
     os.kill(pid, signal.SIGKILL)
