@@ -134,7 +134,10 @@ class Workspaces:
     def _probe(launch: Launch, common: _Common) -> None:
         """Look whether what the runner will open answers: it has one thread. A file system's facts are asked of its server."""
         redirected = zip((launch.task.stdout, launch.task.stderr), (common.stdout, common.stderr), strict=True)
-        for path in (common.argv[0], *(os.path.dirname(name) for redirect, name in redirected if redirect)):
+        paths = [os.path.dirname(name) for redirect, name in redirected if redirect]
+        if not common.argv[0].startswith(_CWD):  # that folder is on a disk of this machine
+            paths.append(common.argv[0])
+        for path in paths:
             with access(path), suppress(OSError):  # the runner says what is wrong
                 os.statvfs(path)
 
