@@ -103,7 +103,7 @@ def whole(job_id: str, task: str, number: int, instance: InstanceDetails) -> Ite
 
 def _seconds(one: Attempt) -> str:
     ran = max(0.0, one.worker_end_time - one.worker_start_time)
-    return f"{ran:.1f}s" if ran < 60 else duration(ran)
+    return duration(ran)
 
 
 def _name_signal(number: int) -> str:

@@ -168,13 +168,13 @@ def width(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def clip(text: str, limit: int, by_end: bool = False) -> str:
-    """Cut a text to `limit` cells. by_end: keep its end, not its beginning."""
+def clip(text: str, limit: int, by_end: bool = False, utf: bool | None = None) -> str:
+    """Cut a text to `limit` cells. by_end: keep its end, not its beginning. utf: as `utf8` says by default."""
     if width(text) <= limit:
         return text
     if limit < 1:
         return ""
-    mark = "…" if utf8() else "~"
+    mark = "…" if (utf8() if utf is None else utf) else "~"
     while width(text) > limit - 1:
         text = text[1:] if by_end else text[:-1]
     return mark + text if by_end else text + mark
@@ -215,14 +215,20 @@ def since(begin: str | None, end: str | None = None) -> str:
 
     if begin is None:
         return "-"
-    until = datetime.datetime.fromisoformat(end) if end else datetime.datetime.now(datetime.UTC)
-    return duration(max(0.0, (until - datetime.datetime.fromisoformat(begin)).total_seconds()))
+    started = datetime.datetime.fromisoformat(begin)
+    if end:  # both are whole seconds
+        return duration(max(0, int((datetime.datetime.fromisoformat(end) - started).total_seconds())))
+    return duration(max(0.0, (datetime.datetime.now(datetime.UTC) - started).total_seconds()))
 
 
 def duration(seconds: float) -> str:
-    """Format a time span: 12s, 3m 04s, 2h 05m, 3d 04h."""
+    """Format a time span: 3.2s, 12s, 3m 04s, 2h 05m, 3d 04h. An int has no decimal, and 0 is <1s."""
     whole = int(seconds)
     for big, small, size, part in (("d", "h", 86400, 3600), ("h", "m", 3600, 60), ("m", "s", 60, 1)):
         if whole >= size:
             return f"{whole // size}{big} {whole % size // part:02}{small}"
-    return f"{whole}s"
+    if whole >= 10:
+        return f"{whole}s"
+    if isinstance(seconds, int):
+        return f"{seconds}s" if seconds else "<1s"
+    return f"{int(seconds * 10) / 10}s"

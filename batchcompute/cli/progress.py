@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .output import duration, plain
+from .output import clip, duration, plain, width as width_of
 
 if TYPE_CHECKING:
     from rich.console import Group, OverflowMethod, RenderableType
@@ -26,7 +27,10 @@ _STATES = (
 )
 _BAR = 24
 _SMALLEST_BAR = 6
-_MOST_TASKS = 30
+_RANK = {"Running": 0, "Failed": 1, "Waiting": 2, "Stopped": 3}
+"""The order of the rows: what runs is seen first, what is Finished last."""
+_FRAME = re.compile(r'(\s*File ")(.*)(", line \d+)(.*)')
+"""A line of a Python traceback: the path, and what has to stay when the line is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +63,16 @@ class Row:
         """The number of instances."""
         return sum(self.counts.values())
 
-    def in_words(self) -> str:
-        """Return the counts in words: `5 of 8 finished, 2 running`; the others wait."""
+    def in_words(self, what: str = "") -> str:
+        """Return the counts in words: `5 of 8 finished, 2 running`; the others wait. what: what is counted."""
         others = [f"{self.counts[state]} {state.lower()}" for state, *_ in _STATES[1:4] if self.counts.get(state)]
-        return ", ".join([f"{self.counts.get('Finished', 0)} of {self.total} finished", *others])
+        return ", ".join([f"{self.counts.get('Finished', 0)} of {self.total} {what}finished", *others])
 
     def elapsed(self, now: float) -> float | None:
         """Return the seconds since the task started, until its end; None before the start."""
         if not self.started:
             return None
-        return max(0.0, (self.ended if self.ended and self.state in ENDED else now) - self.started)
+        return max(0, (self.ended if self.ended and self.state in ENDED else now) - self.started)
 
     def remaining(self, now: float) -> float | None:
         """Estimate the seconds left from the finished instances; None without any."""
@@ -103,8 +107,13 @@ def lines(rows: Sequence[Row], tail: Tail | None) -> list[str]:
     return shown + ([f"{_title(tail)}", *(f"    {line}" for line in tail.lines)] if tail else [])
 
 
-def view(job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: int, utf: bool) -> Group:
-    """Draw the job for a terminal of `width` cells. utf: the terminal can show more than ASCII."""
+def view(
+    job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: int, utf: bool, height: int = 1000
+) -> Group:
+    """Draw the job for a terminal of `width` cells and `height` lines. utf: the terminal can show more than ASCII.
+
+    What runs comes first, then what failed, then what waits; rows that do not fit are counted.
+    """
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -113,9 +122,13 @@ def view(job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: in
     head = Text.assemble((plain(job.JobName), "bold"), "  ", _state(job.State), no_wrap=True, overflow=cut)
     started = seconds(job.StartTime)
     if started:
-        head.append(f"  {_whole((seconds(job.EndTime) if job.State in ENDED else now) - started)}")
+        head.append(f"  {_in_short((seconds(job.EndTime) if job.State in ENDED else now) - started)}")
     head.append(f"  {job.JobId}", style="bright_black")
-    shown = rows if len(rows) <= _MOST_TASKS else _most_interesting(rows)
+    parts: list[RenderableType] = [head]
+    if len(rows) > 1 and height > 2:
+        parts.append(Text(totals(rows), no_wrap=True, overflow=cut))
+    said = _fitting_tail(tail, height - len(parts))
+    shown, hidden = _fitting_rows(rows, height - len(parts) - len(said))
     columns, bar = _fitting(shown, now, width)
     table = Table.grid(padding=(0, 2, 0, 0))
     for _ in range(2 + len(columns)):
@@ -128,13 +141,56 @@ def view(job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: in
             _state(column[place]) if column[place] == row.state else Text(column[place]) for column in columns
         ]
         table.add_row(name, _bar(row, bar, utf), *cells_of_row)
-    parts: list[RenderableType] = [head, table]
-    if len(shown) < len(rows):
-        parts.append(Text(f"and {len(rows) - len(shown)} more tasks", style="bright_black"))
-    if tail:
-        parts.append(Text(_title(tail), style="red"))
-        parts += [Text(f"  {line}", no_wrap=True, overflow=cut) for line in tail.lines]
+    if shown:
+        parts.append(table)
+    if hidden and height > len(parts):
+        parts.append(Text(f"and {_count_tasks(hidden)}", style="bright_black", no_wrap=True, overflow=cut))
+    if tail and said:
+        parts.append(Text(said[0], style="red", no_wrap=True, overflow=cut))
+        parts += [Text(f"  {cut_line(line, width - 2, utf)}", no_wrap=True, overflow=cut) for line in said[1:]]
     return Group(*parts)
+
+
+def totals(rows: Sequence[Row]) -> str:
+    """Return the sums of all tasks: `1 of 4 tasks finished; 75 of 136 instances finished, 10 running`."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts.update(row.counts)
+    finished = sum(row.state == "Finished" for row in rows)
+    return f"{finished} of {len(rows)} tasks finished; {Row('', '', counts).in_words('instances ')}"
+
+
+def cut_line(line: str, cells: int, utf: bool) -> str:
+    """Cut a line of a log to `cells`. File and line of a traceback stay: of the path the end, of another line both ends."""
+    if width_of(line) <= cells:
+        return line
+    frame = _FRAME.fullmatch(line)
+    if frame:
+        left = cells - width_of(frame[1] + frame[3])
+        path = clip(frame[2], max(left - width_of(frame[4]), min(left, width_of(frame[2]), left // 2)), True, utf)
+        return clip(frame[1] + path + frame[3] + frame[4], cells, utf=utf)
+    end = clip(line, cells * 2 // 3, True, utf)
+    return clip(line, cells - width_of(end) + 1, utf=utf)[:-1] + end
+
+
+def _fitting_tail(tail: Tail | None, height: int) -> list[str]:
+    """Return the title and the last lines of the tail; at most half of the height."""
+    if tail is None or height < 4:
+        return []
+    return [_title(tail), *tail.lines[-(height // 2 - 1) :]]
+
+
+def _fitting_rows(rows: Sequence[Row], height: int) -> tuple[list[Row], list[Row]]:
+    """Return the rows that are shown, what runs first, and those for which one line says how many they are."""
+    ranked = sorted(rows, key=lambda row: _RANK.get(row.state, len(_RANK)))
+    most = len(ranked) if len(ranked) <= height else max(0, height - 1)
+    return ranked[:most], ranked[most:]
+
+
+def _count_tasks(rows: Sequence[Row]) -> str:
+    states = Counter(row.state for row in rows)
+    words = ", ".join(f"{states[state]} {state.lower()}" for state, *_ in _STATES if states[state])
+    return f"{len(rows)} more task{'s' if len(rows) > 1 else ''}: {words}"
 
 
 def _fitting(rows: Sequence[Row], now: float, width: int) -> tuple[list[list[str]], int]:
@@ -148,13 +204,6 @@ def _fitting(rows: Sequence[Row], now: float, width: int) -> tuple[list[list[str
         if room >= _SMALLEST_BAR:
             break
     return columns, max(_SMALLEST_BAR, min(_BAR, room))
-
-
-def _most_interesting(rows: Sequence[Row]) -> list[Row]:
-    """Choose the rows that fit, in their order: failed and running ones first, then waiting ones, then the rest."""
-    rank = {"Failed": 0, "Running": 1, "Waiting": 2}
-    best = sorted(range(len(rows)), key=lambda place: (rank.get(rows[place].state, 3), place))[:_MOST_TASKS]
-    return [rows[place] for place in sorted(best)]
 
 
 def _title(tail: Tail) -> str:
@@ -183,8 +232,8 @@ def _times(row: Row, now: float) -> str:
     elapsed, remaining = row.elapsed(now), row.remaining(now)
     if elapsed is None:
         return ""
-    return _whole(elapsed) + (f", about {_whole(remaining)} left" if remaining is not None else "")
+    return _in_short(elapsed) + (f", about {_in_short(round(remaining))} left" if remaining is not None else "")
 
 
-def _whole(length: float) -> str:
-    return duration(max(0, round(length)))
+def _in_short(length: float) -> str:
+    return duration(max(0, length))

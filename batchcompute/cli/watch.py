@@ -142,7 +142,8 @@ def _drawn(followed: _Followed, console: Console) -> RenderableType:
     if followed.job is None:
         return ""
     utf = console.encoding.startswith("utf")
-    return view(followed.job, followed.rows, followed.tail, time.time(), console.width, utf)
+    height = console.height - 1  # the cursor stands in the last line
+    return view(followed.job, followed.rows, followed.tail, time.time(), console.width, utf, height)
 
 
 def _detach(client: Client, job_id: str, out: TextIO) -> NoReturn:

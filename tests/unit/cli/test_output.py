@@ -102,7 +102,19 @@ def test_json_is_ascii_and_the_empty_list_is_json(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"), [(0, "0s"), (59.9, "59s"), (60, "1m 00s"), (3725, "1h 02m"), (90061, "1d 01h")]
+    ("seconds", "expected"),
+    [
+        (0, "<1s"),
+        (3, "3s"),
+        (0.04, "0.0s"),
+        (3.25, "3.2s"),
+        (9.99, "9.9s"),
+        (10.5, "10s"),
+        (59.9, "59s"),
+        (60, "1m 00s"),
+        (3725, "1h 02m"),
+        (90061, "1d 01h"),
+    ],
 )
 def test_durations(seconds: float, expected: str) -> None:
     assert output.duration(seconds) == expected
@@ -113,4 +125,4 @@ def test_times() -> None:
     assert output.when(1_435_651_200) == "2015-06-30T08:00:00Z"
     assert output.since(None) == "-"
     assert output.since("2015-06-30T08:00:00Z", "2015-06-30T08:01:05Z") == "1m 05s"
-    assert output.since("2999-01-01T00:00:00Z") == "0s", "a clock that is off is no reason for a minus"
+    assert output.since("2999-01-01T00:00:00Z") == "0.0s", "a clock that is off is no reason for a minus"

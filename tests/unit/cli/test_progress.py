@@ -9,17 +9,20 @@ from hypothesis import given, strategies as st
 from rich.console import Console
 
 from batchcompute import Job, Task
-from batchcompute.cli.progress import Row, Tail, cells, lines, view
+from batchcompute.cli.output import plain, width
+from batchcompute.cli.progress import Row, Tail, cells, cut_line, lines, view
 
 NOW = 1_790_000_000
 STATES = ("Finished", "Running", "Failed", "Stopped", "Waiting")
 counts = st.dictionaries(st.sampled_from(STATES), st.integers(0, 200_000))
 
 
-def drawn(rows: list[Row], width: int, tail: Tail | None = None, utf: bool = True, name: str = "test") -> list[str]:
+def drawn(
+    rows: list[Row], width: int, tail: Tail | None = None, utf: bool = True, name: str = "test", height: int = 1000
+) -> list[str]:
     console = Console(file=io.StringIO(), width=width, force_terminal=False)
     job = Job({"JobId": "job-1", "JobName": name, "State": "Running", "StartTime": NOW - 75})
-    console.print(view(job, rows, tail, NOW, width, utf))
+    console.print(view(job, rows, tail, NOW, width, utf, height))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
 
@@ -64,14 +67,53 @@ def test_times(row: Row, elapsed: float | None, remaining: float | None) -> None
     assert row.remaining(NOW) == remaining
 
 
-def test_only_so_many_tasks_fit() -> None:
+def test_what_runs_is_shown_first_and_the_rest_is_counted() -> None:
     rows = [Row(f"T{n}", "Finished", {"Finished": 1}, NOW - 9, NOW) for n in range(200)]
+    rows[100] = Row("Later", "Waiting", {"Waiting": 1})
     rows[150] = Row("Bad", "Failed", {"Failed": 1}, NOW - 9, NOW)
-    rows[199] = Row("Busy", "Running", {"Running": 1}, NOW - 9)
-    shown = drawn(rows, 100)
-    assert len(shown) == 32
-    assert shown[-1].strip() == "and 170 more tasks"
-    assert [line.split()[0] for line in shown[-3:-1]] == ["Bad", "Busy"]
+    rows[199] = Row("Busy", "Running", {"Finished": 3, "Running": 1}, NOW - 9)
+    shown = drawn(rows, 100, height=24)
+    assert len(shown) == 24
+    assert shown[1].strip() == "197 of 200 tasks finished; 200 of 203 instances finished, 1 running, 1 failed"
+    assert [line.split()[0] for line in shown[2:6]] == ["Busy", "Bad", "Later", "T0"]
+    assert shown[-1].strip() == "and 179 more tasks: 179 finished"
+    assert "more" not in drawn(rows, 100, height=202)[-1], "all fit"
+
+
+@given(
+    st.lists(st.sampled_from(STATES), max_size=50),
+    st.integers(1, 60),
+    st.lists(st.text(alphabet="ab ", max_size=300), max_size=8),
+)
+def test_there_are_never_more_lines_than_the_screen_has(states: list[str], height: int, said: list[str]) -> None:
+    rows = [Row(f"T{n}", state, {state: 1}) for n, state in enumerate(states)]
+    shown = drawn(rows, 60, Tail("T0", 0, tuple(said)) if said else None, height=height)
+    assert len(shown) <= height
+    if "Running" in states and height > 8:
+        assert any(line.split()[:1] == [f"T{states.index('Running')}"] for line in shown)
+
+
+FRAME = (
+    '  File "/home/ann/projects/a-long-name/of-a-folder/and-another-one/render/scene.py", line 1234, in load_the_scene'
+)
+
+
+def test_a_traceback_keeps_file_and_line_on_80_columns() -> None:
+    rows = [Row("Render", "Failed", {"Failed": 1}, NOW - 9, NOW)]
+    message = "FileNotFoundError: no such file: " + "x" * 100 + " at line 7"
+    shown = drawn(rows, 80, Tail("Render", 3, (FRAME, message)))
+    assert shown[-2].rstrip().endswith('/and-another-one/render/scene.py", line 1234, in load_the_scene')
+    assert shown[-2].strip().startswith('File "…')
+    assert shown[-1].strip().startswith("FileNotFoundError: no")
+    assert shown[-1].rstrip().endswith(" at line 7")
+    narrow = drawn(rows, 40, Tail("Render", 3, (FRAME,)), utf=False)[-1]
+    assert 'scene.py", line 1234' in narrow
+
+
+@given(st.text(max_size=200), st.integers(10, 100))
+def test_a_cut_line_is_not_wider(line: str, cells: int) -> None:
+    assert width(cut_line(plain(line), cells, True)) <= cells
+    assert width(cut_line(plain(f'  File "{line}", line 3, in {line}'), cells, True)) <= cells
 
 
 def test_lines_have_no_times() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,8 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from rich.console import Console
+
 from batchcompute import Client, Job, JobDescription, Task
-from batchcompute.cli.watch import _Followed
+from batchcompute.cli.progress import Row
+from batchcompute.cli.watch import _drawn, _Followed
 from tests.support.command_line import Open
 from tests.support.logs import LargeLog
 
@@ -94,6 +98,14 @@ def test_of_a_large_log_only_the_end_is_read() -> None:
     followed.update(Job({"State": "Failed"}))
     assert followed.tail is not None
     assert (followed.tail.task, followed.tail.instance, followed.tail.lines[-1]) == ("Find", 3, "the end")
+
+
+def test_the_view_leaves_the_last_line_of_the_screen_to_the_cursor() -> None:
+    followed = _Followed(SimpleNamespace(), "job-1")  # type: ignore[arg-type]
+    followed.job = Job({"JobName": "many", "State": "Running"})
+    followed.rows = [Row(f"T{n}", "Waiting", {"Waiting": 1}) for n in range(100)]
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True)
+    assert len(console.render_lines(_drawn(followed, console))) == 23
 
 
 def test_narrow_ascii_and_without_colours(client: Client, hold: Path, terminal: Open) -> None:
