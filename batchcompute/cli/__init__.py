@@ -12,7 +12,7 @@ import click
 
 from .. import __version__
 from .session import Session, global_options, write_examples
-from .table import COMMANDS, Entry
+from .table import COMMANDS, OTHER_NAMES, Entry
 
 _EXAMPLES = (
     "batchcompute demo",
@@ -25,24 +25,63 @@ _LONGEST_LINE = 100
 
 
 class Noun(click.Group):
-    """The verbs of a noun, imported at their first use."""
+    """The verbs of a noun. A verb has other names as well: those of `table.OTHER_NAMES`."""
 
-    def __init__(self, name: str, entry: Entry) -> None:
-        super().__init__(name, help=entry.summary, no_args_is_help=True)
+    def __init__(self, name: str, summary: str) -> None:
+        super().__init__(name, help=summary, no_args_is_help=True)
         self.params.extend(global_options())
-        self._verbs = entry.verbs
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self._verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return _imported(self._verbs[cmd_name]) if cmd_name in self._verbs else None
+        verb = real_name(cmd_name, self.list_commands(ctx))
+        return None if verb is None else self.verb(ctx, verb)
+
+    def verb(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return the command of a verb."""
+        return super().get_command(ctx, name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         _check_known(self, ctx, args)
-        return super().resolve_command(ctx, args)
+        _, command, rest = super().resolve_command(ctx, args)
+        return command.name if command else None, command, rest
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        others = other_names(self.list_commands(ctx))
+        if others:
+            with formatter.section("Other names"):
+                formatter.write_text("; ".join(f"{', '.join(words)} for {verb}" for verb, words in others.items()))
+
+
+class _BuiltIn(Noun):
+    """A noun whose verbs are imported at their first use."""
+
+    def __init__(self, name: str, entry: Entry) -> None:
+        super().__init__(name, entry.summary)
+        self._verbs = entry.verbs
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._verbs)
+
+    def verb(self, ctx: click.Context, name: str) -> click.Command | None:
+        return _imported(self._verbs[name])
+
+
+def real_name(word: str, verbs: Sequence[str]) -> str | None:
+    """Return the verb that a word names, among those of a noun; None if there is none."""
+    if word in verbs:
+        return word
+    return next((verb for verb in OTHER_NAMES.get(word, ()) if verb in verbs), None)
+
+
+def other_names(verbs: Sequence[str]) -> dict[str, list[str]]:
+    """Return the other names of the verbs of a noun, by verb."""
+    found: dict[str, list[str]] = {}
+    for word in OTHER_NAMES:
+        verb = real_name(word, verbs)
+        if verb is not None and word not in verbs:
+            found.setdefault(verb, []).append(word)
+    return found
 
 
 class _Root(click.Group):
@@ -88,7 +127,7 @@ def _check_known(group: click.Group, ctx: click.Context, args: Sequence[str]) ->
 @cache
 def _built_in(name: str) -> click.Command:
     entry = COMMANDS[name]
-    return _imported(entry.command) if entry.command else Noun(name, entry)
+    return _imported(entry.command) if entry.command else _BuiltIn(name, entry)
 
 
 def _imported(where: str) -> click.Command:

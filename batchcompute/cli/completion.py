@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from .session import Session, command
 
 if TYPE_CHECKING:
-    from .. import Client
+    from .. import Client, Job
 
 _SECONDS = 3.0
 _MOST = 50
@@ -41,14 +42,27 @@ def completion(session: Session, shell: str) -> None:
 
 
 def jobs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete a job id, the newest first; for an argument's `shell_complete`."""
+    """Complete a job id, the newest first, or the name of one job; for an argument's `shell_complete`."""
 
     def ask(client: Client) -> list[CompletionItem]:
-        found = [job for job in client.list_jobs(timeout=_SECONDS) if job.JobId.startswith(incomplete)]
-        found.sort(key=lambda job: (job.CreateTime, job.JobId), reverse=True)
-        return [CompletionItem(job.JobId, help=f"{job.JobName} {job.State}") for job in found[:_MOST]]
+        from .finding import newest_first
+
+        jobs = newest_first(client.list_jobs(timeout=_SECONDS))
+        found = [CompletionItem(job.JobId, help=_help(job)) for job in jobs if job.JobId.startswith(incomplete)]
+        names = Counter(job.JobName for job in jobs)
+        if incomplete:
+            found += [
+                CompletionItem(job.JobName, help=_help(job))
+                for job in jobs
+                if names[job.JobName] == 1 and job.JobName.startswith(incomplete)
+            ]
+        return found[:_MOST]
 
     return _asked(ctx, ask)
+
+
+def _help(job: Job) -> str:
+    return f"{job.JobName} {job.State}"
 
 
 def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

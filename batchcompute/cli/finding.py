@@ -1,4 +1,4 @@
-"""Find jobs by a whole id, by a part of one id, or by `last`."""
+"""Find jobs by a whole id, by a part of one id, by a name, or by `last`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from . import newest
 from .failures import Refused
+from .output import plain, since, when
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -17,20 +19,21 @@ _WHOLE = re.compile(r"job-[0-9A-Fa-f]{32}")
 _SHOWN = 5
 
 
-def find_job(client: Client, text: str) -> str:
+def find_job(client: Client, text: str, where: str = "") -> str:
     """Return the id of the job that `text` names. Raises Refused."""
-    return find_jobs(client, [text])[0]
+    return find_jobs(client, [text], where)[0]
 
 
-def find_jobs(client: Client, texts: Sequence[str]) -> list[str]:
-    """Return the ids of the jobs that words name, each once: an id, its beginning or end, or `last`, the newest job.
+def find_jobs(client: Client, texts: Sequence[str], where: str = "") -> list[str]:
+    """Return the ids of the jobs that words name, each once: an id, its beginning or end, a name, or `last`, the newest job.
 
+    where: the endpoint, so that `last` never goes back to an older job in one terminal or script (see `newest`).
     Raises Refused for a word that names no job, or several.
     """
     if all(_WHOLE.fullmatch(text) for text in texts):
         return list(dict.fromkeys(texts))
     jobs = newest_first(client.list_jobs())
-    return list(dict.fromkeys(_find(jobs, text) for text in texts))
+    return list(dict.fromkeys(_find(jobs, text, where) for text in texts))
 
 
 def newest_first(jobs: Sequence[Job]) -> list[Job]:
@@ -38,22 +41,49 @@ def newest_first(jobs: Sequence[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.CreateTime, job.JobId), reverse=True)
 
 
-def _find(jobs: Sequence[Job], text: str) -> str:
+def _find(jobs: Sequence[Job], text: str, where: str) -> str:
     if _WHOLE.fullmatch(text):
         return text
     if text == LAST:
-        if not jobs:
-            raise Refused("there is no job yet, so `last` names none")
-        return jobs[0].JobId
-    wanted = text.lower()
-    ids = [job.JobId for job in jobs]
-    if text in ids:
+        return _find_last(jobs, where)
+    if any(job.JobId == text for job in jobs):
         return text
-    found = [one for one in ids if one.lower().removeprefix("job-").startswith(wanted.removeprefix("job-"))]
-    found += [one for one in ids if one.lower().endswith(wanted) and one not in found]
+    wanted = text.lower().removeprefix("job-")
+    found = [
+        job for job in jobs if job.JobName == text or (wanted and _is_part(wanted, text.lower(), job.JobId.lower()))
+    ]
     if len(found) == 1:
-        return found[0]
-    if found and wanted.removeprefix("job-"):
-        some = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
-        raise Refused(f"{text!r} names {len(found)} jobs: {some}; use more of the id")
-    raise Refused(f"there is no job {text!r}; `batchcompute job list` shows the jobs, and `last` is the newest")
+        return found[0].JobId
+    if found:
+        raise Refused(_name_candidates(text, found))
+    from ..messages import did_you_mean
+
+    near = did_you_mean(text, {job.JobName for job in jobs})
+    raise Refused(f"there is no job {text!r}{near}; `batchcompute job list` shows the jobs, and `last` is the newest")
+
+
+def _is_part(wanted: str, text: str, job_id: str) -> bool:
+    return job_id.removeprefix("job-").startswith(wanted) or job_id.endswith(text)
+
+
+def _find_last(jobs: Sequence[Job], where: str) -> str:
+    if not jobs:
+        raise Refused("there is no job, so `last` names none")
+    first = jobs[0]
+    gone = newest.note(where, first.JobId, int(first.CreateTime)) if where else None
+    if gone is not None:
+        raise Refused(
+            f"`last` was {gone}, which is deleted, and it does not go back to an older job; name the job by its id: "
+            "`batchcompute job list` shows the jobs"
+        )
+    return first.JobId
+
+
+def _name_candidates(text: str, found: Sequence[Job]) -> str:
+    """Say which jobs a word may mean, the newest first."""
+    lines = [
+        f"  {job.JobId}  {plain(job.JobName)}  {job.State}  {since(when(int(job.CreateTime)))} old"
+        for job in found[:_SHOWN]
+    ]
+    more = [f"  and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    return "\n".join([f"{text!r} names {len(found)} jobs; use more of the id of one:", *lines, *more])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,11 +14,13 @@ from click.exceptions import Exit
 from ..errors import BatchComputeError
 from ..messages import name_instances
 from . import attempts, output, shapes
-from .arguments import job_argument
+from .arguments import job_argument, read_states
 from .failures import FAILED, STOPPED
 from .finding import find_job, newest_first
+from .progress import seconds
 from .reading import SURROUNDINGS
 from .session import Session, command
+from .times import read_moment
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -41,7 +44,8 @@ _COLUMNS: Mapping[str, output.Column] = {
     "list",
     examples=[
         "batchcompute job list",
-        "batchcompute job list --state Failed --state Stopped --limit 5",
+        "batchcompute job list --state Failed,Stopped --limit 5",
+        "batchcompute job list --name 'render-*' --since 2d",
         "batchcompute job list --format json | jq -r '.[].job_id'",
     ],
 )
@@ -49,12 +53,20 @@ _COLUMNS: Mapping[str, output.Column] = {
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(shapes.STATES, case_sensitive=False),
-    help="Only jobs in this state; may be repeated.",
+    callback=read_states(shapes.STATES),
+    metavar="STATES",
+    help=f"Only jobs in these states: {', '.join(shapes.STATES)}; with commas, or repeated.",
 )
+@click.option("--name", metavar="PATTERN", help="Only jobs of this name; * stands for any text, ? for one character.")
+@click.option(
+    "--since", callback=read_moment, metavar="TIME", help="Only jobs created since then: 10m, 2026-11-26T18:00."
+)
+@click.option("--until", callback=read_moment, metavar="TIME", help="Only jobs created until then: 7d, 2026-11-26.")
 @click.option("--limit", type=click.IntRange(0), default=_LIMIT, show_default=True, help="How many; 0: all.")
-def list_(session: Session, states: Sequence[str], limit: int) -> None:
-    """List the jobs, the newest first.
+def list_(
+    session: Session, states: Sequence[str], name: str | None, since: float | None, until: float | None, limit: int
+) -> None:
+    """List the jobs, the newest first. A TIME is an age (s, m, h, d, w) or ISO 8601.
 
     JSON: a list of jobs, each {job_id, name, description, state, priority, owner, created, started, ended, total_seconds,
     tasks_total, tasks_waiting, tasks_running, tasks_finished, tasks_failed, tasks_stopped, instances_total,
@@ -62,12 +74,24 @@ def list_(session: Session, states: Sequence[str], limit: int) -> None:
     says why it waits, leftovers counts instances that left processes; null where the service does not know it.
     """
     with session.client() as client:
-        found = [job for job in newest_first(client.list_jobs()) if not states or job.State in states]
+        found = [
+            job
+            for job in newest_first(client.list_jobs())
+            if (not states or job.State in states)
+            and (name is None or fnmatchcase(job.JobName, name))
+            and (since is None or seconds(job.CreateTime) + 1 > since)  # whole seconds, rounded down
+            and (until is None or seconds(job.CreateTime) <= until)
+        ]
         shown = found[:limit] if limit else found
         details = attempts.ask(client.list_job_details) if shown else None
     rows = [shapes.job(job) | shapes.remark(details, job.JobId) for job in shown]
     columns = _COLUMNS if not any(map(_note, rows)) else {**_COLUMNS, "note": ("NOTE", _note)}
-    empty = "No job is in that state." if states else "There are no jobs. `batchcompute demo` runs one."
+    asked = states or name is not None or since is not None or until is not None
+    empty = (
+        "No job matches. `batchcompute job list` shows all."
+        if asked
+        else "There are no jobs. `batchcompute demo` runs one."
+    )
     output.emit(rows, columns, session.format, empty)
     if not session.json:
         _explain(rows)
@@ -111,7 +135,7 @@ def describe(session: Session, job: str) -> None:
     TimeZone} without what was not set; `job submit` ignores it.
     """
     with session.client() as client:
-        found = find_job(client, job)
+        found = find_job(client, job, session.where)
         detail = client.get_job_description(found).detail()
         surroundings = attempts.ask(lambda: client.get_surroundings(found))
     for name in ("RequestId", "StatusCode", "Date"):
@@ -152,7 +176,7 @@ def wait(session: Session, job: str, timeout: float | None) -> None:
     JSON: the job as in `job list`, after it has ended.
     """
     with session.client() as client:
-        raise Exit(follow(session, client, find_job(client, job), timeout))
+        raise Exit(follow(session, client, find_job(client, job, session.where), timeout))
 
 
 def follow(session: Session, client: Client, job_id: str, timeout: float | None = None) -> int:

@@ -85,7 +85,16 @@ def logs(
     with session.client() as client:
         stream = "stderr" if stderr else "stdout"
         Logs(
-            client, find_job(client, job), task, instance, stream, follow, session.json, attempt, tail, since or 0.0
+            client,
+            find_job(client, job, session.where),
+            task,
+            instance,
+            stream,
+            follow,
+            session.json,
+            attempt,
+            tail,
+            since or 0.0,
         ).show()
 
 

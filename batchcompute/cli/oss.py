@@ -23,16 +23,25 @@ if TYPE_CHECKING:
 _SCHEME = "oss://"
 _CHUNK = 1 << 20
 _COLUMNS: Mapping[str, output.Column] = {"size": "SIZE", "uri": "OBJECT"}
+_BUCKET_COLUMNS: Mapping[str, output.Column] = {"size": "SIZE", "uri": "BUCKET"}
 
 
-@command("ls", examples=["batchcompute oss ls oss://mine/", "batchcompute oss ls oss://mine/logs/stdout."])
-@click.argument("prefix")
+@command(
+    "ls",
+    examples=["batchcompute oss ls", "batchcompute oss ls oss://mine/", "batchcompute oss ls oss://mine/logs/stdout."],
+)
+@click.argument("prefix", default=_SCHEME)
 def ls(session: Session, prefix: str) -> None:
-    """List the objects whose names begin with PREFIX, such as oss://bucket/ or oss://bucket/logs/.
+    """List the objects whose names begin with PREFIX, such as oss://bucket/ or oss://bucket/logs/. Without PREFIX, or with
+    oss://, list the buckets, each with the size of all of its objects.
 
     JSON: a list of {uri, size}; size in bytes.
     """
     with _store(session) as store:
+        if prefix.rstrip("/") == _SCHEME.rstrip("/"):
+            rows = [{"uri": uri, "size": sum(size for _, size in store.list(uri))} for uri in _buckets(store)]
+            output.emit(rows, _BUCKET_COLUMNS, session.format, "There are no buckets. `batchcompute oss cp` makes one.")
+            return
         rows = [{"uri": uri, "size": size} for uri, size in store.list(_uri(prefix))]
         output.emit(rows, _COLUMNS, session.format, f"There is nothing in {output.plain(prefix)}.")
 
@@ -125,6 +134,14 @@ def _store(session: Session) -> Iterator[ObjectStore]:
 
 def _is_object(name: str) -> bool:
     return name.startswith(_SCHEME)
+
+
+def _buckets(store: ObjectStore) -> list[str]:
+    """Return the URIs of the buckets. Raises Refused if the store cannot list them."""
+    buckets = getattr(store, "buckets", None)
+    if buckets is None:
+        raise Refused(f"the object store of this region does not list buckets; name one, as in {_SCHEME}bucket/")
+    return [f"{_SCHEME}{name}/" for name in buckets()]
 
 
 def _uri(name: str) -> str:

@@ -15,6 +15,7 @@ from click.exceptions import Exit
 
 from . import output, shapes
 from .actions import change_each
+from .arguments import read_states
 from .failures import Refused
 from .finding import newest_first
 from .progress import ENDED, seconds
@@ -37,12 +38,6 @@ _COLUMNS: Mapping[str, output.Column] = {
 }
 
 
-def _read_states(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
-    """Split at commas. Fails for a state in which no job is deleted."""
-    choice = click.Choice(ENDED, case_sensitive=False)
-    return tuple(choice.convert(state.strip(), param, ctx) for text in value for state in text.split(","))
-
-
 @command(
     "prune",
     examples=[
@@ -57,7 +52,7 @@ def _read_states(ctx: click.Context, param: click.Parameter, value: Sequence[str
     "--state",
     "states",
     multiple=True,
-    callback=_read_states,
+    callback=read_states(ENDED),
     metavar="STATES",
     help="Only jobs in these states: Finished, Failed, Stopped; with commas, or repeated.  [default: all three]",
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from . import cli, failures
+from . import Noun, cli, failures, other_names
 from .session import Option
 from .table import COMMANDS
 
@@ -26,10 +26,12 @@ _HEAD = """\
 For users of the command line: every command, with its options, examples and exit codes. Commands are `batchcompute NOUN VERB`;
 a few have no verb. Tables are for people, `--format json` is for programs: [cli-json.md](cli-json.md) describes that output.
 Results go to stdout; progress, questions and errors go to stderr. Without `--endpoint` and without settings, jobs run on this
-machine. Name a job by its id, by the beginning or the end of its id, or by `last`.
+machine. Name a job by its id, by the beginning or the end of its id, by its name if no other job has it, or by `last`, the
+newest job. When the newest job is deleted, `last` names no older one in that terminal or script, so that `job delete last`
+twice deletes one job.
 
 `job wait`, and `--wait` of `job submit` and `job run`, show the progress of a job. Ctrl-C does not stop the job; it prints
-how to come back. A second Ctrl-C offers to stop the job.
+how to come back. A second Ctrl-C within half a second offers to stop the job.
 
 ![Four tasks with a bar each, counts, and the time that is left](images/wait-running.svg)
 
@@ -80,6 +82,10 @@ def _commands(ctx: click.Context, command: click.Command, depth: int) -> Iterato
     yield f"{'#' * depth} {ctx.command_path}\n"
     if isinstance(command, click.Group):
         yield _text(command)
+        others = other_names(command.list_commands(ctx)) if isinstance(command, Noun) else {}
+        if others:
+            named = [f"{', '.join(f'`{word}`' for word in words)} for `{verb}`" for verb, words in others.items()]
+            yield f"Other names: {'; '.join(named)}.\n"
         for verb in command.list_commands(ctx):
             below = command.get_command(ctx, verb)
             assert below is not None, verb  # noqa: S101  # it was listed

@@ -30,12 +30,16 @@ def load() -> dict[str, str] | None:
 
 def save(commands: Mapping[str, str]) -> None:
     """Save the lines. A write error only costs time."""
-    path = _path()
+    write(_path(), {"of": _state(), "commands": dict(commands)})
+
+
+def write(path: str, value: object) -> None:
+    """Replace a file of the cache by a value as JSON, in one step; not at all if it cannot be written."""
     part = f"{path}.{os.getpid()}"
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(part, "w", encoding="utf-8") as file:
-            json.dump({"of": _state(), "commands": dict(commands)}, file)
+            json.dump(value, file)
         os.replace(part, path)
     except OSError:
         return
@@ -53,11 +57,16 @@ def _state() -> list[object]:
 
 
 def _path() -> str:
+    return path_of("commands.json")
+
+
+def path_of(name: str) -> str:
+    """Return the path of a file in the user's cache."""
     if sys.platform.startswith("linux"):  # the same as in platformdirs, which takes longer to import
         base = os.environ.get("XDG_CACHE_HOME", "")
         if not os.path.isabs(base):
             base = os.path.expanduser("~/.cache")
-        return os.path.join(base, "batchcompute", "commands.json")
+        return os.path.join(base, "batchcompute", name)
     import platformdirs
 
-    return os.path.join(platformdirs.user_cache_dir("batchcompute", appauthor=False), "commands.json")
+    return os.path.join(platformdirs.user_cache_dir("batchcompute", appauthor=False), name)

@@ -14,13 +14,15 @@ from click.exceptions import Exit
 
 from .failures import Refused
 from .output import plain, say
-from .session import Session, command
+from .session import Command, Session, command
 from .submit import Choices, bucket_option, dry_run_option, is_on_machine, send, timeout_option, wait_option
 
 if TYPE_CHECKING:
     from ..values.resources import JobDescription
 
 _PRIORITY = 100
+_DECIDE = ("--wait", "--dry-run")
+_SEPARATED = "batchcompute.separated"
 _INTERPRETERS = (("python", r"python[0-9.]*"), ("php", r"php[0-9.]*"), ("java", "java"))
 _ENDINGS = {".py": "python", ".php": "php", ".jar": "java", ".sh": "shell", ".bash": "shell"}
 
@@ -33,6 +35,17 @@ class Program(NamedTuple):
     arguments: str
 
 
+class _Separated(Command):
+    """A command that notes in `ctx.meta` whether -- stands before its words, which click removes."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        rest = super().parse_args(ctx, args)
+        words = len(ctx.params.get("words") or ())
+        ctx.meta[_SEPARATED] = given[: len(given) - words][-1:] == ["--"]
+        return rest
+
+
 @command(
     "run",
     examples=[
@@ -42,6 +55,7 @@ class Program(NamedTuple):
         "batchcompute job run --wait -- bash -c 'echo $ALI_DIKU_INSTANCE_ID'",
     ],
     allow_interspersed_args=False,  # options after the program belong to the program
+    cls=_Separated,
 )
 @click.argument("words", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--instances", "-n", type=click.IntRange(1), default=1, show_default=True, help="Number of instances.")
@@ -89,6 +103,7 @@ def run(
 
     JSON: the same as of `job submit`.
     """
+    _check_options_behind(words)
     if folder is not None and package is not None:
         raise click.UsageError("--pack and --package exclude each other; use one")
     program = read_command(words)
@@ -101,6 +116,28 @@ def run(
     description = describe(program, bucket=bucket, package=package, **task)
     with session.client() as client:
         raise Exit(send(session, client, description, data, Choices(bucket, dry_run, wait, wait_timeout, python)))
+
+
+def _check_options_behind(words: Sequence[str]) -> None:
+    """Notice words of the program that are options of this command, as in `job run x.py --wait`.
+
+    After -- all words are the program's. Raises UsageError for a flag that decides what is done.
+    """
+    ctx = click.get_current_context()
+    if ctx.meta.get(_SEPARATED):
+        return
+    options = {name: one.is_flag for one in ctx.command.params if isinstance(one, click.Option) for name in one.opts}
+    for place, word in enumerate(words[1:], start=1):
+        name = word.partition("=")[0]
+        if not name.startswith("--") or name not in options:
+            continue
+        if name in _DECIDE:
+            before = shlex.join([*words[:place], *words[place + 1 :]])
+            raise click.UsageError(
+                f"{name} after the command goes to the program. For `job run` put it before: batchcompute job run {name} "
+                f"{before}. For the program put -- before the command: batchcompute job run -- {shlex.join(words)}"
+            )
+        say(f"Note: {name} after the command goes to the program; options of `job run` stand before the command.")
 
 
 def read_command(words: Sequence[str]) -> Program:

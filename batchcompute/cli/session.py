@@ -18,10 +18,11 @@ _GLOBAL = "global"
 
 
 class Session:
-    """The values of the global options."""
+    """The values of the global options. `where` is the endpoint of the last Client."""
 
     def __init__(self) -> None:
         self.endpoint: str | None = None
+        self.where = ""
         self.format = "table"
         self.verbose = False
 
@@ -35,7 +36,8 @@ class Session:
         from ..client import Client
         from ..configuration import load
 
-        return Client(self.endpoint or endpoint or load().config.endpoint or "local")
+        self.where = self.endpoint or endpoint or load().config.endpoint or "local"
+        return Client(self.where)
 
 
 def objects_of(client: Client) -> ObjectStore:
@@ -57,7 +59,7 @@ class Option(click.Option):
 
 
 def global_options(formats: Sequence[str] = FORMATS) -> list[click.Parameter]:
-    """Return --endpoint, --profile, --format and --verbose."""
+    """Return --endpoint, --profile, --format, --json and --verbose."""
     where = "A region, a domain or a URL. [default: the configuration's, else local]"
     return [
         Option(["--endpoint", "-e"], expose_value=False, callback=_set_endpoint, metavar="WHERE", help=where),
@@ -70,11 +72,18 @@ def global_options(formats: Sequence[str] = FORMATS) -> list[click.Parameter]:
             help="A profile of the configuration.",
         ),
         Option(
-            ["--format"],
+            ["--format", "--output", "-o"],
             type=click.Choice(formats),
             expose_value=False,
             callback=_set_format,
             help="table is for people, json for programs. [default: table]",
+        ),
+        Option(
+            ["--json"],
+            is_flag=True,
+            expose_value=False,
+            callback=_set_json,
+            help="The same as --format json.",
         ),
         Option(
             ["--verbose", "-v"],
@@ -122,7 +131,12 @@ def write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> N
 
 
 def command(
-    name: str, *, examples: Sequence[str] = (), formats: Sequence[str] = FORMATS, **settings: Any
+    name: str,
+    *,
+    examples: Sequence[str] = (),
+    formats: Sequence[str] = FORMATS,
+    cls: type[Command] = Command,
+    **settings: Any,
 ) -> Callable[[Callable[..., Any]], Command]:
     """Make a command of a function. Its first argument is the Session; the others are its click parameters.
 
@@ -130,7 +144,7 @@ def command(
     """
 
     def make(function: Callable[..., Any]) -> Command:
-        return click.command(name, cls=Command, formats=formats, examples=examples, context_settings=settings)(
+        return click.command(name, cls=cls, formats=formats, examples=examples, context_settings=settings)(
             pass_session(function)
         )
 
@@ -149,6 +163,11 @@ def _set_endpoint(ctx: click.Context, param: click.Parameter, value: str | None)
 def _set_format(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None:
         _session(ctx).format = value
+
+
+def _set_json(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        _session(ctx).format = "json"
 
 
 def _set_profile(ctx: click.Context, param: click.Parameter, value: str | None) -> None:

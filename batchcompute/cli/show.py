@@ -14,6 +14,7 @@ from .arguments import job_argument
 from .completion import tasks as complete_tasks
 from .finding import find_job
 from .session import Session, command
+from .watch import watch
 
 if TYPE_CHECKING:
     from ..values.details import JobDetails
@@ -36,7 +37,12 @@ _MOST_REASONS = 3
 @click.option(
     "--instance", type=click.IntRange(0), metavar="N", help="One instance of the task, with all of its attempts."
 )
-def show(session: Session, job: str, task_name: str | None = None, instance: int | None = None) -> None:
+@click.option(
+    "--wait", "-w", is_flag=True, help="Follow the job until it has ended, as `job wait` does, and show it then."
+)
+def show(
+    session: Session, job: str, task_name: str | None = None, instance: int | None = None, wait: bool = False
+) -> None:
     """Show a job: its tasks and their dependencies, with states, counts and times. Region local also says why it waits, which
     jobs take the slots, and how the attempts of instances ended that failed, ran more than once or left processes.
 
@@ -50,7 +56,9 @@ def show(session: Session, job: str, task_name: str | None = None, instance: int
     if instance is not None and task_name is None:
         raise click.UsageError("--instance needs --task")
     with session.client() as client:
-        found = find_job(client, job)
+        found = find_job(client, job, session.where)
+        if wait:
+            watch(client, found)
         shape = shapes.job(client.get_job(found))
         dependencies = client.get_job_description(found).TaskDag.Dependencies
         before = dag.predecessors(dependencies)

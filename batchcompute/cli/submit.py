@@ -39,7 +39,7 @@ bucket_option = click.option(
     "--bucket", default=BUCKET, show_default=True, help="Where a packed program is put, and logs of `job run`."
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Check and draw the job; send nothing.")
-wait_option = click.option("--wait", is_flag=True, help="Follow the job until it has ended.")
+wait_option = click.option("--wait", "-w", is_flag=True, help="Follow the job until it has ended.")
 timeout_option = click.option(
     "--wait-timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="How long --wait waits."
 )
@@ -50,7 +50,7 @@ timeout_option = click.option(
     examples=[
         "batchcompute job submit job.json",
         "batchcompute job submit job.toml --pack worker/ --set Find.InstanceCount=8 --wait",
-        "batchcompute job submit job.yaml --dry-run",
+        "batchcompute job submit job.yaml --name nightly --dry-run",
         "batchcompute job describe last | batchcompute job submit - --set Priority=500",
     ],
 )
@@ -68,6 +68,7 @@ timeout_option = click.option(
     type=click.Path(exists=True, file_okay=False),
     help="Pack and upload this folder as the program of the tasks that have no PackageUri.",
 )
+@click.option("--name", help="The name of the job.  [default: the description's]")
 @bucket_option
 @dry_run_option
 @wait_option
@@ -76,6 +77,7 @@ def submit(
     session: Session,
     file: str,
     assignments: Sequence[str],
+    name: str | None,
     folder: str | None,
     bucket: str,
     dry_run: bool,
@@ -95,6 +97,8 @@ def submit(
     """
     description = read_description(file)
     change(description, assignments)
+    if name is not None:
+        description.JobName = name
     package = None
     if folder is not None:
         from ..packing import pack

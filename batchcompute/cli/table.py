@@ -16,6 +16,22 @@ class Entry(NamedTuple):
     verbs: dict[str, str] = {}  # noqa: RUF012  # never changed
 
 
+OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    "ls": ("list",),
+    "list": ("ls",),
+    "get": ("show",),
+    "view": ("show",),
+    "cancel": ("stop",),
+    "kill": ("stop",),
+    "watch": ("wait",),
+    "create": ("submit",),
+    "rm": ("delete", "remove"),
+    "delete": ("rm", "remove"),
+    "remove": ("delete", "rm"),
+}
+"""What users of a shell, gh or kubectl type, and the verbs that it may stand for: the first one that a noun has."""
+
+
 COMMANDS: dict[str, Entry] = {
     "completion": Entry("Make bash, zsh or fish complete what you type.", "completion:completion"),
     "config": Entry("The settings of clients.", verbs={"init": "init:init", "show": "settings:show"}),
@@ -44,4 +60,5 @@ COMMANDS: dict[str, Entry] = {
         verbs={"ls": "oss:ls", "cp": "oss:cp", "cat": "oss:cat", "rm": "oss:rm"},
     ),
     "plugin": Entry("The installed plugins.", verbs={"list": "plugins:show"}),
+    "version": Entry("Print the version.", "version:version"),
 }

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _BACK = "Come back with: batchcompute job wait {}"
 _TAIL_LINES = 8
 _TAIL_BYTES = 4000
-_STOP_OFFER_SECONDS = 3.0
+_STOP_OFFER_SECONDS = 0.5
 _LIST_INTERVAL_FACTOR = 10
 
 
@@ -147,12 +147,13 @@ def _drawn(followed: _Followed, console: Console) -> RenderableType:
 
 
 def _detach(client: Client, job_id: str, out: TextIO) -> NoReturn:
-    """Print how to come back. A second Ctrl-C within a few seconds offers to stop the job. Raises click's Exit."""
+    """Print how to come back. A second Ctrl-C right after the first one offers to stop the job. Raises click's Exit."""
     stopped = False
     try:
         click.echo(f"\nDetached: {job_id} goes on. {_BACK.format(job_id)}", file=out)
         if sys.stdin.isatty() and out.isatty():
-            click.echo("Press Ctrl-C again to stop the job.", file=out)
+            how = f"batchcompute job stop {job_id}, or Ctrl-C again within {_STOP_OFFER_SECONDS:g} seconds"
+            click.echo(f"Stop it with: {how}.", file=out)
             time.sleep(_STOP_OFFER_SECONDS)
     except KeyboardInterrupt:
         stopped = _offer_to_stop(client, job_id, out)

@@ -44,14 +44,26 @@ Run = Callable[..., Done]
 
 
 class Terminal:
-    """`batchcompute` at a terminal. `text` is all that it has shown, without colours and movements."""
+    """`batchcompute` at a terminal. `text` is all that it has shown, without colours and movements.
 
-    def __init__(self, *arguments: str, columns: int = 100, rows: int = 30, **environment: str) -> None:
+    before: Python to run in the process before the command.
+    """
+
+    def __init__(
+        self, *arguments: str, columns: int = 100, rows: int = 30, before: str = "", **environment: str
+    ) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _TAKE_TERMINAL, "-c", "from batchcompute.cli import main; main()", *arguments],
+            [
+                sys.executable,
+                "-c",
+                _TAKE_TERMINAL,
+                "-c",
+                f"{before}\nfrom batchcompute.cli import main; main()",
+                *arguments,
+            ],
             stdin=slave,
             stdout=slave,
             stderr=slave,

@@ -53,3 +53,13 @@ def test_a_program_that_writes_a_part_is_not_seen(tmp_path: Path) -> None:
     assert list(store.list("oss://mine/")) == []
     part.replace(store.root / "mine" / "result")
     assert list(store.list("oss://mine/")) == [("oss://mine/result", 4)]
+
+
+def test_buckets(tmp_path: Path) -> None:
+    store = ObjectStore(tmp_path / "oss")
+    assert list(store.buckets()) == []
+    store.put("oss://theirs/a", b"1")
+    store.put("oss://mine/a/b", b"1")
+    (tmp_path / "oss/.trash").mkdir()
+    (tmp_path / "oss/file").touch()
+    assert list(store.buckets()) == ["mine", "theirs"]

@@ -128,7 +128,7 @@ def _printed(console: Console, command: click.Command, arguments: list[str], cli
         return real(begin, end or now)
 
     real, now = output.since, datetime.fromtimestamp(_NOW, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    session = SimpleNamespace(client=opened, json=False, format="table", endpoint=None)
+    session = SimpleNamespace(client=opened, json=False, format="table", endpoint=None, where="")
     environment = {"COLUMNS": str(console.width), "TERM": "xterm-256color", "NO_COLOR": ""}
     terminal = _Terminal()
     with (

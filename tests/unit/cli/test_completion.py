@@ -73,7 +73,10 @@ def test_job_ids_and_tasks(client: Client, describe: Callable[..., dict[str, Any
         client.wait(job, timeout=60)
     assert complete("job", "logs", "job-") == jobs[::-1], "the newest comes first"
     assert complete("job", "stop", jobs[0]) == [jobs[0]]
-    assert sorted(complete("job", "logs", jobs[0], "S")) == ["Say", "Shout"]
+    assert complete("job", "stop", "tes") == [], "two jobs have that name"
+    client.delete_job(jobs[0])
+    assert complete("job", "stop", "tes") == ["test"]
+    assert sorted(complete("job", "logs", jobs[1], "S")) == ["Say", "Shout"]
 
 
 def test_nothing_is_said_when_nobody_can_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

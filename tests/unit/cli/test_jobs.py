@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import batchcompute
 from batchcompute import Client
 from batchcompute.cli.failures import Refused
 from batchcompute.cli.finding import find_jobs
@@ -17,17 +18,20 @@ from tests.support.command_line import Run
 
 
 class Fake:
-    """A client with jobs of these ids, the first one created first."""
+    """A client with jobs of these ids, the first one created first; `names` are theirs, by id."""
 
-    def __init__(self, *ids: str) -> None:
-        self.jobs = [Job({"JobId": name, "CreateTime": number}) for number, name in enumerate(ids)]
+    def __init__(self, *ids: str, **names: str) -> None:
+        self.jobs = [
+            Job({"JobId": one, "CreateTime": number, "JobName": names.get(one.removeprefix("job-"), "")})
+            for number, one in enumerate(ids)
+        ]
 
     def list_jobs(self) -> list[Job]:
         return self.jobs
 
 
-def find(fake: Fake, *texts: str) -> list[str]:
-    return find_jobs(fake, texts)  # type: ignore[arg-type]
+def find(fake: Fake, *texts: str, where: str = "") -> list[str]:
+    return find_jobs(fake, texts, where)  # type: ignore[arg-type]
 
 
 A, B, C = "job-00AA11", "job-00AB22", "job-00BB11"
@@ -46,7 +50,7 @@ def test_which_job_is_meant() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("11", "names 2 jobs: job-00BB11, job-00AA11; use more"),
+        ("11", r"names 2 jobs; use more of the id of one:\n  job-00BB11 .*\n  job-00AA11 "),
         ("zz", "there is no job 'zz'"),
         ("job-", "there is no job"),
     ],
@@ -54,8 +58,83 @@ def test_which_job_is_meant() -> None:
 def test_which_job_is_not_clear(text: str, expected: str) -> None:
     with pytest.raises(Refused, match=expected):
         find(Fake(A, B, C), text)
-    with pytest.raises(Refused, match="no job yet"):
+    with pytest.raises(Refused, match="there is no job, so"):
         find(Fake(), "last")
+
+
+def test_a_job_by_its_name() -> None:
+    fake = Fake(A, B, C, **{"00AA11": "nightly", "00AB22": "render", "00BB11": "nightly"})
+    assert find(fake, "render") == [B]
+    with pytest.raises(
+        Refused, match=r"'nightly' names 2 jobs; use more of the id of one:\n  job-00BB11  nightly .*\n  job-00AA1"
+    ):
+        find(fake, "nightly")
+    with pytest.raises(Refused, match="did you mean 'render'"):
+        find(fake, "rendr")
+    with pytest.raises(Refused, match="names 2 jobs"):
+        find(Fake(A, B, **{"00AA11": "22"}), "22")
+
+
+def test_last_never_goes_back_to_an_older_job() -> None:
+    assert find(Fake(A, B), "last", where="local") == [B]
+    with pytest.raises(Refused, match=f"`last` was {B}, which is deleted, and it does not go back to an older job"):
+        find(Fake(A), "last", where="local")
+    assert find(Fake(A), "last", where="cn-qingdao") == [A], "another region"
+    assert find(Fake(A, "job-gone", C), "last", where="local") == [C]
+
+
+def test_deleting_last_twice_deletes_one_job(bc: Run, submit: Callable[..., str], client: Client) -> None:
+    first = submit(A="pass")
+    submit(A="pass")
+    assert bc("job", "delete", "last", "--yes").code == 0
+    done = bc("job", "delete", "last", "--yes")
+    assert (done.code, "does not go back to an older job" in done.err) == (2, True)
+    assert [job.JobId for job in client.list_jobs()] == [first]
+    newest = submit(A="pass")
+    assert bc("job", "delete", "last", "--yes").out == f"{newest} deleted\n"
+
+
+def test_words_of_other_programs(bc: Run, submit: Callable[..., str], client: Client, hold: Path) -> None:
+    job = submit(A="pass")
+    assert bc("job", "ls", "-o", "json").json == bc("job", "list", "--json").json
+    assert bc("job", "get", "test").out.startswith(f"test  {job}  Finished\n")
+    assert bc("image", "ls").out.startswith("IMAGE")
+    assert bc("version").out == bc("--version").out.replace(", version", "")
+    assert bc("version", "--json").json == {"version": batchcompute.__version__}
+    held = bc("job", "create", hold, "--name", "held").out.strip()
+    assert client.get_job(held).JobName == "held"
+    assert bc("job", "cancel", "held").out == f"{held} stopped\n"
+    assert bc("job", "rm", "held", "test", "-y").out == f"{held} deleted\n{job} deleted\n"
+    assert "Other names:\n  ls for list; get, view for show; cancel, kill for stop;" in bc("job", "--help").out
+    assert bc("job", "liist").err.startswith("Error: there is no command 'liist'; did you mean 'list'?")
+
+
+def test_submit_and_show_wait(bc: Run, client: Client, hold: Path) -> None:
+    client.objects.put("oss://mine/gate", b"")
+    job = bc("job", "submit", hold).out.strip()
+    done = bc("job", "show", job, "-w")
+    assert (done.code, done.out.partition("\n")[0]) == (0, f"test  {job}  Finished")
+    assert "Finished  2 of 2 finished" in done.err
+    assert "is Finished, after" in bc("job", "submit", hold, "-w").err
+
+
+def test_list_by_name_and_age(bc: Run, describe: Callable[..., dict[str, Any]], client: Client) -> None:
+    for name in ("render-1", "render-2", "other"):
+        client.wait(client.create_job(describe(A="pass") | {"JobName": name}), timeout=60)
+
+    def names(*words: str) -> list[str]:
+        return sorted(job["name"] for job in bc("job", "list", "--json", *words).json)
+
+    assert names("--name", "render-*") == ["render-1", "render-2"]
+    assert names("--name", "render") == []
+    assert names("--name", "OTHER") == []
+    assert names("--since", "1h", "--name", "other") == ["other"]
+    assert names("--until", "1h") == []
+    assert names("--since", "2999-01-01") == []
+    assert names("--until", "2999-01-01", "--state", "finished,failed") == ["other", "render-1", "render-2"]
+    assert bc("job", "list", "--name", "x").err == "No job matches. `batchcompute job list` shows all.\n"
+    done = bc("job", "list", "--state", "Finished,Runing")
+    assert (done.code, "'Runing' is not one of" in done.err) == (2, True)
 
 
 def test_list(bc: Run, submit: Callable[..., str], data_dir: Path) -> None:
@@ -69,7 +148,7 @@ def test_list(bc: Run, submit: Callable[..., str], data_dir: Path) -> None:
         second: ("Failed", 2),
     }
     assert [job["job_id"] for job in bc("job", "list", "--state", "failed", "--format", "json").json] == [second]
-    assert bc("job", "list", "--state", "Stopped").err == "No job is in that state.\n"
+    assert bc("job", "list", "--state", "Stopped").err == "No job matches. `batchcompute job list` shows all.\n"
     done = bc("job", "list", "--limit", "1")
     assert done.out.splitlines()[0].split() == ["JOB", "NAME", "STATE", "PRIORITY", "TASKS", "INSTANCES", "AGE", "TIME"]
     assert len(done.out.splitlines()) == 2

@@ -99,3 +99,24 @@ def test_images(bc: Run, data_dir: Path) -> None:
     assert [(one["image_id"], one["platform"]) for one in shown] == [("img-local", "Linux")]
     assert set(shown[0]) == {"image_id", "name", "platform", "description", "owner"}
     assert bc("image", "list").out.splitlines()[1].startswith("img-local")
+
+
+def test_buckets(bc: Run, client: Client) -> None:
+    done = bc("oss", "ls")
+    assert (done.code, done.out) == (0, "")
+    assert done.err == "There are no buckets. `batchcompute oss cp` makes one.\n"
+    for uri in ("oss://theirs/a", "oss://mine/a", "oss://mine/b/c"):
+        client.objects.put(uri, b"12345")
+    assert (
+        bc("oss", "ls", "oss://").out == bc("oss", "ls").out == "SIZE  BUCKET\n  10  oss://mine/\n   5  oss://theirs/\n"
+    )
+    assert bc("oss", "list", "oss://", "-o", "json").json == [
+        {"uri": "oss://mine/", "size": 10},
+        {"uri": "oss://theirs/", "size": 5},
+    ]
+
+
+def test_a_store_that_does_not_list_buckets(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchcompute.cli.oss.objects_of", lambda client: object())
+    done = bc("oss", "ls")
+    assert (done.code, "does not list buckets; name one" in done.err) == (2, True)

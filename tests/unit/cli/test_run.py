@@ -94,3 +94,22 @@ def test_submit_commands_with_a_package(bc: Run, client: Client, folder: Path) -
     tasks["Own"]["ProgramName"] = "./tol"
     (folder / "job.json").write_text(json.dumps(job))
     assert "'./tol' is not in the folder that --pack names" in bc("job", "submit", "job.json", "--pack", ".").err
+
+
+@pytest.mark.parametrize("flag", ["--wait", "--dry-run"])
+def test_a_flag_after_the_command_is_noticed(bc: Run, client: Client, worker: Path, flag: str) -> None:
+    program = str(worker / "main.py")
+    done = bc("job", "run", program, "a b", flag)
+    assert done.code == 2
+    assert f"put it before: batchcompute job run {flag} {program} 'a b'. For the program put -- before" in done.err
+    assert list(client.list_jobs()) == []
+    assert bc("job", "run", "--dry-run", "--", program, flag).code == 0
+    assert bc("job", "run", "--dry-run", program, "--", "x").code == 0
+
+
+def test_another_option_after_the_command_is_noted(bc: Run, data_dir: Path, worker: Path) -> None:
+    done = bc("job", "run", "--dry-run", str(worker / "main.py"), "--name=x", "--size", "10")
+    assert done.code == 0
+    assert done.err.startswith("Note: --name after the command goes to the program; options of `job run` stand before")
+    assert done.err.count("Note:") == 1
+    assert "Note:" not in bc("job", "run", "--dry-run", "--", str(worker / "main.py"), "--name=x").err

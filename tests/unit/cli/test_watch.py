@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,8 @@ from tests.support.logs import LargeLog
 
 CTRL_C = "\x03"
 END_OF_INPUT = "\x04"
+PATIENT = "from batchcompute.cli import watch; watch._STOP_OFFER_SECONDS = 50"
+"""A busy machine has time for the second Ctrl-C."""
 
 
 def test_submit_detach_come_back_follow(client: Client, hold: Path, terminal: Open) -> None:
@@ -28,7 +31,10 @@ def test_submit_detach_come_back_follow(client: Client, hold: Path, terminal: Op
     first.expect(r"Hold +▒▒ +Running +0 of 2 finished, 2 running")
     first.type(CTRL_C)
     first.expect(f"Detached: {job_id} goes on. Come back with: batchcompute job wait {job_id}")
+    first.expect(f"Stop it with: batchcompute job stop {job_id}, or Ctrl-C again within 0.5 seconds.")
+    began = time.monotonic()
     assert first.ends() == 130
+    assert time.monotonic() - began < 2.5, "the prompt is back"
     assert "Traceback" not in first.text
     assert client.get_job(job_id).State == "Running"
 
@@ -46,10 +52,10 @@ def test_submit_detach_come_back_follow(client: Client, hold: Path, terminal: Op
 
 def test_the_second_ctrl_c_stops_the_job(client: Client, hold: Path, terminal: Open) -> None:
     job = client.create_job(hold.read_text())
-    shown = terminal("job", "wait", job.JobId)
+    shown = terminal("job", "wait", job.JobId, before=PATIENT)
     shown.expect("2 running")
     shown.type(CTRL_C)
-    shown.expect("Ctrl-C again to stop")
+    shown.expect("Ctrl-C again within 50 seconds")
     shown.type(CTRL_C)
     shown.expect(r"Stop job-\w+\? \[y/N\]")
     shown.type("y\n")
@@ -61,10 +67,10 @@ def test_the_second_ctrl_c_stops_the_job(client: Client, hold: Path, terminal: O
 def test_second_thoughts_leave_the_job_alone(client: Client, hold: Path, terminal: Open) -> None:
     job = client.create_job(hold.read_text())
     for answer in ("n\n", "\n", END_OF_INPUT):
-        shown = terminal("job", "wait", job.JobId)
+        shown = terminal("job", "wait", job.JobId, before=PATIENT)
         shown.expect("2 running")
         shown.type(CTRL_C)
-        shown.expect("Ctrl-C again to stop")
+        shown.expect("Ctrl-C again within 50 seconds")
         shown.type(CTRL_C)
         shown.expect(r"\[y/N\]")
         shown.type(answer)

@@ -135,6 +135,13 @@ class ObjectStore:
             except OSError:
                 break
 
+    def buckets(self) -> Iterator[str]:
+        """Yield the names of the buckets, in order."""
+        with suppress(FileNotFoundError):
+            yield from sorted(
+                each.name for each in os.scandir(self.root) if each.is_dir() and _BUCKET.fullmatch(each.name)
+            )
+
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield URI and size in bytes of all objects whose URI begins with `prefix`, in order of the URI."""
         bucket, key = split_uri(prefix)
