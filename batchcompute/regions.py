@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any
 from urllib.parse import urlsplit
 
+from .installing import advise
 from .messages import did_you_mean
 from .plain_errors import ConfigError, Problem
 from .wire import Endpoint
@@ -157,12 +158,11 @@ def find_region(text: str, regions: Iterable[Region]) -> Region:
     names = sorted({region.name for region in known.values()})
     raise ConfigError(
         f"endpoint {text!r} is not a region, a domain or a URL{did_you_mean(wanted, known)}; regions: {', '.join(names)}"
-        + ("" if "local" in known else _INSTALL_LOCAL)
+        + ("" if "local" in known else f"; region local needs its service; {advise('local')}")
     )
 
 
 _HOST = re.compile(r"[^\s/?#@\\<>\"'|^`{}]+")  # urllib3 refuses the others, but only when it is called
-_INSTALL_LOCAL = "; for region local install its service: pip install 'batchcompute[local]'"
 
 
 def _from_url(text: str, known: dict[str, Region]) -> Region:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ..values.resources import JobDescription
 
 _FORMATS = {".json": "JSON", ".toml": "TOML", ".yaml": "YAML", ".yml": "YAML"}
-_NO_YAML = "reading YAML needs PyYAML: pip install 'batchcompute[yaml]'; JSON and TOML need nothing"
 _DAG = ("TaskDag", "TaskDescMap")
 EVERY = "*"
 SURROUNDINGS = "Surroundings"
@@ -84,7 +83,9 @@ def _parse(text: str, kind: str, where: str) -> Any:
     try:
         return parse_yaml(text)
     except ImportError:
-        raise Refused(f"{where}: {_NO_YAML}") from None
+        from ..installing import advise
+
+        raise Refused(f"{where}: YAML needs PyYAML, JSON and TOML need nothing; {advise('yaml')}") from None
     except DoubledNameError:
         raise
     except (ValueError, RecursionError) as error:

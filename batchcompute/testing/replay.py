@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import ConfigError
+from ..installing import advise
 from ..messages import did_you_mean
 
 try:
     import vcr as _needed  # noqa: F401  # the format of the cassettes is vcrpy's
 except ModuleNotFoundError:
-    raise ModuleNotFoundError("recorded sessions need vcrpy: pip install 'batchcompute[testing]'", name="vcr") from None
+    raise ModuleNotFoundError(f"recorded sessions need vcrpy; {advise('testing')}", name="vcr") from None
 
 from .cassette import Exchange, read_cassette, write_cassette
 from .errors import UnrecordedRequestError

@@ -1,6 +1,7 @@
 """`make test-install`: what a user does on a fresh machine, in a temporary folder with an empty HOME.
 
-1. The SDK alone, from its wheel: `Client("local")` names what is missing.
+1. The SDK alone: `Client("local")` names what is missing. Every line that says what to install is run, for an SDK from the
+   checkout and for one from a folder of wheels.
 2. The commands of docs/quickstart.md, as they stand there, in one shell, and again in another one.
 3. The commands of examples/third-party/README.md, as they stand there, in one shell; the demo job must count 1229 primes.
 4. Nothing is left: no process; and no secret was in the process list while it ran.
@@ -27,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 QUICK_START = ROOT / "docs/quickstart.md"
 README = ROOT / "examples/third-party/README.md"
 _SECONDS = 900
+_PARTS = {"local": "batchcompute_local", "alibabacloud": "batchcompute_alibabacloud", "testing": "vcr", "yaml": "yaml"}
+"""A module that each extra brings."""
 
 
 def commands(page: Path) -> str:
@@ -116,7 +119,7 @@ def processes(words: str) -> dict[int, str]:
 
 
 def sdk_alone(checkout: Path, home: Path) -> None:
-    """Without [local] the error says how to get it."""
+    """Without its parts the SDK says how to get them; each of these lines is run, in a fresh environment each."""
     script = """
 python3 -m venv ~/alone
 ~/alone/bin/pip install --quiet ./
@@ -130,11 +133,29 @@ except ConfigError as error:
 ~/alone/bin/batchcompute demo || echo "status $?"
 """
     shown = shell(script, environment(home), checkout)
-    check(
-        shown.count("pip install 'batchcompute[local]'") == 2,
-        "the SDK alone names the install command for region local",
-    )
+    line = rf"install it with: {home}/alone/bin/python3? -m pip install {checkout}/plugins/batchcompute-local\n"
+    check(len(re.findall(line, shown)) == 2, "the SDK alone names the install command for region local")
     check("status 2" in shown and "Traceback" not in shown, "the command line says it in a sentence")
+    script = """
+python3 -m venv ~/builder
+~/builder/bin/pip wheel --quiet --no-deps --wheel-dir ~/wheels ./ ./plugins/batchcompute-local ./plugins/batchcompute-alibabacloud
+"""
+    shell(script, environment(home), checkout)
+    for number, source in enumerate(("./", "~/wheels/batchcompute-[0-9]*.whl")):
+        for extra, module in _PARTS.items():
+            python = f"~/fresh-{number}-{extra}/bin/python"
+            script = f"""
+python3 -m venv ~/fresh-{number}-{extra}
+{python} -m pip install --quiet {source}
+said=$({python} -c 'from batchcompute.installing import advise; print(advise("{extra}"))')
+echo "$said"
+eval "${{said#install it with: }}"
+{python} -c 'import {module}'
+{python} -m pip list --format freeze | grep -F "batchcompute=="
+rm -r ~/fresh-{number}-{extra}
+"""
+            shown = shell(script, environment(home), checkout)
+            check("batchcompute==2" not in shown, f"the line that is said for {extra}, from {source}, installs it")
 
 
 def quick_start(checkout: Path, home: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_misspelt_region_gets_a_hint() -> None:
 
 
 def test_local_names_its_install_command() -> None:
-    with pytest.raises(ConfigError, match=r"pip install 'batchcompute\[local\]'"):
+    with pytest.raises(ConfigError, match=r"region local needs its service; install"):
         Client("local")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ...credentials import Credentials, found
 from ...errors import CredentialsError
 from ...messages import did_you_mean
-from .files import NEEDS_PLUGIN, Watched, home_file
+from .files import Watched, home_file, name_plugin
 
 _TYPES = ("access_key", "sts")
 _REMOTE_TYPES = ("ecs_ram_role", "ram_role_arn", "oidc_role_arn", "rsa_key_pair")
@@ -73,7 +73,7 @@ def _credentials(section: Mapping[str, str], source: str) -> Credentials:
     if section.get("enable", "true").lower() == "false":
         raise CredentialsError(f"{source}: it is switched off by enable = false")
     if kind in _REMOTE_TYPES:
-        raise CredentialsError(f"{source}: type {kind} {NEEDS_PLUGIN}")
+        raise CredentialsError(f"{source}: type {kind} {name_plugin()}")
     if kind not in _TYPES:
         known = (*_TYPES, *_REMOTE_TYPES)
         what = f"type is {kind!r}{did_you_mean(kind, known)}" if kind else "type is missing"

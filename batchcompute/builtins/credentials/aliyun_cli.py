@@ -10,7 +10,7 @@ from typing import Any
 from ...credentials import Credentials, found
 from ...errors import CredentialsError
 from ...messages import did_you_mean, shorten
-from .files import NEEDS_PLUGIN, Watched, home_file, switched_on
+from .files import Watched, home_file, name_plugin, switched_on
 
 _DISABLED = "ALIBABA_CLOUD_CLI_PROFILE_DISABLED"
 _MODES = ("AK", "StsToken", "External")
@@ -72,7 +72,7 @@ class AliyunCli:
         if folded == "external":
             return self._external(profile.get("process_command"), source)
         if folded in map(str.lower, _REMOTE_MODES):
-            raise CredentialsError(f"{source}: mode {given} {NEEDS_PLUGIN}")
+            raise CredentialsError(f"{source}: mode {given} {name_plugin()}")
         known = (*_MODES, *_REMOTE_MODES)
         hint = did_you_mean(given, known)
         raise CredentialsError(f"{source}: mode {shorten(given)} cannot be used{hint}; allowed: {', '.join(known)}")

@@ -9,9 +9,9 @@ from ...config import Config, CredentialsConfig
 from ...credentials import Credentials
 from ...errors import ConfigError, CredentialsError
 from ...hooks import CredentialProvider
+from ...installing import advise
 from ...messages import did_you_mean
 from ...regions import Region
-from .files import PLUGIN
 from .refresh import Refreshing
 
 _log = logging.getLogger("batchcompute.credentials")
@@ -99,5 +99,5 @@ class Chain:
 def _named(name: str, providers: Mapping[str, CredentialProvider]) -> CredentialProvider:
     if name in providers:
         return providers[name]
-    hint = f"; pip install {PLUGIN}" if name == "alibabacloud" else did_you_mean(name, providers)
+    hint = f"; {advise('alibabacloud')}" if name == "alibabacloud" else did_you_mean(name, providers)
     raise ConfigError(f"there is no credential provider {name!r}{hint}; there are: {', '.join(providers) or 'none'}")

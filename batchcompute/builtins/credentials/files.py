@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ...errors import CredentialsError
+from ...installing import advise
 
 T = TypeVar("T")
 _log = logging.getLogger("batchcompute.credentials")
@@ -72,5 +73,8 @@ def switched_on(variable: str) -> bool:
     return os.environ.get(variable, "").strip().lower() == "true"
 
 
-PLUGIN = "batchcompute-alibabacloud"
-NEEDS_PLUGIN = f"needs the plugin {PLUGIN} (pip install {PLUGIN}; its provider is named 'alibabacloud')"
+def name_plugin() -> str:
+    """Say what a kind of credentials needs that the plugin for Alibaba Cloud fetches."""
+    return (
+        f"needs the plugin batchcompute-alibabacloud, whose provider is named 'alibabacloud'; {advise('alibabacloud')}"
+    )

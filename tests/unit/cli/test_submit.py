@@ -74,7 +74,7 @@ def test_yaml_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "yaml", None)
     path = tmp_path / "a.yaml"
     path.write_text(YAML, encoding="utf-8")
-    with pytest.raises(Refused, match=r"pip install 'batchcompute\[yaml\]'"):
+    with pytest.raises(Refused, match=r"install it with: .* -m pip install 'pyyaml>=6'"):
         read_description(str(path))
 
 

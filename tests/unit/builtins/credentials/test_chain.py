@@ -128,7 +128,7 @@ def test_names_that_do_not_exist(who: Any) -> None:
         ConfigError, match=r"no credential provider 'enviroment'; did you mean 'environment'\?; there are: "
     ):
         who(chain("profile", "enviroment"))
-    with pytest.raises(ConfigError, match="'alibabacloud'; pip install batchcompute-alibabacloud"):
+    with pytest.raises(ConfigError, match=r"'alibabacloud'; install .*batchcompute-alibabacloud"):
         who(Config(credentials=CredentialsConfig(provider="alibabacloud")))
     blocked = Config(ambient=True, plugins=PluginConfig(block=frozenset({"credentials"})))
     with pytest.raises(CredentialsError, match="environment: it is not there: is the plugin blocked"):
