@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .session import Session, command
+from .session import Session, command, objects_of
 
 if TYPE_CHECKING:
     from .. import JobDescription
@@ -48,7 +48,7 @@ def demo(session: Session) -> None:
     out = sys.stderr if session.json else sys.stdout
     with session.client("local") as client:
         program = pack(Path(__file__).parent / "find_prime")
-        client.objects.put(PACKAGE, program)
+        objects_of(client).put(PACKAGE, program)
         click.echo(f"Packed the program, {len(program)} bytes, and uploaded it to {PACKAGE}", out)
         job = client.create_job(description())
         click.echo(f"Submitted job {job.JobId}: Find, 4 instances, then Count\n", out)

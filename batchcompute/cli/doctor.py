@@ -17,6 +17,7 @@ from ..errors import BatchComputeError, ClientError, ConfigError, CredentialsErr
 from ..hooks import AttemptContext, DiagnosisContext, Finding, hookimpl
 from ..hooks.loading import CHOSEN, OFF
 from ..regions import find_region
+from .cures import find_cure
 from .output import emit_json, plain, styled, terminal_width
 from .session import Session, command
 
@@ -121,7 +122,7 @@ def _call(where: str) -> Iterator[Finding]:
         failed = error
     attempt = probe.attempt
     if isinstance(failed, CredentialsError):
-        yield Finding("credentials", "problem", str(failed), "`batchcompute config init` creates a file for the key")
+        yield Finding("credentials", "problem", str(failed), _cure_of(failed))
         return
     if attempt is None:
         yield Finding("endpoint", "problem", str(failed), _cure_of(failed))
@@ -136,9 +137,7 @@ def _call(where: str) -> Iterator[Finding]:
     yield Finding("endpoint", "ok", f"{place} answered in {attempt.elapsed * 1000:.0f} ms")
     yield from _clock(attempt, probe.at)
     if isinstance(failed, ClientError):
-        yield Finding(
-            "call", "problem", str(failed), "the service refuses the call: check the access key and its rights"
-        )
+        yield Finding("call", "problem", str(failed), _cure_of(failed))
     elif not has_objects:
         yield Finding("objects", "note", "the region has no object store here", "upload packages with the tools of OSS")
     else:
@@ -170,8 +169,9 @@ def _clock(attempt: AttemptContext, at: float) -> Iterator[Finding]:
 
 
 def _cure_of(error: BatchComputeError | None) -> str:
-    if isinstance(error, ConfigError):
-        return "`batchcompute config show` shows the source of each value"
-    if isinstance(error, TransportError):
+    if isinstance(error, TransportError):  # where others are sent to the doctor
         return "check the endpoint, the network and the proxy; for region local see `batchcompute local logs`"
-    return "try again with --verbose"
+    found = find_cure(error) if error is not None else ""
+    if not found and isinstance(error, ConfigError):
+        return "`batchcompute config show` shows the source of each value"
+    return found or "try again with --verbose"

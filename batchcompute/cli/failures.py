@@ -23,20 +23,11 @@ from typing import Any
 
 import click
 
+from .cures import find_cure
 from .output import plain, say
 
 ERROR, USAGE, FAILED, STOPPED, TIMEOUT, CONNECTION, SERVICE, INTERRUPTED, PIPE = 1, 2, 3, 4, 5, 6, 7, 130, 141
 
-_CURES = {
-    "NotFoundError": "`batchcompute job list` shows the jobs",
-    "StateConflictError": "stop is for Waiting and Running jobs, start and priority for Stopped and Failed ones, delete for "
-    "jobs that have ended",
-    "ThrottlingError": "wait, and send requests less often",
-    "ConnectError": "`batchcompute doctor` finds the cause",
-    "ResponseLostError": "check with `batchcompute job list` before you repeat it",
-    "RequestTimeoutError": "`batchcompute doctor` finds the cause",
-    "CredentialsError": "`batchcompute config init` creates a file for the key",
-}
 _HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 """The error for a noun without a verb; click before 8.2 shows the help instead."""
 
@@ -105,17 +96,13 @@ def report(error: BaseException, session: Any, about: str = "") -> int:
 def details(error: BaseException) -> dict[str, Any]:
     """Return {error, kind, cure, fields, request_id}, empty if absent; with exit_code it is the error's form in JSON."""
     from ..errors import BatchComputeError, ValidationError
-    from ..messages import RAISED
 
     kind = type(error).__name__
-    notes = getattr(error, "__notes__", ())
-    if isinstance(error, BatchComputeError):  # which plugin has raised it is no cure
-        notes = [note for note in notes if not note.startswith(RAISED)]
     problems = error.problems if isinstance(error, ValidationError) else ()
     parts = {
         "error": str(error),
         "kind": kind,
-        "cure": "; ".join(notes) or _CURES.get(kind, ""),
+        "cure": find_cure(error),
         "fields": [problem.path for problem in problems],
         "request_id": getattr(error, "request_id", ""),
     }

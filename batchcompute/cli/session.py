@@ -47,7 +47,7 @@ def objects_of(client: Client) -> ObjectStore:
     try:
         return client.objects
     except ConfigError as error:
-        error.add_note("upload the package with the region's own tools, and name it in PackageUri")
+        error.add_note("use the region's own tools for its objects; a package that is there is named in PackageUri")
         raise
 
 

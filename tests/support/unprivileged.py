@@ -22,7 +22,7 @@ def as_ordinary_user(test: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(test)
     def run(*args: Any, **fixtures: Any) -> None:
-        if os.geteuid() != 0 or "BATCHCOMPUTE_TEST_UNPRIVILEGED" in os.environ:
+        if os.geteuid() != 0 or "TEST_UNPRIVILEGED" in os.environ:
             folder: Path = fixtures["tmp_path"] / "closed"
             folder.mkdir(mode=0o555)
             try:
@@ -43,7 +43,7 @@ def as_ordinary_user(test: Callable[..., None]) -> Callable[..., None]:
             done = subprocess.run(
                 command,
                 cwd=Path(__file__).parents[2],
-                env={**os.environ, "BATCHCOMPUTE_TEST_UNPRIVILEGED": "1"},
+                env={**os.environ, "TEST_UNPRIVILEGED": "1"},
                 preexec_fn=_drop,
                 capture_output=True,
                 text=True,

@@ -16,6 +16,7 @@ from batchcompute import Client, pack
 from batchcompute.cli import cli
 from batchcompute.cli.failures import guarded
 from tests.support.command_line import Done, Open, Run, Terminal
+from tests.support.serving import serving
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,17 @@ def hold(describe: Callable[..., dict[str, Any]], data_dir: Path, tmp_path: Path
     gate = data_dir / "oss/mine/gate"
     gate.parent.mkdir(parents=True, exist_ok=True)
     gate.touch()
+
+
+@pytest.fixture
+def served(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a `batchcompute serve` on the data folder; calls have its access key and are made once."""
+    with serving(data_dir) as url:
+        key, secret = control.read_credentials(data_dir)
+        monkeypatch.setenv("BATCHCOMPUTE_ACCESS_KEY_ID", key)
+        monkeypatch.setenv("BATCHCOMPUTE_ACCESS_KEY_SECRET", secret)
+        monkeypatch.setenv("BATCHCOMPUTE_RETRY_ATTEMPTS", "1")
+        yield url
 
 
 @pytest.fixture

@@ -139,6 +139,13 @@ def test_service(data_dir: Path) -> None:
     assert set(checked("local credentials")) == {"access_key_id", "access_key_secret"}
     checked("local account add", "ann")
     assert [account["name"] for account in checked("local account list")] == ["local", "ann"]
+    for verb, action in (("disable", "disabled"), ("enable", "enabled"), ("remove", "removed")):
+        assert checked(f"local account {verb}", "ann") == {"name": "ann", "action": action}
+    assert checked("local logs", "--tail", "2")["lines"]
+    assert [checked("local stop")["stopped"] for _ in range(2)] == [True, False]
+    assert checked("local restore", "--dry-run")["copies"]
+    assert checked("local reset", "--yes")["removed"]
+    assert checked("version")["version"]
 
 
 def test_demo(data_dir: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -95,6 +96,10 @@ def test_a_service_from_start_to_end(cloud: Cloud, serve: Serve, run: Run, numbe
     assert (refused.status, json.loads(refused.read())["Code"]) == (400, "MissingAuthorization")
     status = control.status(cloud.root)
     assert status is not None
+    assert process.stderr is not None
+    assert process.stderr.readline() == f"Its access key: batchcompute local credentials --data-dir {cloud.root}\n"
+    add = f"batchcompute local account add NAME --data-dir {cloud.root}"
+    assert process.stderr.readline() == f"One for another user: {add}\n"
     assert run("local", "status") == (
         0,
         f"Version {__version__} runs in {cloud.root} as pid {process.pid}.\nJobs that are waiting or running: 1.\n"
@@ -205,7 +210,10 @@ def test_the_key_of_the_service(cloud: Cloud, run: Run) -> None:
     cloud.up()  # the daemon takes the key that the command made
     assert control.read_credentials(cloud.root) == tuple(json.loads(printed).values())
     assert "listening" in run("local", "logs", "--lines", "5")[1]
+    (line,) = json.loads(run("local", "logs", "--tail", "1", "--json")[1])["lines"]
+    assert run("local", "logs", "--tail", "1")[1] == f"{line}\n"
     assert run("local", "stop")[1] == "The service has ended.\n"
+    assert json.loads(run("local", "stop", "-o", "json")[1]) == {"stopped": False, "data_dir": str(cloud.root)}
     assert run("local", "stop")[1].startswith("No service runs in")
 
 
@@ -229,16 +237,17 @@ def test_accounts(cloud: Cloud, run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ClientError, match=r"InvalidAccessKeyId\.Inactive"):
         ann.list_jobs()
     code, listed, _ = run("local", "account", "list")
-    assert f"ann  {key}  owner 1001  disabled\n" in listed
+    assert re.search(rf"^NAME +ACCESS KEY +OWNER  ENABLED\n(.*\n)ann +{key} +1001  no\n$", listed)
+    assert run("local", "account", "ls")[1] == listed
     assert secret not in listed
     rows = json.loads(run("local", "account", "list", "--format", "json")[1])
     assert [(row["name"], row["owner"], row["enabled"]) for row in rows] == [
         ("local", 1000, True),
         ("ann", 1001, False),
     ]
-    run("local", "account", "enable", key)
+    assert json.loads(run("local", "account", "enable", key, "--json")[1]) == {"name": "ann", "action": "enabled"}
     assert list(ann.list_jobs()) == []
-    run("local", "account", "remove", "ann")
+    run("local", "account", "rm", "ann")
     code, _, complaint = run("local", "account", "remove", "ann")
     assert (code, "there is no account 'ann'" in complaint) == (1, True)
     status, answer = cloud.call("GET", "/jobs", Authorization=f"acs {key}:x")
@@ -250,17 +259,18 @@ def test_reset_removes_what_the_service_made(cloud: Cloud, run: Run) -> None:
     cloud.program("print(1)")
     cloud.ended(cloud.create({"A": {}}))
     (cloud.root / "notes.txt").write_text("mine")
-    code, printed, _ = run("local", "reset", answer="n\n")
-    assert code == 1
+    code, printed, complaint = run("local", "reset", answer="y\n")
+    assert (code, complaint) == (2, "Error: there is no terminal to ask on; use --yes\n")
     assert cloud.call("GET", "/jobs")[1] != {}
     code, printed, complaint = run("local", "reset", "--yes")
     assert code == 0, complaint
-    assert f"removed {cloud.root}/state.sqlite3\n" in printed
+    assert f"{cloud.root}/state.sqlite3 removed\n" in printed
     kept = {"notes.txt", "oss", "credentials.json", "nonces"}
     assert {path.name for path in cloud.root.iterdir() if path.suffix != ".lock"} == kept
     cloud.up()
     assert cloud.call("GET", "/jobs") == (200, {})
-    assert run("local", "reset", "--yes", "--all")[0] == 0
+    code, printed, _ = run("local", "reset", "-y", "--all", "--json")
+    assert (code, str(cloud.root / "credentials.json") in json.loads(printed)["removed"]) == (0, True)
     assert {path.name for path in cloud.root.iterdir() if path.suffix != ".lock"} == {"notes.txt"}
     assert reset(cloud.root / "none") == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sqlite3
@@ -122,13 +123,18 @@ def test_active_jobs_come_back_stopped_and_no_name_is_used_twice(cloud: Cloud, l
     code, text = run("--dry-run")
     assert (code, "would be restored" in text) == (0, True), text
     assert f"{name}  " in text
-    assert "3 jobs, 2 of them active" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert lines[0] == ["COPY", "MADE", "AGE", "JOBS", "ACTIVE", "SIZE"]
+    assert (lines[1][0], lines[1][-3:-1]) == (name, ["3", "2"])
     assert sorted(path.name for path in cloud.root.iterdir()) == before
     assert list(procs.attempts(held)), "a dry run ends no program"
-    assert run(answer="n\n")[0] == 1
+    code, text = run(answer="y\n")
+    assert (code, "no terminal to ask on; use --yes" in text) == (2, True)
+    code, text = run("--dry-run", "--json")
+    assert (code, json.loads(text)["stopped"], json.loads(text)["copies"][0]["jobs"]) == (0, [held, waiting], 3)
     assert sorted(path.name for path in cloud.root.iterdir()) == before
 
-    code, text = run(answer="y\n")
+    code, text = run("-y")
     assert code == 0, text
     assert not list(procs.attempts(held))
     assert {job: f"{job} is Stopped" in text for job in (done, held, waiting)} == {
