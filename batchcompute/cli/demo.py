@@ -35,7 +35,7 @@ def description() -> JobDescription:
     )
 
 
-@command("demo", examples=["batchcompute demo", "batchcompute demo --endpoint http://127.0.0.1:8888"])
+@command("demo", examples=["batchcompute demo", "batchcompute demo --format json"])
 def demo(session: Session) -> None:
     """Count the primes below 10,000 with a job of two tasks, and show how it goes. It runs in region local, or in --endpoint.
 

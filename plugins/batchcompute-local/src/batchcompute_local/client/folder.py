@@ -17,7 +17,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def in_folder(command: Command) -> Command:
-    """Pass the command a `layout`: that of --data-dir, else of the data folder of this user. Its own errors exit with 1, wrong settings with 2."""
+    """Pass the command a `layout`: that of --data-dir, else of the data folder of this user.
+
+    Its own errors exit with 1, wrong settings with 2.
+    """
 
     @click.option(
         "--data-dir",
