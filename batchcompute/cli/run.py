@@ -134,8 +134,9 @@ def _check_options_behind(words: Sequence[str]) -> None:
         if name in _DECIDE:
             before = shlex.join([*words[:place], *words[place + 1 :]])
             raise click.UsageError(
-                f"{name} after the command goes to the program. For `job run` put it before: batchcompute job run {name} "
-                f"{before}. For the program put -- before the command: batchcompute job run -- {shlex.join(words)}"
+                f"{name} after the command goes to the program.\n"
+                f"For `job run`: batchcompute job run {name} {before}\n"
+                f"For the program: batchcompute job run -- {shlex.join(words)}"
             )
         say(f"Note: {name} after the command goes to the program; options of `job run` stand before the command.")
 

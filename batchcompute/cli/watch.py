@@ -150,10 +150,10 @@ def _detach(client: Client, job_id: str, out: TextIO) -> NoReturn:
     """Print how to come back. A second Ctrl-C right after the first one offers to stop the job. Raises click's Exit."""
     stopped = False
     try:
-        click.echo(f"\nDetached: {job_id} goes on. {_BACK.format(job_id)}", file=out)
+        click.echo(f"\nDetached: {job_id} goes on.\n{_BACK.format(job_id)}", file=out)
         if sys.stdin.isatty() and out.isatty():
-            how = f"batchcompute job stop {job_id}, or Ctrl-C again within {_STOP_OFFER_SECONDS:g} seconds"
-            click.echo(f"Stop it with: {how}.", file=out)
+            click.echo(f"Stop it with: batchcompute job stop {job_id}", file=out)
+            click.echo(f"Ctrl-C again within {_STOP_OFFER_SECONDS:g} seconds offers that too.", file=out)
             time.sleep(_STOP_OFFER_SECONDS)
     except KeyboardInterrupt:
         stopped = _offer_to_stop(client, job_id, out)

@@ -101,7 +101,10 @@ def test_a_flag_after_the_command_is_noticed(bc: Run, client: Client, worker: Pa
     program = str(worker / "main.py")
     done = bc("job", "run", program, "a b", flag)
     assert done.code == 2
-    assert f"put it before: batchcompute job run {flag} {program} 'a b'. For the program put -- before" in done.err
+    assert (
+        f"\nFor `job run`: batchcompute job run {flag} {program} 'a b'\nFor the program: batchcompute job run -- {program} "
+        in done.err
+    )
     assert list(client.list_jobs()) == []
     assert bc("job", "run", "--dry-run", "--", program, flag).code == 0
     assert bc("job", "run", "--dry-run", program, "--", "x").code == 0

@@ -30,8 +30,8 @@ def test_submit_detach_come_back_follow(client: Client, hold: Path, terminal: Op
     job_id = first.expect(r"job-[0-9A-F]{32}")[0]
     first.expect(r"Hold +▒▒ +Running +0 of 2 finished, 2 running")
     first.type(CTRL_C)
-    first.expect(f"Detached: {job_id} goes on. Come back with: batchcompute job wait {job_id}")
-    first.expect(f"Stop it with: batchcompute job stop {job_id}, or Ctrl-C again within 0.5 seconds.")
+    first.expect(f"Detached: {job_id} goes on.\nCome back with: batchcompute job wait {job_id}")
+    first.expect(f"Stop it with: batchcompute job stop {job_id}\nCtrl-C again within 0.5 seconds offers that too.")
     began = time.monotonic()
     assert first.ends() == 130
     assert time.monotonic() - began < 2.5, "the prompt is back"
