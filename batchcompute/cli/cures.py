@@ -22,8 +22,6 @@ _CODES = {
     "InvalidAccessKeyId": f"the service does not know this access key; {_KEYS}",
     "SignatureDoesNotMatch": _OTHER_KEY,
     "IncompleteSignature": _OTHER_KEY,
-    "InvalidSecurityToken": _REFRESH,
-    "SecurityToken": _REFRESH,
     "Forbidden": _RIGHTS,
     "NoPermission": _RIGHTS,
     "AccessDenied": _RIGHTS,
@@ -47,6 +45,8 @@ _CODES = {
 }
 """What to do by the beginning of an error code; the first that fits. An answer without a code has HTTP and its status."""
 _KINDS = {
+    "AuthenticationError": f"the service does not accept this access key; {_KEYS}",
+    "PermissionDeniedError": _RIGHTS,
     "ConnectError": _DOCTOR,
     "RequestTimeoutError": _DOCTOR,
     "ResponseLostError": _DOCTOR,
@@ -56,7 +56,7 @@ _KINDS = {
     "prints it on its machine",
     "SettingsError": "correct the file; region local does not start with it",
 }
-"""What to do by the class of the error."""
+"""What to do by the class of the error, where its code says nothing."""
 
 
 def find_cure(error: BaseException) -> str:
@@ -73,7 +73,11 @@ def find_cure(error: BaseException) -> str:
 def _find(error: BaseException) -> str:
     code = getattr(error, "code", None)
     if isinstance(code, str):
-        return next((cure for beginning, cure in _CODES.items() if code.startswith(beginning)), "")
+        if "SecurityToken" in code:
+            return _REFRESH
+        for beginning, cure in _CODES.items():
+            if code.startswith(beginning):
+                return cure
     for one in (error, error.__cause__):
         if isinstance(one, PermissionError) and one.filename:
             return f"change the rights of {one.filename} or of its folder, or use another one; {_DOCTOR}"
