@@ -94,7 +94,7 @@ run("local", "status", "--format", "json")
 """)
     lines = output(cloud, cloud.create({"A": {}}))
     assert '"test"' in lines
-    assert f'"running": true, "data_dir": "{cloud.root}"' in lines
+    assert f'"running": true,\n  "data_dir": "{cloud.root}",\n' in lines
     assert (cloud.root / "oss/tests/copy.py").exists()
 
 
