@@ -69,7 +69,9 @@ def test_the_plugin_that_raised_an_error_is_no_cure_but_for_a_bug() -> None:
     for error in (errors.CredentialsError("no key"), KeyError("key")):
         error.add_note(note)
         found.append(failures.details(error)["cure"])
-    assert found == ["`batchcompute config init` creates a file for the key", note]
+    assert found[0].startswith("`batchcompute config init` creates a file for the key; for a `serve`,")
+    assert found[1] == note
+    assert note not in found[0]
 
 
 def test_an_unreachable_service(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
