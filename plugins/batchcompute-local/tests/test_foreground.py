@@ -23,9 +23,10 @@ def full_pipe() -> tuple[int, int]:
     """A pipe that takes nothing more, filled with x."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    with suppress(BlockingIOError):
-        while True:
-            os.write(writer, b"x" * 4096)
+    for size in (4096, 1):
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * size)
     os.set_blocking(writer, True)
     return reader, writer
 

@@ -10,6 +10,7 @@ import argparse
 import fcntl
 import logging
 import os
+import shlex
 import sys
 import threading
 import time
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from batchcompute_local.settings import Settings
 
 _log = logging.getLogger("batchcompute_local.daemon")
-_STDOUT = 1
+_STDOUT, _STDERR = 1, 2
 _LOCK_SECONDS = 15.0
 _LOG_BYTES = 10 << 20
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
@@ -238,7 +239,7 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     idle_seconds = settings.idle_seconds if address is None else None
     has_failed = True
     try:
-        serve(listeners, engine, idle_seconds, lambda: _announce(ready, url), watch.look)
+        serve(listeners, engine, idle_seconds, lambda: _announce(layout, ready, url), watch.look)
         has_failed = not engine.alive
     finally:
         housekeeping.close()
@@ -314,9 +315,15 @@ def _status(engine: Engine, executor: Executor) -> dict[str, Any]:
     }
 
 
-def _announce(ready: int, url: str) -> None:
+def _announce(layout: Layout, ready: int, url: str) -> None:
+    """Say where a service in the foreground listens, and how users get a key. Its output may be a pipe that nobody reads."""
     if url:
+        where = "" if layout.root == default_data_dir() else f" --data-dir {shlex.quote(str(layout.root))}"
         PatientStream(_STDOUT).write(f"Listening on {url}\n")
+        PatientStream(_STDERR).write(
+            f"Its access key: batchcompute local credentials{where}\n"
+            f"One for another user: batchcompute local account add NAME{where}\n"
+        )
     _notify(ready)
 
 

@@ -57,22 +57,15 @@ def serve(
     of its own account, `batchcompute local account add NAME` makes one for another user.
     """
     import os
-    import shlex
-    import sys
 
     from batchcompute_local import known_state
     from batchcompute_local.client import control
-    from batchcompute_local.paths import default_data_dir
 
     control.refuse_own_service(layout)
     layout.create()
     arguments = [*control.command(layout), f"--host={host}", f"--port={port}"]
     arguments += [f"--{name}={path}" for name, path in (("certfile", certfile), ("keyfile", keyfile)) if path]
     arguments += ["--insecure-bind"] if insecure_bind else []
-    where = "" if layout.root == default_data_dir() else f" --data-dir {shlex.quote(str(layout.root))}"
-    output.say(f"Its access key: batchcompute local credentials{where}")
-    output.say(f"One for another user: batchcompute local account add NAME{where}")
-    sys.stdout.flush()
     # exec, without our environment: signals and terminal stay the same
     os.execve(arguments[0], arguments, known_state.environment())  # noqa: S606  # no shell is wanted
 
