@@ -103,6 +103,11 @@ class Front:
         headers = answer_headers(request_id) | {"Connection": "close", "Retry-After": "1"}
         await Response(body, status, headers)(scope, receive, send)
 
+    def reject(self, message: str) -> tuple[dict[str, str], bytes]:
+        """Return headers and body of the answer to what is not HTTP."""
+        request_id = new_request_id()
+        return answer_headers(request_id), error_body(ServiceError(400, "InvalidRequest", message), request_id)
+
     async def _answer(self, request: Request, sent: Body, remarks: list[str]) -> tuple[int, bytes | Pieces]:
         scope = request.scope
         raw_path = scope["raw_path"].decode("latin-1")

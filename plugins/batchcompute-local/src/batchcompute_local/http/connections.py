@@ -18,9 +18,6 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from batchcompute_local.errors import ServiceError
-from batchcompute_local.http.application import answer_headers, error_body, new_request_id
-
 MAX_HEAD_BYTES = 16 << 10
 """Request line and headers."""
 _IDLE_SECONDS = 1.0
@@ -137,9 +134,8 @@ class Connection(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            request_id = new_request_id()
-            body = error_body(ServiceError(400, "InvalidRequest", msg), request_id)
-            headers = answer_headers(request_id) | {"Connection": "close", "Content-Length": str(len(body))}
+            own, body = self.config.loaded_app.reject(msg)
+            headers = own | {"Connection": "close", "Content-Length": str(len(body))}
             head = h11.Response(status_code=400, headers=list(headers.items()), reason=b"Bad Request")
             for event in (head, h11.Data(data=b"" if is_head else body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")

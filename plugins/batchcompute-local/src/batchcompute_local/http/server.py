@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from batchcompute_local import unixsocket
-from batchcompute_local.http.application import Front
 from batchcompute_local.http.connections import MAX_HEAD_BYTES, Connection, Limits
 from batchcompute_local.jobs.engine import Engine
 
@@ -31,12 +32,28 @@ _ACCEPTS = 64
 _BACKLOG = 1024
 
 
+class App(Protocol):
+    """An ASGI application with an answer for too many connections."""
+
+    last_request: float
+    """When a request came last, by time.monotonic."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+
+    async def refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer that all connections are taken."""
+
+    def reject(self, message: str) -> tuple[dict[str, str], bytes]:
+        """Return headers and body of the answer to what is not HTTP."""
+
+
 @dataclass
 class Listener:
     """A listening socket with its application, limits and certificate; for a Unix socket with its `path`."""
 
     sock: socket.socket
-    front: Front
+    front: App
     limits: Limits
     tls: ssl.SSLContext | None = None
     path: Path | None = None
@@ -109,7 +126,7 @@ class _Server(uvicorn.Server):
             before.close()
 
 
-def _config(front: Front) -> uvicorn.Config:
+def _config(front: App) -> uvicorn.Config:
     return uvicorn.Config(
         front,
         log_config=None,
