@@ -16,6 +16,8 @@ import pytest
 from batchcompute_local import procs
 from batchcompute_local.client import control
 from batchcompute_local.http.accounts import Book
+from batchcompute_local.objects.buckets import give_bucket
+from batchcompute_local.objects.store import Store
 from batchcompute_local.paths import Layout
 
 from batchcompute import Client
@@ -108,6 +110,7 @@ submit(client)
 print([job.JobName for job in client.list_jobs()])
 """)
     cloud.create({"A": {"ProgramType": "command", "ProgramName": "true"}}, JobName="of local")
+    give_bucket(Store(cloud.root / "oss"), "tests", ann.owner)
     visitor = Cloud(cloud.root)
     visitor.client.credentials = lambda: (ann.access_key_id, ann.access_key_secret)
     job = visitor.create({"A": {}}, JobName="of ann")
@@ -140,6 +143,7 @@ try:
 except ClientError as error:
     print(error.code)
 """)
+        give_bucket(Store(cloud.root / "oss"), "tests", ann.owner)
         visitor = Cloud(cloud.root)
         visitor.client.connect = lambda: http.client.HTTPConnection("127.0.0.1", port)
         visitor.client.credentials = lambda: (ann.access_key_id, ann.access_key_secret)
@@ -307,6 +311,8 @@ def test_a_program_does_not_start_its_service(cloud: Cloud) -> None:
     cloud.up()
     cloud.program(f"""{START}
 from batchcompute_local.client import control
+from batchcompute_local.objects.buckets import give_bucket
+from batchcompute_local.objects.store import Store
 from batchcompute_local.paths import default_data_dir
 os.environ["BATCHCOMPUTE_DATA_DIR"] = "/nowhere"
 begin()

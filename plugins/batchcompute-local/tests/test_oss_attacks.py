@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batchcompute_local.objects.buckets import create_bucket
@@ -224,7 +225,7 @@ def test_the_bucket_of_another_account(service: OssService) -> None:
     service.call("PUT", BUCKET, "mine", b"secret")
     upload = start(service, "mine")
     refused = (403, "AccessDenied")
-    every = [
+    every: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", "", {}), ("GET", "", {"bucketInfo": ""}), ("GET", "", {"uploads": ""}), ("DELETE", "", {}),
         ("POST", "", {"delete": ""}), ("PUT", "", {"acl": ""}), ("GET", "mine", {}), ("PUT", "mine", {}),
         ("DELETE", "mine", {}), ("GET", "mine", {"tagging": ""}), ("GET", "mine", {"symlink": ""}),
@@ -235,7 +236,7 @@ def test_the_bucket_of_another_account(service: OssService) -> None:
     for method, key, parameters in every:
         assert service.call(method, BUCKET, key, account=ANN, **parameters)[:2] == refused, (method, key, parameters)
     assert service.call("PUT", BUCKET, "", account=ANN)[:2] == (409, "BucketAlreadyExists")
-    copy = {"h_x_oss_copy_source": f"/{BUCKET}/mine"}
+    copy: dict[str, Any] = {"h_x_oss_copy_source": f"/{BUCKET}/mine"}
     assert service.call("PUT", "bucket-of-ann", "copy", account=ANN, **copy)[:2] == refused
     assert service.call("PUT", "bucket-of-ann", "copy", account=OWN, **copy)[:2] == refused
     assert f"<Name>{BUCKET}</Name>" not in service.call("GET", "", "", account=ANN)[3].decode()
@@ -290,7 +291,7 @@ def test_an_operation_that_there_is_not_is_none_of_the_others(service: OssServic
         ("PUT", "kept", "restore"), ("DELETE", "kept", "versionId"), ("PUT", "", "lifecycle"), ("DELETE", "", "cors"),
         ("GET", "kept", "x-oss-process"), ("PUT", "kept", "callback"), ("DELETE", "", "policy"), ("POST", "", "acl"),
     ):  # fmt: skip
-        assert service.call(method, BUCKET, key, b"2", **{parameter.replace("-", "_"): ""})[:2] == (
+        assert service.call(method, BUCKET, key, b"2", OWN, **{parameter.replace("-", "_"): ""})[:2] == (
             400,
             "NotImplemented",
         )

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,6 +171,9 @@ def _lock_for_port(layout: Layout) -> int:
 
 def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_restarted: bool) -> None:
     from batchcompute_local.http.accounts import WatchedAccounts, ensure_credentials
+    from batchcompute_local.objects.buckets import find_owner
+    from batchcompute_local.objects.store import Store as Objects
+    from batchcompute_local.objects_service import Endpoint
     from batchcompute_local.places import mend_places
     from batchcompute_local.settings import read_settings
 
@@ -186,6 +190,7 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     for folder in (layout.oss, layout.programs_socket.parent):
         with suppress(FileExistsError):  # Path.mkdir would look at it, and the objects may be on a network folder
             os.mkdir(folder, 0o700)
+    endpoint = Endpoint(layout, settings, address)
     clock = SteadyClock()
     engine, executor = _engine(layout, settings, clock, _introduction(layout, address, port))
     failure: list[BaseException] = []
@@ -215,12 +220,14 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     nonces = Nonces(layout.nonces, time.time())
     accounts = AttemptAccounts(known, AttemptKeys.of(layout), engine.runs)
     authenticator = Authenticator(accounts, nonces=nonces, require_nonce=settings.require_nonce)
-    most, refusals = fit_to_descriptors(settings.max_connections, 3 if address else 2)
+    count = 2 + (port is not None) + len(endpoint.sockets) + (endpoint.outer is not None)
+    most, refusals = fit_to_descriptors(settings.max_connections, count)
     if most < settings.max_connections:
         _log.warning("at most %d connections at once: the limit on open files (ulimit -n) allows no more", most)
     limits = most, settings.request_seconds, refusals
     watch = SelfWatch(layout, lock, clock, lambda: engine.trouble)
     more: dict[str, Any] = {**({"url": url} if url else {}), **({"restarted": True} if is_restarted else {})}
+    more |= endpoint.describe()
     own = {
         "/-/status": lambda: (
             _status(engine, executor)
@@ -229,13 +236,19 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
         ),
         "/-/installation": describe_installation,
     }
-    front = Front(engine, authenticator, settings, own)
-    others = Front(engine, authenticator, settings)
+    objects = Objects(layout.oss)
+    owner_of = partial(find_owner, objects)
+    front = Front(engine, authenticator, settings, own, owner_of)
+    others = Front(engine, authenticator, settings, owner_of=owner_of)
     listeners = [Listener(unixsocket.listen(layout.socket), front, Limits(*limits), path=layout.socket)]
     inside = layout.programs_socket  # with limits of its own, as the port: programs do not keep the user out
     listeners.append(Listener(unixsocket.listen(inside), others, Limits(*limits), path=inside))
     if port is not None:
         listeners.append(Listener(port, others, Limits(*limits), tls))
+    oss = endpoint.application(objects, accounts, settings)
+    listeners += [Listener(sock, oss, Limits(*limits)) for sock in endpoint.sockets]
+    if endpoint.outer is not None:
+        listeners.append(Listener(endpoint.outer[0], oss, Limits(*limits), tls))
     idle_seconds = settings.idle_seconds if address is None else None
     has_failed = True
     try:
@@ -246,6 +259,8 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
         copying.close()
         engine.close(has_failed)
         nonces.close()
+        oss.close()
+        objects.database.close()
     if has_failed:
         raise DaemonError("the engine has ended; see above")
     _log.info("ended")

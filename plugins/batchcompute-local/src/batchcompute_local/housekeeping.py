@@ -1,4 +1,4 @@
-"""What the daemon does by itself to finished work: delete jobs that are too old, and pack the logs of Finished ones.
+"""What the daemon does by itself: delete jobs that are too old, pack the logs of Finished ones, and tidy up the objects.
 
 It runs in a thread of its own, in pieces, each a short work item of the engine, so that no request waits long.
 """
@@ -16,6 +16,8 @@ from batchcompute_local.errors import ServiceError
 from batchcompute_local.jobs.engine import Engine
 from batchcompute_local.jobs.states import State
 from batchcompute_local.jobs.turn import Turn
+from batchcompute_local.objects.store import Store
+from batchcompute_local.objects.tidying import tidy
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.kept_logs import KeptLogs
 from batchcompute_local.settings import Settings
@@ -26,6 +28,7 @@ _log = logging.getLogger(__name__)
 _INTERVAL_SECONDS = 30.0
 _REST_SECONDS = 30.0
 """How long the logs of a Finished job stay files, for those who look at them right after its end."""
+_TIDY_SECONDS = 3600.0
 _PAUSE_SECONDS = 0.1
 _PIECE = 100
 _DAY = 86400.0
@@ -48,6 +51,8 @@ class Housekeeping:
         self._engine = engine
         self._clock = clock
         self._left: set[str] = set()
+        self._objects = Store(layout.oss)
+        self._next_tidying = 0.0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
@@ -61,12 +66,14 @@ class Housekeeping:
         if self._thread.is_alive():
             self._thread.join(_ANSWER_SECONDS)
         self._kept_logs.close()
+        self._objects.database.close()
 
     def _run(self) -> None:
         self._guard(self.forget_gone)
         while not self._closing.is_set():
             self._guard(self.delete_old)
             self._guard(self.pack_logs)
+            self._guard(self.tidy_objects)
             self._closing.wait(_INTERVAL_SECONDS)
 
     def _guard(self, work: Callable[[], object]) -> None:
@@ -101,6 +108,15 @@ class Housekeeping:
             self._left.update(name for name in finished if (self._work / name).exists())  # they do not change any more
             if packed:
                 self._closing.wait(_PAUSE_SECONDS)
+
+    def tidy_objects(self) -> None:
+        """Remove old unfinished files and uploads, once in an hour."""
+        now = time.monotonic()
+        if now < self._next_tidying:
+            return
+        self._next_tidying = now + _TIDY_SECONDS
+        if count := tidy(self._objects):
+            _log.info("removed %d old unfinished files and uploads of objects", count)
 
     def forget_gone(self) -> None:
         """Remove packed logs of jobs that are no longer there: a crash came between their deletion and this."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any
 
 from batchcompute.errors import did_you_mean, nearest, shorten
 
-_KEYS = ("description", "command")
+_KEYS = ("description", "command", "objects_host")
 _PLACES = ("argv", "variable", "mapping", "service", "cwd", "oss", "attempt")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -21,13 +22,15 @@ class Image:
     In the template `{argv}` is the program's own command line. A word with `{variable}` is repeated for each environment
     variable (its name), a word with `{mapping}` for each OssMapping (`folder:path:ro`), a word with `{service}` for each path
     by which a program reaches the service (`path:path:ro`). `{cwd}` is the working folder, `{oss}` the folder of the objects,
-    `{attempt}` the attempt's name.
+    `{attempt}` the attempt's name. `objects_host` is the address of this machine at which its programs find the OSS endpoint;
+    empty for loopback.
     """
 
     id: str
     description: str = ""
     programs: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
+    objects_host: str = ""
 
     @property
     def maps(self) -> bool:
@@ -99,7 +102,14 @@ def _image(name: str, values: Any) -> Image:
     if not isinstance(command, list) or not all(isinstance(each, str) and each for each in command):
         raise ValueError(f"{where}: command must be a list of words")
     _check_template(where, command)
-    return Image(name, description, programs, tuple(command))
+    host = values.get("objects_host", "")
+    try:
+        usable = isinstance(host, str) and (not host or not ipaddress.ip_address(host).is_unspecified)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"{where}: objects_host must be one IP address of this machine, not {host!r}")
+    return Image(name, description, programs, tuple(command), host)
 
 
 def _check_template(where: str, command: Sequence[str]) -> None:

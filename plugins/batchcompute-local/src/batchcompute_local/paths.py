@@ -151,6 +151,11 @@ class Layout:
         return self.root / "oss"
 
     @property
+    def objects_ports(self) -> Path:
+        """The ports of the OSS endpoint, which it keeps."""
+        return self.root / "objects.json"
+
+    @property
     def packages(self) -> Path:
         """Unpacked packages, one folder per version."""
         return self.root / "packages"

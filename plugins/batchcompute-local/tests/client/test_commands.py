@@ -109,7 +109,8 @@ def test_a_service_from_start_to_end(cloud: Cloud, serve: Serve, run: Run, numbe
         f"Version {__version__} runs in {cloud.root} as pid {process.pid}.\nJobs that are waiting or running: 1.\n"
         f"Slots: 1 of 2 are taken: {job_id} (1).\n"
         f"Containment of programs: {status['containment']}.\n"
-        f"It listens on {line.split()[-1]}.\n",
+        f"It listens on {line.split()[-1]}.\n"
+        f"Objects by the protocol of OSS: {status['objects']}.\n",
         "",
     )
     process.send_signal(number)
@@ -269,7 +270,7 @@ def test_reset_removes_what_the_service_made(cloud: Cloud, run: Run) -> None:
     code, printed, complaint = run("local", "reset", "--yes")
     assert code == 0, complaint
     assert f"{cloud.root}/state.sqlite3 removed\n" in printed
-    kept = {"notes.txt", "oss", "credentials.json", "nonces"}
+    kept = {"notes.txt", "oss", "objects.json", "credentials.json", "nonces"}
     assert {path.name for path in cloud.root.iterdir() if path.suffix != ".lock"} == kept
     cloud.up()
     assert cloud.call("GET", "/jobs") == (200, {})

@@ -203,3 +203,23 @@ def test_a_full_memory_and_a_full_disk(layout: Layout, caplog: pytest.LogCapture
     assert nonces.use("key", "n", until=100.0, now=0.0)
     assert not nonces.use("key", "n", until=100.0, now=0.0)
     assert "cannot be written" in caplog.text
+
+
+def test_a_key_that_there_is(layout: Layout) -> None:
+    book = Book(layout)
+    given = book.add("old", ("LTAI.old-1", "s3cret/+="))
+    assert book.find("LTAI.old-1") == book.find("old") == given
+    assert "s3cret" not in repr(given)
+    assert WatchedAccounts(OWN, layout).lookup("LTAI.old-1") == given
+    own = ensure_credentials(layout.credentials).access_key_id
+    for key in ("LTAI.old-1", own):
+        with pytest.raises(AccountError, match="already"):
+            book.add("other", (key, "x"))
+    for key in ("", "a b", "x" * 129, "a:b", "ATTEMPT.1000.job-1.0.0.1"):
+        with pytest.raises(AccountError, match="is not an access key id"):
+            book.add("other", (key, "hush"))
+    for secret in ("", "two words", "x" * 257, "line\nline", "é"):
+        with pytest.raises(AccountError, match="the secret has to be") as caught:
+            book.add("other", ("LTAI2", secret))
+        assert not secret or secret not in str(caught.value)
+    assert [one.name for one in book.all()] == ["old"]

@@ -173,7 +173,7 @@ def test_a_service_without_descriptors_goes_on_and_idles(cloud: Cloud, stack: Ex
         before, began = cpu_seconds(process.pid), time.monotonic()
         wait_for(lambda: time.monotonic() - began > 1.0, "a second")
         assert cpu_seconds(process.pid) - before < 0.2
-        assert re.search(r"at most 12 connections at once", Layout(cloud.root).log.read_text())
+        assert re.search(r"at most 7 connections at once", Layout(cloud.root).log.read_text())
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from batchcompute_local.http.accounts import Account, Book
     from batchcompute_local.paths import Layout
 
+_LONGEST_LINE = 1000
 _COLUMNS: dict[str, output.Column] = {
     "name": "NAME",
     "access_key_id": "ACCESS KEY",
@@ -40,15 +42,36 @@ def credentials(session: Session, layout: Layout) -> None:
 account = Noun("account", "Accounts of other users of the service.")
 
 
-@command("add", examples=["batchcompute local account add ann"])
+@command(
+    "add",
+    examples=[
+        "batchcompute local account add ann",
+        "echo old-secret | batchcompute local account add bob --access-key-id old-id",
+    ],
+)
 @click.argument("name")
+@click.option(
+    "--access-key-id", "key", default="", metavar="ID", help="A key that there is; its secret is a line of stdin."
+)
 @in_folder
-def add(session: Session, layout: Layout, name: str) -> None:
+def add(session: Session, layout: Layout, name: str, key: str) -> None:
     """Create an account and print its access key. The key is not shown again.
 
-    JSON: {access_key_id, access_key_secret}.
+    With --access-key-id it has the key that an old program has in it; the secret is read and not printed.
+
+    JSON: {access_key_id, access_key_secret}; with --access-key-id without the secret.
     """
-    _print_key(_book(layout).add(name), session)
+    if not key:
+        _print_key(_book(layout).add(name), session)
+        return
+    one = _book(layout).add(name, (key, _read_secret()))
+    output.emit_value({"access_key_id": one.access_key_id}, f"access_key_id = {one.access_key_id}", session.format)
+
+
+def _read_secret() -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt("Secret", hide_input=True, err=True))
+    return sys.stdin.readline(_LONGEST_LINE).rstrip("\r\n")
 
 
 @command("list", examples=["batchcompute local account list"])

@@ -9,6 +9,7 @@ import click
 from batchcompute.cli import Noun, output
 from batchcompute.cli.session import Session, command
 from batchcompute_local.client.account_commands import account, credentials
+from batchcompute_local.client.bucket_commands import bucket
 from batchcompute_local.client.folder import confirm, in_folder
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def serve(
 
 local = Noun("local", "The service behind the region `local`.")
 local.add_command(account)
+local.add_command(bucket)
 local.add_command(credentials)
 
 
@@ -103,6 +105,8 @@ def status(session: Session, layout: Layout) -> None:
             output.put(f"Note: {output.plain(trouble)}.")
         if "url" in found:
             output.put(f"It listens on {found['url']}.")
+        if "objects" in found:
+            output.put(f"Objects by the protocol of OSS: {found.get('objects_url') or found['objects']}.")
 
 
 def _describe_slots(found: dict[str, Any]) -> str:

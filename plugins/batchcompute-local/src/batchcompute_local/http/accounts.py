@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol
 
+from batchcompute_local.attempt_files import AttemptKeys
 from batchcompute_local.damage import DamageError, clear_place, read_whole
 from batchcompute_local.files import fsync_folder, is_lock_held
 from batchcompute_local.own_key import KEYS, read_key
@@ -26,6 +27,8 @@ from batchcompute_local.paths import Layout
 OWN_NAME = "local"
 _OWN_OWNER = 1000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_KEY = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_SECRET = re.compile(r"[!-~]{1,256}")
 _NEW_KEY = "the next start of the service makes a new key: `batchcompute local stop`"
 
 
@@ -88,24 +91,30 @@ class Book:
         """Return all accounts but the daemon's own. Raises AccountError if the file is not a file of accounts."""
         return self._read()[1]
 
-    def add(self, name: str) -> Account:
-        """Create an account with a new key. Raises AccountError if the name is taken or not a name."""
+    def add(self, name: str, given: tuple[str, str] | None = None) -> Account:
+        """Create an account with a new key, or the `given` one: its id and its secret.
+
+        Raises AccountError if the name or the key is taken, or is none.
+        """
         if not _NAME.fullmatch(name):
             raise AccountError(
                 f"{name!r} is not an account name: 1 to 64 letters, digits, '.', '_', '-', first a letter or digit"
             )
+        key = _new_key() if given is None else _check_key(*given)
         with self._changing() as (owner, others):
+            if given is not None and key[0] in {one.access_key_id for one in others} | self._own_key():
+                raise AccountError(f"there is an account with the access key id {key[0]!r} already")
             if name == OWN_NAME or any(name == one.name for one in others):
                 raise AccountError(f"there is an account {name!r} already")
             owner = owner or _first_owner(self._layout)
-            created = Account(owner, *_new_key(), name=name)
+            created = Account(owner, *key, name=name)
             self._save(owner + 1, [*others, created])
         return created
 
     def enable(self, which: str, enabled: bool) -> Account:
         """Accept or refuse requests of the account with this name or key id. Raises AccountError."""
         with self._changing() as (owner, others):
-            found = self._find(which, others)
+            found = _find(which, others)
             changed = replace(found, enabled=enabled)
             self._save(owner, [changed if one is found else one for one in others])
         return changed
@@ -113,23 +122,16 @@ class Book:
     def remove(self, which: str) -> Account:
         """Remove the account with this name or key id. Its jobs stay; its number is not used again. Raises AccountError."""
         with self._changing() as (owner, others):
-            found = self._find(which, others)
+            found = _find(which, others)
             self._save(owner, [one for one in others if one is not found])
         return found
 
-    def _find(self, which: str, accounts: Iterable[Account]) -> Account:
-        if which == OWN_NAME:
-            raise AccountError(
-                f"{OWN_NAME!r} is the service's own account, which local clients use; it cannot be changed"
-            )
-        by_word = {word: one for one in accounts for word in (one.access_key_id, one.name)}
-        if which not in by_word:
-            near = get_close_matches(which, by_word, n=1)
-            names = ", ".join(one.name for one in accounts) or "none"
-            raise AccountError(
-                f"there is no account {which!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {names}")
-            )
-        return by_word[which]
+    def find(self, which: str) -> Account:
+        """Return the account with this name or key id. Raises AccountError."""
+        return _find(which, self.all())
+
+    def _own_key(self) -> set[str]:
+        return {ensure_credentials(self._layout.credentials).access_key_id}
 
     @contextmanager
     def _changing(self) -> Iterator[tuple[int, list[Account]]]:
@@ -219,6 +221,28 @@ class WatchedAccounts:
     def _read(self, stamp: tuple[int, ...] | None) -> None:
         self._stamp = stamp
         self._by_key = {one.access_key_id: one for one in self._book.all()}
+
+
+def _find(which: str, accounts: Iterable[Account]) -> Account:
+    if which == OWN_NAME:
+        raise AccountError(f"{OWN_NAME!r} is the service's own account, which local clients use; it cannot be changed")
+    by_word = {word: one for one in accounts for word in (one.access_key_id, one.name)}
+    if which not in by_word:
+        near = get_close_matches(which, by_word, n=1)
+        names = ", ".join(one.name for one in accounts) or "none"
+        raise AccountError(
+            f"there is no account {which!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {names}")
+        )
+    return by_word[which]
+
+
+def _check_key(key: str, secret: str) -> tuple[str, str]:
+    if not _KEY.fullmatch(key) or AttemptKeys.parse(key) is not None:
+        text = "1 to 128 letters, digits, '.', '_', '-', and no key of an attempt"
+        raise AccountError(f"{key!r} is not an access key id: {text}")
+    if not _SECRET.fullmatch(secret):
+        raise AccountError("the secret has to be one line of 1 to 256 printable ASCII characters without spaces")
+    return key, secret
 
 
 def _cure(path: Path) -> str:

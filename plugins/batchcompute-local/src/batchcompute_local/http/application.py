@@ -27,6 +27,7 @@ from batchcompute_local.http.routes import READERS, Match, find_route
 from batchcompute_local.images import name_unknown
 from batchcompute_local.jobs import idempotency
 from batchcompute_local.jobs.engine import Engine
+from batchcompute_local.jobs.ownership import find_foreign
 from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.service import Service
 from batchcompute_local.jobs.snapshots import BusyError
@@ -44,7 +45,8 @@ _PLAIN = " ,;:?'()"
 class Front:
     """ASGI application: one endpoint for every path.
 
-    `unsigned` answers a GET of its paths, without a signature; None where nobody may see that.
+    `unsigned` answers a GET of its paths, without a signature; None where nobody may see that. `owner_of` returns the account
+    that has a bucket; None if there is no such bucket.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Front:
         authenticator: Authenticator,
         settings: Settings,
         unsigned: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
+        owner_of: Callable[[str], int | None] = lambda bucket: None,
     ) -> None:
         self.last_request = time.monotonic()
         self._engine = engine
@@ -61,6 +64,7 @@ class Front:
         self._settings = settings
         self._reads = Reads(engine, settings.request_seconds)
         self._unsigned = unsigned or {}
+        self._owner_of = owner_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever it is."""
@@ -126,8 +130,10 @@ class Front:
         if route.operation is CREATE_JOB:
             images = (task.image_id for task in arguments[0].tasks)
             remarks += name_unknown(images, self._settings.images, LOCAL_IMAGE)
-        if account.attempt and route.operation is CREATE_JOB:
-            arguments = (replace(*arguments, parent=account.attempt),)
+            plan = replace(*arguments, parent=account.attempt)
+            if foreign := await asyncio.to_thread(find_foreign, plan, account.owner, self._owner_of):
+                raise foreign
+            arguments = (plan,)
         run = route.bind(self._service, account.owner, arguments)
         if route.operation.method == "GET":
             return 200, await self._read_only(route, run, account.owner, request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batchcompute_local.errors import DaemonError
@@ -58,6 +58,20 @@ class Address:
             sock.close()
             raise DaemonError(f"cannot listen on {self.host} port {self.port}: {error.strerror}") from None
         return sock
+
+    @property
+    def is_plain_loopback(self) -> bool:
+        """Whether the port is plain HTTP, for this machine alone."""
+        return self.certfile is None and not self.insecure
+
+    def beside(self, port: int) -> Address:
+        """Return the same address with another port: `port` if it is free, else any."""
+        wanted = replace(self, port=port)
+        try:
+            wanted.listen().close()
+        except DaemonError:
+            return replace(self, port=0)
+        return wanted
 
     def options(self, sock: socket.socket) -> list[str]:
         """Return the options of a daemon that listens where `sock` does, with its real port."""

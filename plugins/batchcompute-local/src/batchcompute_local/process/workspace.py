@@ -15,6 +15,7 @@ from batchcompute_local import known_state
 from batchcompute_local.attempt_files import AttemptFiles
 from batchcompute_local.executors.base import Launch
 from batchcompute_local.images import Image
+from batchcompute_local.objects import address
 from batchcompute_local.paths import ENV_ATTEMPT, Layout
 from batchcompute_local.plan import LOCAL_IMAGE, TaskSpec
 from batchcompute_local.process.kept_logs import KeptLogs
@@ -263,7 +264,9 @@ class Workspaces:
         The task's variables win, but not over the attempt's name.
         The user's variables win, but not over the attempt's name and its attempt file.
         """
-        task, host = launch.task, "local"
+        task = launch.task
+        image = self._settings.images.get(task.image_id) or _THIS_MACHINE
+        host = address.read_address(self._layout.objects_ports, image.objects_host or address.LOOPBACK)
         return {
             **self._inherited(launch),
             "ALI_DIKU_JOB_ID": launch.job,

@@ -1,0 +1,34 @@
+"""A description may name buckets of its own account only, or such that are not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from batchcompute_local.errors import ServiceError, invalid
+from batchcompute_local.plan import JobPlan, TaskSpec
+from batchcompute_local.storage import split_uri
+
+_CURE = "An account names its own buckets; `batchcompute local bucket give` gives one away."
+
+
+def find_foreign(plan: JobPlan, owner: int, owner_of: Callable[[str], int | None]) -> ServiceError | None:
+    """Return the refusal of a plan that names a bucket of another account; None if it names none.
+
+    `owner_of` returns the account that has a bucket, None if there is no such bucket.
+    """
+    known: dict[str, int | None] = {}
+    for task in plan.tasks:
+        for field, uri in _uris(task):
+            bucket, _ = split_uri(uri)
+            if bucket not in known:
+                known[bucket] = owner_of(bucket)
+            if known[bucket] not in (None, owner):
+                path = f"TaskDag.TaskDescMap.{task.name}.{field}"
+                return invalid(path, f"{uri[:200]!r} is in the bucket {bucket!r} of another account. {_CURE}")
+    return None
+
+
+def _uris(task: TaskSpec) -> Iterator[tuple[str, str]]:
+    texts = {"PackageUri": task.package_uri, "StdoutRedirectPath": task.stdout, "StderrRedirectPath": task.stderr}
+    yield from ((field, uri) for field, uri in texts.items() if uri.startswith("oss://"))
+    yield from (("OssMapping", uri) for uri in task.mapping)

@@ -1,0 +1,42 @@
+"""A description names buckets of its own account."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from batchcompute_local.jobs.descriptions import read_description
+from batchcompute_local.jobs.ownership import find_foreign
+from batchcompute_local.settings import Settings
+
+from tests.support.descriptions import describe
+
+OWNERS = {"mine": 1001, "own": 1000}
+
+
+def refusal(task: dict[str, Any]) -> str:
+    body = json.loads(describe({"A": {"PackageUri": "oss://mine/p"} | task}))
+    found = find_foreign(read_description(json.dumps(body).encode(), Settings()), 1001, OWNERS.get)
+    return "" if found is None else found.message
+
+
+@pytest.mark.parametrize("task", [{}, {"StdoutRedirectPath": "oss://new/x"}, {"OssMapping": {"oss://mine/": "/tmp/m"}}])
+def test_own_and_new_buckets(task: dict[str, Any]) -> None:
+    assert refusal(task) == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "task"),
+    [
+        ("PackageUri", {"PackageUri": "oss://own/p"}),
+        ("StdoutRedirectPath", {"StdoutRedirectPath": "oss://own/x"}),
+        ("StderrRedirectPath", {"StderrRedirectPath": "oss://own/x"}),
+        ("OssMapping", {"OssMapping": {"oss://own/x/": "/tmp/m"}}),
+    ],
+)
+def test_the_bucket_of_another_account(field: str, task: dict[str, Any]) -> None:
+    message = refusal(task)
+    assert f"TaskDag.TaskDescMap.A.{field}" in message
+    assert "'own' of another account" in message
+    assert "bucket give" in message
