@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from batchcompute_local.storage import ObjectStore
+from batchcompute_local.objects.store import Store
+from batchcompute_local.storage import ObjectStore, UriError
+
+from tests.support.objects import put
 
 PUT = """
 import io, sys, time
@@ -63,3 +66,24 @@ def test_buckets(tmp_path: Path) -> None:
     (tmp_path / "oss/.trash").mkdir()
     (tmp_path / "oss/file").touch()
     assert list(store.buckets()) == ["mine", "theirs"]
+
+
+@pytest.mark.parametrize("key", ["a//b", "end/", "../up", "x" * 300, "folder"])
+def test_what_the_endpoint_wrote_under_an_odd_key(tmp_path: Path, key: str) -> None:
+    beside = Store(tmp_path / "oss")
+    beside.ensure("b")
+    put(beside, "folder/plain", b"1")
+    put(beside, key, b"odd")
+    beside.database.close()
+    store, uri = ObjectStore(tmp_path / "oss"), f"oss://b/{key}"
+    with store.open(uri) as file:
+        assert file.read() == b"odd"
+    assert store.exists(uri)
+    assert dict(store.list("oss://b/")) == {"oss://b/folder/plain": 1, uri: 3}
+    assert (uri, 3) in list(store.list(uri))
+    store.delete(uri)
+    assert dict(store.list("oss://b/")) == {"oss://b/folder/plain": 1}
+    with store.open("oss://b/folder/plain") as file:
+        assert file.read() == b"1"
+    with pytest.raises((FileNotFoundError, UriError)):
+        store.open(uri)

@@ -43,9 +43,9 @@ def keep_copy(path: Path) -> Path:
 
 
 def list_damaged(folder: Path) -> list[Path]:
-    """Return what was put aside in `folder` and its folder of nonces, in order of the names. Empty if it cannot be read."""
+    """Return what was put aside in `folder` and the folders of nonces and objects, in order. Empty if it cannot be read."""
     found: list[Path] = []
-    for place in (folder, folder / "nonces"):
+    for place in (folder, folder / "nonces", folder / "oss" / ".batchcompute"):
         with suppress(OSError):
             found += (place / name for name in os.listdir(place) if MARK in name)
     return sorted(found)

@@ -151,6 +151,11 @@ class Layout:
         return self.root / "oss"
 
     @property
+    def objects_database(self) -> Path:
+        """What is beside the objects: metadata, odd keys, owners of buckets, uploads."""
+        return self.oss / ".batchcompute" / "objects.sqlite3"
+
+    @property
     def objects_ports(self) -> Path:
         """The ports of the OSS endpoint, which it keeps."""
         return self.root / "objects.json"

@@ -32,7 +32,11 @@ def mend_places(layout: Layout) -> list[str]:
     try:
         found = [*_mend_kinds(layout), *filter(None, [mend_credentials(layout.credentials)])]
         _refuse_without_rights(layout)
-        return [*found, *_mend_nonces(layout.nonces), *_mend_kept_logs(layout.kept_logs)]
+        found += _mend_nonces(layout.nonces)
+        found += _mend_database(layout.kept_logs, "the logs of Finished jobs")
+        if gives_answer(layout.oss, _ANSWER_SECONDS):
+            found += _mend_database(layout.objects_database, "metadata of objects, odd keys and owners of buckets")
+        return found
     except OSError as error:
         path = error.filename or layout.root
         raise DaemonError(
@@ -43,13 +47,16 @@ def mend_places(layout: Layout) -> list[str]:
 def _mend_kinds(layout: Layout) -> Iterator[str]:
     folders = [layout.work("x").parent, layout.packages, layout.nonces, layout.attempts, layout.copies]
     folders.append(layout.programs_socket.parent)
+    files = [layout.kept_logs, layout.journal, layout.journal.with_suffix(".new"), layout.groups, layout.objects_ports]
+    files.append(layout.log.with_suffix(".log.1"))
+    databases = [layout.database, layout.kept_logs]
     if gives_answer(layout.oss, _ANSWER_SECONDS):  # it may be a network folder
         folders.append(layout.oss)
+        files.append(layout.objects_database)
+        databases.append(layout.objects_database)
     else:
         yield f"{layout.oss} gives no answer, as a network folder that hangs. Instances that need an object fail meanwhile"
-    files = [layout.kept_logs, layout.journal, layout.journal.with_suffix(".new"), layout.groups]
-    files.append(layout.log.with_suffix(".log.1"))
-    files += [path.with_name(f"{path.name}-shm") for path in (layout.database, layout.kept_logs)]
+    files += [path.with_name(f"{path.name}-shm") for path in databases]
     for kind, word, paths in ((stat.S_IFDIR, "folder", folders), (stat.S_IFREG, "file", files)):
         for path in paths:
             if path.is_symlink() and not path.exists():
@@ -98,8 +105,8 @@ def _mend_nonces(folder: Path) -> Iterator[str]:
     yield from damaged
 
 
-def _mend_kept_logs(path: Path) -> Iterator[str]:
-    """Put aside a damaged file of the logs of Finished jobs."""
+def _mend_database(path: Path, what: str) -> Iterator[str]:
+    """Put aside a damaged database that the service can do without."""
     if not path.exists() or not path.stat().st_size:
         return
     try:
@@ -117,4 +124,4 @@ def _mend_kept_logs(path: Path) -> Iterator[str]:
         for end in ("-wal", "-shm"):
             with suppress(FileNotFoundError):
                 put_aside(path.with_name(f"{path.name}{end}"))
-        yield f"{path}, the logs of Finished jobs, is damaged: {fault}. It is kept as {put_aside(path).name}"
+        yield f"{path}, {what}, is damaged: {fault}. It is kept as {put_aside(path).name}"

@@ -1,4 +1,7 @@
-"""The object store: `oss://bucket/key` is the file `<data folder>/oss/bucket/key`. No key leads out of that folder."""
+"""The object store: `oss://bucket/key` is the file `<data folder>/oss/bucket/key`. No key leads out of that folder.
+
+Objects under odd keys, which the OSS endpoint has written, are read and deleted here too; what is written here is a file.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from batchcompute.writing import PART
 from batchcompute_local.files import NotRegularError, open_regular
+from batchcompute_local.objects.listing import list_odd_keys
+from batchcompute_local.objects.store import Store
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _LONGEST_NAME = 255
@@ -25,7 +30,13 @@ class UriError(ValueError):
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """Split `oss://bucket/key` into bucket and key. The key may be empty or end in `/`. Raises UriError."""
+    """Split `oss://bucket/key` into bucket and key. The key may be empty or end in `/`. Raises UriError, also for an odd key."""
+    bucket, key = _split(uri)
+    _check_parts(uri, key)
+    return bucket, key
+
+
+def _split(uri: str) -> tuple[str, str]:
     scheme, found, rest = uri.partition("://")
     if not found or scheme != "oss":
         raise UriError(f"{uri!r} does not begin with oss://")
@@ -36,6 +47,10 @@ def split_uri(uri: str) -> tuple[str, str]:
         raise UriError(f"the key of {uri[:80]!r} is longer than {_LONGEST_KEY} bytes or has a NUL")
     if not key.isascii() and any("\ud800" <= each <= "\udfff" for each in key):
         raise UriError(f"the key of {uri[:80]!r} is not text: it has half a character")
+    return bucket, key
+
+
+def _check_parts(uri: str, key: str) -> None:
     for part in key.removesuffix("/").split("/") if key else ():
         if part in ("", ".", ".."):
             raise UriError(f"{uri!r} has a part that is empty, '.' or '..'")
@@ -43,7 +58,6 @@ def split_uri(uri: str) -> tuple[str, str]:
             raise UriError(f"{uri[:80]!r} has a part of more than {_LONGEST_NAME} bytes")
         if part.startswith(PART):
             raise UriError(f"{uri!r} has a part that begins with {PART!r}, as only unfinished objects do")
-    return bucket, key
 
 
 class ObjectStore:
@@ -112,16 +126,34 @@ class ObjectStore:
         """Open an object for reading. Never waits: a FIFO, for example, is not an object."""
         try:
             handle = open_regular(os.path.realpath(self.path(uri)), os.O_RDONLY)
-        except (IsADirectoryError, NotRegularError):
-            raise FileNotFoundError(f"{uri} is not an object") from None
+        except (UriError, FileNotFoundError, NotADirectoryError, IsADirectoryError, NotRegularError) as error:
+            with self._beside() as beside:
+                found = beside.find_open(*_split(uri)) if beside else None
+            if found is None and isinstance(error, IsADirectoryError | NotRegularError):
+                raise FileNotFoundError(f"{uri} is not an object") from None
+            if found is None:
+                raise
+            handle = found[1]
         return os.fdopen(handle, "rb")
 
     def exists(self, uri: str) -> bool:
         """Check if the object exists."""
-        return self.path(uri).is_file()
+        try:
+            if self.path(uri).is_file():
+                return True
+        except UriError:
+            if not self._is_beside(uri):
+                raise
+        return self._is_beside(uri)
 
     def delete(self, uri: str) -> None:
         """Remove an object, and folders that are empty then. No error if absent."""
+        if self._is_beside(uri):
+            bucket, key = _split(uri)
+            with self._beside() as beside:
+                if beside:
+                    beside.delete(bucket, [key])
+            return
         path = self.path(uri)
         try:
             path.unlink()
@@ -142,14 +174,48 @@ class ObjectStore:
                 each.name for each in os.scandir(self.root) if each.is_dir() and _BUCKET.fullmatch(each.name)
             )
 
+    @contextmanager
+    def _beside(self) -> Iterator[Store | None]:
+        """Give the store with the objects under odd keys; None if nothing was ever written over the endpoint."""
+        store = Store(self.root)
+        if not store.database.path.exists():
+            yield None
+            return
+        try:
+            yield store
+        finally:
+            store.database.close()
+
+    def _is_beside(self, uri: str) -> bool:
+        with self._beside() as beside:
+            found = beside.find(*_split(uri)) if beside else None
+        return found is not None and bool(found.file)
+
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield URI and size in bytes of all objects whose URI begins with `prefix`, in order of the URI."""
-        bucket, key = split_uri(prefix)
+        found = dict(self._list_beside(prefix))
+        try:
+            bucket, key = split_uri(prefix)
+        except UriError:
+            if not found:
+                raise
+        else:
+            found |= self._list_files(prefix, bucket, key)
+        yield from sorted(found.items())
+
+    def _list_beside(self, prefix: str) -> Iterator[tuple[str, int]]:
+        bucket, key = _split(prefix)
+        with self._beside() as beside:
+            for name in list_odd_keys(beside, bucket, key) if beside else ():
+                odd = beside.find(bucket, name) if beside else None
+                if odd is not None:
+                    yield f"oss://{bucket}/{name}", odd.size
+
+    def _list_files(self, prefix: str, bucket: str, key: str) -> Iterator[tuple[str, int]]:
         base = self.root / bucket
         start = (base / key).parent if not key.endswith("/") and key else base / key
         if start.exists() and start != self.root and not self._is_inside(start):
             raise UriError(f"{prefix!r} leads out of the object store")
-        found = []
         for folder, _, names in os.walk(start):
             for name in names:
                 path = os.path.join(folder, name)
@@ -159,5 +225,4 @@ class ObjectStore:
                 with suppress(OSError):  # removed meanwhile
                     facts = os.stat(path)
                     if stat.S_ISREG(facts.st_mode) and (not os.path.islink(path) or self._is_inside(path)):
-                        found.append((uri, facts.st_size))
-        yield from sorted(found)
+                        yield uri, facts.st_size

@@ -29,3 +29,11 @@ def test_old_files_go_and_objects_stay(store: Store) -> None:
     assert tidy(store, time.time() + UPLOAD_SECONDS + 60) == 1
     assert os.listdir(store.own / "parts") == []
     assert (read(store, "plain"), read(store, "odd//")) == (b"1", b"2")
+
+
+def test_files_of_odd_keys_stay_while_a_damaged_database_is_kept(store: Store) -> None:
+    put(store, "odd//", b"2")
+    store.database.close()
+    store.database.path.rename(store.database.path.with_name("objects.sqlite3.damaged-2026-01-01T000000Z"))
+    assert tidy(store, time.time() + UPLOAD_SECONDS + 60) == 0
+    assert len(os.listdir(store.odd)) == 1

@@ -77,6 +77,9 @@ class Database:
             db.execute("COMMIT")
 
     def _connection(self) -> sqlite3.Connection:
+        if self._opened is None and self.path.exists() and not os.access(self.path.parent, os.W_OK):
+            uri = f"{self.path.as_uri()}?mode=ro&immutable=1"  # objects on a disk that is read only
+            self._opened = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
         if self._opened is None:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)

@@ -56,7 +56,7 @@ def list_keys(store: Store, bucket: str, prefix: str, after: str = "") -> Iterat
     """Yield the keys that begin with `prefix` and are above `after`, each once, in the order of their bytes."""
     before = None
     for key in heapq.merge(
-        _file_keys(f"{store.root}/{bucket}", "", prefix, after), _odd_keys(store, bucket, prefix, after)
+        _file_keys(f"{store.root}/{bucket}", "", prefix, after), list_odd_keys(store, bucket, prefix, after)
     ):
         if key != before:
             yield key
@@ -104,7 +104,8 @@ def _is_regular(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _odd_keys(store: Store, bucket: str, prefix: str, after: str) -> Iterator[str]:
+def list_odd_keys(store: Store, bucket: str, prefix: str, after: str = "") -> Iterator[str]:
+    """Yield the odd keys that begin with `prefix` and are above `after`, in order."""
     while True:
         with store.database.read() as db:
             rows = db.execute(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from batchcompute_local.damage import MARK
 from batchcompute_local.objects.multipart import Upload, Uploads
 from batchcompute_local.objects.names import OWN_PART, is_bucket
 from batchcompute_local.objects.store import Store
@@ -26,12 +27,16 @@ def tidy(store: Store, clock: float | None = None) -> int:
     for upload in _old_uploads(store, moment - UPLOAD_SECONDS):
         uploads.abort(upload)
         count += 1
-    for path in _strays(store):
+    for path in _unnamed_files(store):
         with suppress(OSError):
             if os.lstat(path).st_mtime < moment - PART_SECONDS:
                 os.unlink(path)
                 count += 1
     return count
+
+
+def _list(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def _old_uploads(store: Store, before: float) -> list[Upload]:
@@ -40,7 +45,7 @@ def _old_uploads(store: Store, before: float) -> list[Upload]:
     return [Upload(upload, bucket, key, at, {}, {}) for upload, bucket, key, at in rows]
 
 
-def _strays(store: Store) -> Iterator[Path]:
+def _unnamed_files(store: Store) -> Iterator[Path]:
     """Yield the unfinished files of buckets, and the files beside them that no row names."""
     with suppress(FileNotFoundError):
         for bucket in filter(is_bucket, os.listdir(store.root)):
@@ -48,6 +53,8 @@ def _strays(store: Store) -> Iterator[Path]:
                 yield from (
                     store.root / bucket / name for name in os.listdir(store.root / bucket) if name.startswith(OWN_PART)
                 )
+    if any(MARK in path.name for path in _list(store.own)):  # the rows of a damaged database may name them
+        return
     for folder, query in (("odd", "SELECT file FROM objects WHERE file != ''"), ("parts", "SELECT file FROM parts")):
         with suppress(FileNotFoundError):
             there = os.listdir(store.own / folder)  # first: a row comes after its file
