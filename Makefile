@@ -21,9 +21,10 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto
 
 # What users do on a fresh machine, by the README of the third-party example; needs the package index. `make test` runs the
-# same example from the checkout.
-test-install:
+# same example from the checkout. And npm's ali-oss drives the OSS endpoint, where node is.
+test-install: $(VENV)/.dev
 	$(PYTHON) tests/install/run.py
+	$(BIN)/python tests/install/ali_oss.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -44,6 +45,7 @@ stress: $(VENV)/.dev
 	$(BIN)/python plugins/batchcompute-local/stress/faults.py
 	$(BIN)/python plugins/batchcompute-local/stress/fuzz.py
 	$(BIN)/python plugins/batchcompute-local/stress/damage.py
+	$(BIN)/python plugins/batchcompute-local/stress/objects.py
 	$(BIN)/python plugins/batchcompute-local/stress/leftovers.py
 	$(BIN)/python plugins/batchcompute-local/stress/upgrade.py
 
