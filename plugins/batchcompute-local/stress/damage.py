@@ -46,7 +46,7 @@ FILES = (
     "credentials.json", "accounts.json", "attempts.key", "service.toml", "daemon.log", "daemon.log.1",
     "nonces", "nonces/boot", "nonces/MINUTE", "daemon.sock", "runner.sock", "socket",
     "daemon.lock", "runner.lock", "start.lock", "accounts.lock", "packages", "attempts", "work/.trash", "work/.pool",
-    "copies", "COPY",
+    "copies", "COPY", "objects.json", "oss/.batchcompute/objects.sqlite3",
 )  # fmt: skip
 SETTINGS = "idle_seconds = 30\nslots = 2\ngrace_seconds = 0.2\n"
 
