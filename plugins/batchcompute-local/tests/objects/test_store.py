@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sqlite3
+import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -178,3 +182,66 @@ def test_a_part_that_fails_leaves_nothing(store: Store, monkeypatch: pytest.Monk
         put(store, "x", b"new")
     assert read(store, "x") == b"old"
     assert os.listdir(store.root / "b") == ["x"]
+
+
+def test_a_put_is_on_the_disk_before_it_is_seen(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    (store.root / "b/x").write_bytes(b"old")
+    events: list[str] = []
+    sync, replace_, save_ = os.fsync, os.replace, store.database.change
+
+    def note_sync(handle: int) -> None:
+        events.append("folder" if os.path.isdir(f"/proc/self/fd/{handle}") else "file")
+        sync(handle)
+
+    def note_replace(source: str, target: str) -> None:
+        events.append("rename")
+        replace_(source, target)
+
+    def note_change() -> AbstractContextManager[sqlite3.Connection]:
+        events.append("row")
+        return save_()
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    monkeypatch.setattr(store.database, "change", note_change)
+    put(store, "x", b"new")
+    assert events == ["file", "row", "rename", "folder", "row"]
+    events.clear()
+    store.delete("b", ["x"])
+    assert events[-1] == "folder"
+
+
+@pytest.mark.parametrize("key", ["plain", "odd//"])
+def test_readers_see_the_old_object_or_the_new_one(store: Store, key: str) -> None:
+    """Content and metadata belong together at each moment, also if many write."""
+    put(store, key, b"0" * 1000)
+    ended = threading.Event()
+    wrong: list[object] = []
+
+    def look() -> None:
+        while not ended.is_set():
+            found = store.find_open("b", key)
+            if found is None:
+                wrong.append("absent")
+                break
+            with os.fdopen(found[1], "rb") as file:
+                content = file.read()
+            if hashlib.md5(content).hexdigest().upper() != found[0].etag:
+                wrong.append((content[:10], found[0]))
+
+    def write(digit: int) -> None:
+        for size in range(1000, 1015):
+            put(store, key, b"%d" % digit * size)
+
+    readers = [threading.Thread(target=look) for _ in range(2)]
+    writers = [threading.Thread(target=write, args=[digit]) for digit in (1, 2)]
+    for thread in readers + writers:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    ended.set()
+    for thread in readers:
+        thread.join()
+    assert wrong == []
+    with store.database.read() as db:
+        assert db.execute("SELECT count(*) FROM objects").fetchone()[0] == 1

@@ -23,8 +23,6 @@ def test_a_document() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        BOMB,
-        b'<!DOCTYPE d SYSTEM "file:///etc/passwd"><Delete/>',
         b"<Delete>",
         b"",
         b"<Other/>",
@@ -36,8 +34,27 @@ def test_a_document() -> None:
 )
 def test_what_is_refused(body: bytes) -> None:
     with pytest.raises(OssError) as caught:
-        parse(body, "Delete").value("Key")
+        parse(body, "Delete")
     assert caught.value.code == "MalformedXML"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        BOMB,
+        b'<!DOCTYPE d SYSTEM "file:///etc/passwd"><Delete/>',
+        b'<!DOCTYPE d [<!ENTITY a "k">]><Delete><Object><Key>&a;</Key></Object></Delete>',
+        b"<!DOCTYPE Delete><Delete/>",
+    ],
+)
+def test_a_dtd_is_refused_whatever_it_has(body: bytes) -> None:
+    with pytest.raises(OssError, match="a DTD is not allowed"):
+        parse(body, "Delete")
+
+
+def test_an_element_that_is_absent() -> None:
+    with pytest.raises(OssError, match="has no <Key>"):
+        parse(b"<Delete/>", "Delete").value("Key")
 
 
 def test_an_answer() -> None:
