@@ -194,6 +194,8 @@ def test_slow_bodies(service: OssService) -> None:
                 answer = sock.recv(65536)
             except TimeoutError:
                 continue
+        sock.settimeout(20)
+        answer += b"".join(iter(lambda: sock.recv(65536), b""))
     assert b"400" in answer.split(b"\r\n")[0]
     assert b"RequestTimeout" in answer
     wait_for(

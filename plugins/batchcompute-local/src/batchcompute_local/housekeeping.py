@@ -53,6 +53,7 @@ class Housekeeping:
         self._left: set[str] = set()
         self._objects = Store(layout.oss)
         self._next_tidying = 0.0
+        self._tidying: threading.Thread | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
@@ -110,11 +111,15 @@ class Housekeeping:
                 self._closing.wait(_PAUSE_SECONDS)
 
     def tidy_objects(self) -> None:
-        """Remove old unfinished files and uploads, once in an hour."""
+        """Remove old unfinished files and uploads, once in an hour, in a thread of its own: a network folder may hang."""
         now = time.monotonic()
-        if now < self._next_tidying:
+        if now < self._next_tidying or (self._tidying is not None and self._tidying.is_alive()):
             return
         self._next_tidying = now + _TIDY_SECONDS
+        self._tidying = threading.Thread(target=self._guard, args=[self._tidy_objects], name="tidying", daemon=True)
+        self._tidying.start()
+
+    def _tidy_objects(self) -> None:
         if count := tidy(self._objects):
             _log.info("removed %d old unfinished files and uploads of objects", count)
 

@@ -17,7 +17,9 @@ OWNERS = {"mine": 1001, "own": 1000}
 
 def refusal(task: dict[str, Any]) -> str:
     body = json.loads(describe({"A": {"PackageUri": "oss://mine/p"} | task}))
-    found = find_foreign(read_description(json.dumps(body).encode(), Settings()), 1001, OWNERS.get)
+    found = find_foreign(
+        read_description(json.dumps(body).encode(), Settings()), 1001, lambda bucket, asking: OWNERS.get(bucket)
+    )
     return "" if found is None else found.message
 
 

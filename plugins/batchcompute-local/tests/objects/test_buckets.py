@@ -21,11 +21,11 @@ from tests.support.objects import put
 
 
 def test_a_folder_belongs_to_the_own_account(store: Store) -> None:
-    assert find_owner(store, "b") == 1000
-    assert find_owner(store, "absent") is None
-    assert find_owner(store, ".batchcompute") is None
+    assert find_owner(store, "b", 1001) == 1000
+    assert find_owner(store, "absent", 1001) is None
+    assert find_owner(store, "b", 1000) is None
     give_bucket(store, "b", 1001)
-    assert find_owner(store, "b") == 1001
+    assert find_owner(store, "b", 1000) == 1001
     assert [each.name for each in list_buckets(store)] == ["b"]
 
 

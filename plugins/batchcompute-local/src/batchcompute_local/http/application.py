@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from email.utils import formatdate
 from functools import lru_cache, partial
@@ -32,12 +34,17 @@ from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.service import Service
 from batchcompute_local.jobs.snapshots import BusyError
 from batchcompute_local.jobs.waiters import preferred_seconds
-from batchcompute_local.plan import LOCAL_IMAGE
+from batchcompute_local.objects.buckets import OWN_OWNER
+from batchcompute_local.plan import LOCAL_IMAGE, JobPlan
 from batchcompute_local.settings import Settings
 
 _log = logging.getLogger(__name__)
 _LARGE_BODY = 64 << 10
 _LONGEST_MESSAGE = 4000
+_OWNERS_SECONDS = 5.0
+_NO_OWNERS = ServiceError(
+    503, "ServiceUnavailable", "Whose the buckets are cannot be read now; send it again later.", 5
+)
 _MOST_REMARKS = 5
 _PLAIN = " ,;:?'()"
 
@@ -55,7 +62,7 @@ class Front:
         authenticator: Authenticator,
         settings: Settings,
         unsigned: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
-        owner_of: Callable[[str], int | None] = lambda bucket: None,
+        owner_of: Callable[[str, int], int | None] = lambda bucket, asking: None,
     ) -> None:
         self.last_request = time.monotonic()
         self._engine = engine
@@ -131,8 +138,7 @@ class Front:
             images = (task.image_id for task in arguments[0].tasks)
             remarks += name_unknown(images, self._settings.images, LOCAL_IMAGE)
             plan = replace(*arguments, parent=account.attempt)
-            if foreign := await asyncio.to_thread(find_foreign, plan, account.owner, self._owner_of):
-                raise foreign
+            await self._refuse_foreign(plan, account.owner)
             arguments = (plan,)
         run = route.bind(self._service, account.owner, arguments)
         if route.operation.method == "GET":
@@ -143,6 +149,36 @@ class Front:
             run = partial(idempotency.once, owner=account.owner, token=token, digest=digest, run=run)
         result = await asyncio.wrap_future(self._engine.submit(run))
         return route.operation.status, b"" if result is None else dump(result)
+
+    async def _refuse_foreign(self, plan: JobPlan, owner: int) -> None:
+        """Raise ServiceError if the plan names a bucket of another account.
+
+        In a thread of its own, since the objects may be on a network folder that hangs. Then the service's own account goes on
+        without: its instances fail where they need an object.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[ServiceError | None] = loop.create_future()
+
+        def look() -> None:
+            found: ServiceError | None
+            try:
+                found = find_foreign(plan, owner, self._owner_of)
+            except Exception:
+                _log.exception("the owners of buckets cannot be read")
+                found = _NO_OWNERS
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(_answer, answer, found)
+
+        threading.Thread(target=look, name="owners of buckets", daemon=True).start()
+        try:
+            async with asyncio.timeout(_OWNERS_SECONDS):
+                foreign = await answer
+        except TimeoutError:
+            foreign = _NO_OWNERS
+        if foreign is _NO_OWNERS and owner == OWN_OWNER:
+            return
+        if foreign is not None:
+            raise foreign
 
     async def _read_only(self, route: Match, run: Callable[[Any], Any], owner: int, request: Request) -> bytes | Pieces:
         """Answer without a turn: what cannot be written now is nothing to those who read."""
@@ -190,6 +226,11 @@ class Front:
                 raise ClientDisconnect
         view = ended.result() if ended.done() else None
         return await self._look(look) if view is None else view
+
+
+def _answer(waiting: asyncio.Future[ServiceError | None], found: ServiceError | None) -> None:
+    if not waiting.done():
+        waiting.set_result(found)
 
 
 def _respond(body: bytes | Pieces, status: int, headers: dict[str, str]) -> Response:

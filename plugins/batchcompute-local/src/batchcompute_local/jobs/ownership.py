@@ -11,17 +11,17 @@ from batchcompute_local.storage import split_uri
 _CURE = "An account names its own buckets; `batchcompute local bucket give` gives one away."
 
 
-def find_foreign(plan: JobPlan, owner: int, owner_of: Callable[[str], int | None]) -> ServiceError | None:
+def find_foreign(plan: JobPlan, owner: int, owner_of: Callable[[str, int], int | None]) -> ServiceError | None:
     """Return the refusal of a plan that names a bucket of another account; None if it names none.
 
-    `owner_of` returns the account that has a bucket, None if there is no such bucket.
+    `owner_of` returns the account that has a bucket, for the account that asks; None if there is no such bucket.
     """
     known: dict[str, int | None] = {}
     for task in plan.tasks:
         for field, uri in _uris(task):
             bucket, _ = split_uri(uri)
             if bucket not in known:
-                known[bucket] = owner_of(bucket)
+                known[bucket] = owner_of(bucket, owner)
             if known[bucket] not in (None, owner):
                 path = f"TaskDag.TaskDescMap.{task.name}.{field}"
                 return invalid(path, f"{uri[:200]!r} is in the bucket {bucket!r} of another account. {_CURE}")

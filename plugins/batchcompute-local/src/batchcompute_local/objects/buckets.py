@@ -42,10 +42,16 @@ def find_bucket(store: Store, name: str) -> Bucket | None:
     return Bucket(name, OWN_OWNER, int(os.lstat(path).st_mtime)) if is_folder(path) else None
 
 
-def find_owner(store: Store, name: str) -> int | None:
-    """Return the account that has a bucket; None if there is no such bucket."""
-    found = find_bucket(store, name)
-    return None if found is None else found.owner
+def find_owner(store: Store, name: str, asking: int) -> int | None:
+    """Return the account that has a bucket; None if there is no such bucket, or `asking` has it anyway.
+
+    For the service's own account it does not look at the folder of the bucket, which may be a network folder.
+    """
+    with store.database.read() as db:
+        row = db.execute("SELECT owner FROM buckets WHERE name = ?", (name,)).fetchone()
+    if row is not None:
+        return int(row[0])
+    return OWN_OWNER if asking != OWN_OWNER and is_folder(f"{store.root}/{name}") else None
 
 
 def list_buckets(store: Store) -> list[Bucket]:

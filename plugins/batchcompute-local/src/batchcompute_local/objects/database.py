@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS parts (
 ) WITHOUT ROWID;
 """
 _BUSY_SECONDS = 30.0
+_CLOSE_SECONDS = 5.0
 
 
 class Database:
@@ -46,11 +47,15 @@ class Database:
         self._opened: sqlite3.Connection | None = None
 
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
+        """Close the file. A thread that waits for a network folder which hangs keeps it open."""
+        if not self._lock.acquire(timeout=_CLOSE_SECONDS):
+            return
+        try:
             if self._opened is not None:
                 self._opened.close()
                 self._opened = None
+        finally:
+            self._lock.release()
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

@@ -8,7 +8,6 @@ import logging
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -25,6 +24,7 @@ from batchcompute_local.oss.errors import OssError
 from batchcompute_local.oss.object_calls import check_owner
 from batchcompute_local.oss.operations import find_operation
 from batchcompute_local.oss.signatures import Checker
+from batchcompute_local.oss.threads import Threads
 from batchcompute_local.oss.xml import document, element
 
 _log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class OssFront:
         self._checker = Checker(accounts, clock)
         self._seconds = seconds
         self._names = names
-        self._threads = ThreadPoolExecutor(_THREADS, "objects")
+        self._threads = Threads(_THREADS, "objects")
 
     def close(self) -> None:
         """Let what is being written end."""
