@@ -13,6 +13,8 @@ import pytest
 from batchcompute_local.client import control, diagnosis
 from batchcompute_local.errors import DaemonError, SettingsError
 from batchcompute_local.http.accounts import AccountError, Book
+from batchcompute_local.objects.buckets import give_bucket
+from batchcompute_local.objects.store import Store
 from batchcompute_local.paths import Layout
 from batchcompute_local.settings import read_settings
 
@@ -157,6 +159,7 @@ def test_damaged_accounts_keep_the_service_from_starting_and_no_number_is_used_t
     cloud.program("print(1)")
     visitor = Cloud(cloud.root)
     visitor.client.credentials = lambda: (ann.access_key_id, ann.access_key_secret)
+    give_bucket(Store(cloud.root / "oss"), "tests", ann.owner)
     visitor.ended(visitor.create({"A": {}}))
     visitor.client.close()
     control.stop(cloud.root)

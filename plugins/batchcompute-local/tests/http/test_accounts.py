@@ -11,6 +11,8 @@ import pytest
 from batchcompute_local.http import nonces as nonces_module
 from batchcompute_local.http.accounts import Account, AccountError, Book, WatchedAccounts, ensure_credentials
 from batchcompute_local.http.nonces import Nonces
+from batchcompute_local.objects.buckets import create_bucket
+from batchcompute_local.objects.store import Store
 from batchcompute_local.paths import Layout
 
 OWN = Account(1000, "OWN", "secret")
@@ -223,3 +225,12 @@ def test_a_key_that_there_is(layout: Layout) -> None:
             book.add("other", ("LTAI2", secret))
         assert not secret or secret not in str(caught.value)
     assert [one.name for one in book.all()] == ["old"]
+
+
+def test_a_number_that_a_bucket_has_is_not_used_again(layout: Layout) -> None:
+    ann = Book(layout).add("ann")
+    store = Store(layout.oss)
+    create_bucket(store, "of-ann", ann.owner + 5)
+    store.database.close()
+    layout.accounts.unlink()
+    assert Book(layout).add("bob").owner == ann.owner + 6

@@ -254,9 +254,31 @@ def _cure(path: Path) -> str:
 
 
 def _first_owner(layout: Layout) -> int:
-    """Return the number of the first account of a new file: above those that own jobs, since an earlier file may be lost."""
+    """Return the number of the first account of a new file: above those that own jobs or buckets, since an earlier file may be
+    lost.
+    """
+    return max(_OWN_OWNER, _highest_of_jobs(layout), _highest_of_buckets(layout)) + 1
+
+
+def _highest_of_buckets(layout: Layout) -> int:
+    import sqlite3
+
+    from batchcompute_local.objects.buckets import find_highest_owner
+    from batchcompute_local.objects.store import Store
+
+    store = Store(layout.oss)
+    try:
+        return find_highest_owner(store)
+    except (OSError, sqlite3.Error) as error:
+        what = f"{store.database.path} cannot be read ({error})"
+        raise AccountError(f"{what}, so a number of an account could be used twice") from None
+    finally:
+        store.database.close()
+
+
+def _highest_of_jobs(layout: Layout) -> int:
     if not layout.database.exists():
-        return _OWN_OWNER + 1
+        return _OWN_OWNER
     import sqlite3
 
     from batchcompute_local.jobs.copies import check_database, connect
@@ -270,7 +292,7 @@ def _first_owner(layout: Layout) -> int:
     except (OSError, sqlite3.Error, DamageError) as error:
         what = f"{layout.database} cannot be read ({error})"
         raise AccountError(f"{what}, so a number of an account could be used twice") from None
-    return max(_OWN_OWNER, row[0] or 0) + 1
+    return int(row[0] or _OWN_OWNER)
 
 
 def _check(next_owner: object, accounts: list[Account]) -> None:

@@ -54,6 +54,12 @@ def find_owner(store: Store, name: str, asking: int) -> int | None:
     return OWN_OWNER if asking != OWN_OWNER and is_folder(f"{store.root}/{name}") else None
 
 
+def find_highest_owner(store: Store) -> int:
+    """Return the highest number of an account that has a bucket."""
+    with store.database.read() as db:
+        return int(db.execute("SELECT max(owner) FROM buckets").fetchone()[0] or OWN_OWNER)
+
+
 def list_buckets(store: Store) -> list[Bucket]:
     """Return all buckets by name."""
     with store.database.read() as db:
