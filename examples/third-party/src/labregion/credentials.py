@@ -76,9 +76,8 @@ def _open(file: str | None, create: bool = False) -> tuple[KeyringBackend, str]:
         import keyring
 
         backend = keyring.get_keyring()
-        if (
-            backend.priority >= 1
-        ):  # what keyring itself calls recommended: not a file, and not the one that always fails
+        # a chain of keyrings counts as recommended though all of them are files, which may ask for a password
+        if any(each.priority >= 1 for each in getattr(backend, "backends", [backend])):
             return backend, f"the keyring {backend.name}"
         import platformdirs
 
