@@ -20,8 +20,8 @@ demo: $(VENV)/.installed
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto
 
-# What users do on a fresh machine, by the README of the third-party example; needs the package index. `make test` runs the
-# same example from the checkout. And npm's ali-oss drives the OSS endpoint, where node is.
+# What users do on a fresh machine, by the READMEs of two examples; needs the package index. `make test` runs the
+# same examples from the checkout. And npm's ali-oss drives the OSS endpoint, where node is.
 test-install: $(VENV)/.dev
 	$(PYTHON) tests/install/run.py
 	$(BIN)/python tests/install/ali_oss.py

@@ -4,7 +4,8 @@
    checkout and for one from a folder of wheels.
 2. The commands of docs/quickstart.md, as they stand there, in one shell, and again in another one.
 3. The commands of examples/third-party/README.md, as they stand there, in one shell; the demo job must count 1229 primes.
-4. Nothing is left: no process; and no secret was in the process list while it ran.
+4. The commands of examples/legacy/README.md, in the same way: five jobs of old programs, each with 1229 primes.
+5. Nothing is left: no process; and no secret was in the process list while it ran.
 
 Needs the package index, for the dependencies and the build back end.
 """
@@ -27,6 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 QUICK_START = ROOT / "docs/quickstart.md"
 README = ROOT / "examples/third-party/README.md"
+LEGACY = ROOT / "examples/legacy/README.md"
 _SECONDS = 900
 _PARTS = {"local": "batchcompute_local", "alibabacloud": "batchcompute_alibabacloud", "testing": "vcr", "yaml": "yaml"}
 """A module that each extra brings."""
@@ -179,6 +181,12 @@ def example(checkout: Path, home: Path) -> None:
     check(secret_of(home) not in shown, "no secret was printed")
 
 
+def legacy(checkout: Path, home: Path) -> None:
+    """Old programs with OSS's official client and with curl."""
+    shown = shell(f"{commands(LEGACY)}\nbatchcompute local stop", environment(home), checkout)
+    check(shown.count(": 1229 primes\n") == 5, "five jobs of old programs counted 1229 primes each")
+
+
 @contextmanager
 def logs_and_an_end(home: Path) -> Iterator[None]:
     """After a failure, print the logs of the service and end what runs."""
@@ -249,6 +257,7 @@ def main() -> None:
             with logs_and_an_end(home):
                 quick_start(checkout, home)
                 example(checkout, home)
+                legacy(checkout, home)
         finally:
             nothing_is_left(home)
     print("test-install passed")
