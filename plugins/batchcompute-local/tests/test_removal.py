@@ -83,6 +83,8 @@ def test_a_link_or_a_closed_folder_in_the_place_of_the_trash(tmp_path: Path) -> 
         trash.symlink_to(tmp_path / "outside")
         use(Remover(trash))
         assert not trash.is_symlink()
+        wait_for(lambda: not os.listdir(trash), "an empty trash")
+        (tmp_path / "tree").mkdir(exist_ok=True)
         trash.chmod(0)
         use(Remover(trash))
         trash.chmod(0o700)

@@ -183,7 +183,7 @@ def test_a_start_goes_on_after_its_caller_left_and_serves_the_next(here: Cloud) 
         control.ensure_running(here.root, time.monotonic() + 0.02)
     assert caught.value.sent is False
     wait_for(lambda: control.status(here.root), "the service that was started")
-    assert Layout.at(here.root).log.read_text().count("listening") == 1
+    wait_for(lambda: "listening" in Layout.at(here.root).log.read_text(), "its line in the log")
     with Client("local") as client:
         client.list_images(timeout=30)
     assert Layout.at(here.root).log.read_text().count("listening") == 1
