@@ -6,7 +6,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, BinaryIO
 
@@ -235,7 +237,7 @@ class Client:
         """
         unknown = job_desc.unknown_names() if self._strict else []
         problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
-        if problems and not self._region.declared and self._pipeline.clock.monotonic() >= self._ask_region_from:
+        if problems and self._may_ask_region():
             self._ask_region()
             problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
         if unknown or problems:
@@ -351,7 +353,18 @@ class Client:
         )
         redirect = task.StdoutRedirectPath if stream == "stdout" else task.StderrRedirectPath
         return self._hooks.fetch_log(
-            LogContext(self._region, self._config, job_id, task_name, instance_id, stream, redirect, attempt, newest)
+            LogContext(
+                self._region,
+                self._config,
+                job_id,
+                task_name,
+                instance_id,
+                stream,
+                redirect,
+                attempt,
+                newest,
+                lambda uri: self.objects.open(uri),
+            )
         )
 
     def _find_newest(self, job_id: str, task_name: str, instance_id: int) -> int | None:
@@ -363,7 +376,14 @@ class Client:
     @property
     def objects(self) -> ObjectStore:
         """Object store of the region: put, open, exists, list, delete by `oss://bucket/key`. Raises ConfigError without one."""
-        store = self._hooks.object_store(self._pipeline.context(Call(ops.LIST_IMAGES)))
+        ctx = self._pipeline.context(Call(ops.LIST_IMAGES))
+        store = self._hooks.object_store(
+            replace(
+                ctx,
+                find_credentials=partial(self._pipeline.find_credentials, ctx),
+                find_oss_endpoint=self._find_oss_endpoint,
+            )
+        )
         if store is None:
             raise ConfigError(f"no plugin offers an object store for region {self._region.name}")
         return store
@@ -403,13 +423,28 @@ class Client:
 
     def _ask_region(self) -> None:
         """Ask the service for its ranges. A failure teaches nothing: the next description asks again."""
+        with suppress(BatchComputeError):
+            self._learn_region(self._pipeline.read_once)
+
+    def _find_oss_endpoint(self) -> str | None:
+        """Return the URL of the region's OSS; None if nobody knows one. A service at a URL that no region has is asked."""
+        if self._may_ask_region():
+            self._learn_region(self._pipeline.call)
+        return self._region.oss_endpoint
+
+    def _may_ask_region(self) -> bool:
+        return not self._region.declared and self._pipeline.clock.monotonic() >= self._ask_region_from
+
+    def _learn_region(self, ask: Callable[[Call[Ranges]], Ranges]) -> None:
+        """Learn what the service says of itself; nothing from one that does not know the question. Raises what a call raises."""
         try:
-            ranges = self._pipeline.read_once(Call(ops.GET_REGION, timeout=self._timeout))
-        except BatchComputeError as error:
-            if isinstance(error, DecodeError) or (isinstance(error, ClientError) and self._does_not_know(error)):
-                self._ask_region_from = self._pipeline.clock.monotonic() + _ASK_AGAIN_SECONDS
+            ranges = ask(Call(ops.GET_REGION, timeout=self._timeout))
+        except (ClientError, DecodeError) as error:
+            if isinstance(error, ClientError) and not self._does_not_know(error):
+                raise
+            self._ask_region_from = self._pipeline.clock.monotonic() + _ASK_AGAIN_SECONDS
         else:
-            self._region = replace(self._region, ranges=ranges, declared=True)
+            self._region = self._region.learn(ranges)
 
     def _does_not_know(self, error: ClientError) -> bool:
         """Return whether the service refused a path that the API does not have as one that it does not know."""

@@ -185,6 +185,13 @@ class Pipeline:
             self._chain.refused(refused)
         return self._find_credentials(call)
 
+    def find_credentials(self, call: CallContext) -> Credentials:
+        """Return what a request would be signed with now. Raises CredentialsError."""
+        found = self._find_credentials(call)
+        if isinstance(found, CredentialsError):
+            raise found
+        return found
+
     def _find_credentials(self, call: CallContext) -> Credentials | CredentialsError:
         """Return what the plugins and the Client have, else what the providers have; an error when none of them has any."""
         given = self._hooks.resolve_credentials(call)

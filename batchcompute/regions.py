@@ -45,6 +45,7 @@ class Ranges:
     `extensions` names the properties beyond the reference that the region knows: `MaxRetryCount`,
     `JobFailOnInstanceFail`, `LeftoverSeconds`.
     `source` names who says all this: it ends every validation message.
+    `objects_port`: the port of the service's OSS endpoint, on the host of the API; None without one.
     Units: timeout seconds, cpu hundredths of a core, memory MB.
     """
 
@@ -58,6 +59,7 @@ class Ranges:
     packageless_types: frozenset[str] = frozenset()
     extensions: frozenset[str] = frozenset()
     source: str = "reference section 2.1"
+    objects_port: int | None = None
 
     @classmethod
     def from_wire(cls, data: Mapping[str, Any]) -> Ranges:
@@ -67,6 +69,8 @@ class Ranges:
         found |= {name: frozenset(_names(data[key])) for name, key in _SETS.items() if key in data}
         if "ProgramTypes" in data:
             found["program_types"] = tuple(_names(data["ProgramTypes"]))
+        if "ObjectsPort" in data:
+            found["objects_port"] = _port(data["ObjectsPort"])
         return cls(**found, source=f"the service, region {str(data.get('Name', ''))[:40]}")
 
     def to_wire(self) -> dict[str, Any]:
@@ -96,6 +100,12 @@ def _limits(value: Any) -> tuple[int, int | None]:
     return low, high
 
 
+def _port(value: Any) -> int:
+    if type(value) is not int or not 0 < value < 65536:
+        raise ValueError(f"expected a port, got {value!r}")
+    return value
+
+
 def _names(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise TypeError(f"expected a list of names, got {value!r}")
@@ -109,7 +119,7 @@ class Region:
     `name` is also sent as x-acs-region-id; `host`, `port` (None: the scheme's own) and `scheme` make the endpoint; `transport`
     and `credential_provider` are names that plugins registered; `aliases` are further spellings of the name. `details`: the
     service answers the operations beyond the API, such as `Client.get_job_details`. `declared` is False for a URL of its own,
-    whose service may know more than the reference.
+    whose service may know more than the reference. `oss_endpoint` is the URL of its OSS; None if that is not known.
     """
 
     name: str
@@ -123,6 +133,7 @@ class Region:
     aliases: tuple[str, ...] = ()
     declared: bool = True
     details: bool = False
+    oss_endpoint: str | None = None
     endpoint: Endpoint = field(init=False, repr=False, compare=False)
     """The endpoint of its requests."""
 
@@ -130,12 +141,30 @@ class Region:
         port = self.port if self.port is not None else {"http": 80, "https": 443}.get(self.scheme, 0)
         object.__setattr__(self, "endpoint", Endpoint(self.scheme, self.host, port, self.name, self.transport))
 
+    def learn(self, ranges: Ranges) -> Region:
+        """Return the region as its service describes it. The OSS endpoint is on the host of the API, with its scheme."""
+        oss = self.oss_endpoint
+        if oss is None and ranges.objects_port is not None:
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            oss = f"{self.scheme}://{host}:{ranges.objects_port}"
+        return replace(self, ranges=ranges, declared=True, oss_endpoint=oss)
+
+
+def _oss(region: str) -> str:
+    """Return the OSS endpoint of a region of the cloud, by OSS's rule for its hosts."""
+    return f"https://oss-{region}.aliyuncs.com"
+
 
 # Protocol 1.1 (hosts); HTTPS unless a URL says otherwise.
 CLOUD_REGIONS = (
-    Region("cn-qingdao", CN_QINGDAO),
-    Region("cn-shenzhen", CN_SHENZHEN),
-    Region("cn-hangzhou", CN_HANGZHOU, aliases=("batchcompute.cn-hangzhou.aliyuncs.com",)),
+    Region("cn-qingdao", CN_QINGDAO, oss_endpoint=_oss("cn-qingdao")),
+    Region("cn-shenzhen", CN_SHENZHEN, oss_endpoint=_oss("cn-shenzhen")),
+    Region(
+        "cn-hangzhou",
+        CN_HANGZHOU,
+        aliases=("batchcompute.cn-hangzhou.aliyuncs.com",),
+        oss_endpoint=_oss("cn-hangzhou"),
+    ),
 )
 
 
@@ -182,4 +211,6 @@ def _from_url(text: str, known: dict[str, Region]) -> Region:
         return replace(base, host=host, scheme=parts.scheme, port=port)
     labels = host.split(".")
     official = len(labels) == 4 and labels[0] == "batchcompute" and labels[2:] == ["aliyuncs", "com"]
-    return Region(labels[1] if official else "custom", host, parts.scheme, port, declared=official)
+    if not official:
+        return Region("custom", host, parts.scheme, port, declared=False)
+    return Region(labels[1], host, parts.scheme, port, oss_endpoint=_oss(labels[1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from ..config import Config
 from ..credentials import Credentials
@@ -60,6 +60,8 @@ class CallContext:
     `request` is what will be sent, before endpoint, credentials and signature; `credentials` are the ones given to the
     Client, None when none were; `deadline` is the second of `clock` at which the call must end, None for no limit.
     `surroundings` are those that a caller of create_job named, None when none were. `state` is what plugins keep for this Client.
+    In `object_store` two functions are set too: `find_credentials` returns those that the Client would sign with now, or raises
+    CredentialsError; `find_oss_endpoint` returns the URL of the region's OSS, which may ask the service, or None.
     """
 
     operation: Operation[Any]
@@ -71,6 +73,8 @@ class CallContext:
     clock: Clock = time
     surroundings: Surroundings | None = None
     state: ClientState = field(default_factory=ClientState, compare=False)
+    find_credentials: Callable[[], Credentials] | None = field(default=None, repr=False, compare=False)
+    find_oss_endpoint: Callable[[], str | None] | None = field(default=None, repr=False, compare=False)
 
     @property
     def idempotency_token(self) -> str | None:
@@ -156,7 +160,8 @@ class LogContext:
 
     `redirect_path` is the task's StdoutRedirectPath or StderrRedirectPath, '' when it has none (object names: protocol 2.9).
     `attempt` counts the attempts of the instance from 1; None for the newest one. `newest_attempt`: the number of the newest
-    attempt that began, where the service knows it and `attempt` is set.
+    attempt that began, where the service knows it and `attempt` is set. `open_object` opens an object of the region by its
+    URI, as `Client.objects` does.
     """
 
     region: Region
@@ -168,3 +173,4 @@ class LogContext:
     redirect_path: str = ""
     attempt: int | None = None
     newest_attempt: int | None = None
+    open_object: Callable[[str], BinaryIO] | None = field(default=None, repr=False, compare=False)

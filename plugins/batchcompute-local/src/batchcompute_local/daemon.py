@@ -239,7 +239,7 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     objects = Objects(layout.oss)
     owner_of = partial(find_owner, objects)
     front = Front(engine, authenticator, settings, own, owner_of)
-    others = Front(engine, authenticator, settings, owner_of=owner_of)
+    others = Front(engine, authenticator, settings, owner_of=owner_of, objects_port=endpoint.outer_port)
     listeners = [Listener(unixsocket.listen(layout.socket), front, Limits(*limits), path=layout.socket)]
     inside = layout.programs_socket  # with limits of its own, as the port: programs do not keep the user out
     listeners.append(Listener(unixsocket.listen(inside), others, Limits(*limits), path=inside))

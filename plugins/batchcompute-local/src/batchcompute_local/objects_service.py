@@ -35,6 +35,11 @@ class Endpoint:
             address.write_port(layout.objects_ports, "outside", sock.getsockname()[1])
             self.outer = sock, beside
 
+    @property
+    def outer_port(self) -> int:
+        """The port for clients that have come over the port of `serve`."""
+        return self.outer[0].getsockname()[1] if self.outer else self.port
+
     def describe(self) -> dict[str, Any]:
         """Return what the status of the service says of it."""
         found = {"objects": f"http://{address.join(address.LOOPBACK, self.port)}"}

@@ -53,7 +53,7 @@ class Front:
     """ASGI application: one endpoint for every path.
 
     `unsigned` answers a GET of its paths, without a signature; None where nobody may see that. `owner_of` returns the account
-    that has a bucket; None if there is no such bucket.
+    that has a bucket; None if there is no such bucket. `objects_port` is the port of the OSS endpoint, for clients on a port.
     """
 
     def __init__(
@@ -63,10 +63,11 @@ class Front:
         settings: Settings,
         unsigned: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
         owner_of: Callable[[str, int], int | None] = lambda bucket, asking: None,
+        objects_port: int | None = None,
     ) -> None:
         self.last_request = time.monotonic()
         self._engine = engine
-        self._service = Service(settings.images)
+        self._service = Service(settings.images, objects_port)
         self._authenticator = authenticator
         self._settings = settings
         self._reads = Reads(engine, settings.request_seconds)

@@ -31,8 +31,9 @@ _log = logging.getLogger(__name__)
 class Service:
     """The operations on jobs. Answers are in the shapes of the wire (protocol 1.7)."""
 
-    def __init__(self, images: Mapping[str, Image] | None = None) -> None:
+    def __init__(self, images: Mapping[str, Image] | None = None, objects_port: int | None = None) -> None:
         self._images = images or {}
+        self._objects = {} if objects_port is None else {"ObjectsPort": objects_port}
 
     def create_job(self, turn: Turn, owner: int, plan: JobPlan) -> dict[str, Any]:
         """Accept a job; `plan` comes from `descriptions.read_description`. Returns {"ResourceId": id}."""
@@ -104,8 +105,8 @@ class Service:
         return {} if found is None else found.to_wire()
 
     def get_region(self, reading: Reading, owner: int) -> dict[str, Any]:
-        """Return what a description may contain here."""
-        return {"Name": "local", "IdempotentTokens": True, **LOCAL_RANGES.to_wire()}
+        """Return what a description may contain here, and where the objects are."""
+        return {"Name": "local", "IdempotentTokens": True, **LOCAL_RANGES.to_wire(), **self._objects}
 
 
 def page_of_jobs(reading: Reading, owner: int, after: int, limit: int) -> tuple[dict[str, Any], int]:
