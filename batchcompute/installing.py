@@ -17,6 +17,7 @@ _NAME = "batchcompute"
 EXTRAS = {
     "local": ("batchcompute-local",),
     "alibabacloud": ("batchcompute-alibabacloud",),
+    "oss": ("batchcompute-oss",),
     "testing": ("pytest>=8.2", "vcrpy>=7"),
     "yaml": ("pyyaml>=6",),
 }

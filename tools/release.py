@@ -106,7 +106,7 @@ def check_installed(projects: Sequence[Project], wheels: Sequence[Path], folder:
     batchcompute = python.with_name("batchcompute")
     run(sys.executable, "-m", "venv", "--without-pip", folder / "venv")
     pip = (sys.executable, "-m", "pip", "--python", python)
-    run(*pip, "install", "--quiet", f"{wheels[0]}[local,alibabacloud]", *wheels[1:])
+    run(*pip, "install", "--quiet", f"{wheels[0]}[local,alibabacloud,oss]", *wheels[1:])
     run(*pip, "check")
     kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     env = kept | {"HOME": str(home), "BATCHCOMPUTE_DATA_DIR": str(home / "data")}

@@ -42,12 +42,19 @@ class Session:
 
 def objects_of(client: Client) -> ObjectStore:
     """Return the object store of the region. Raises ConfigError with a hint if there is none."""
+    from importlib.util import find_spec
+
     from ..errors import ConfigError
+    from ..installing import advise
 
     try:
         return client.objects
     except ConfigError as error:
-        error.add_note("use the region's own tools for its objects; a package that is there is named in PackageUri")
+        if find_spec("batchcompute_oss"):
+            cure = "where is the region's OSS? name it as oss.endpoint in the configuration"
+        else:
+            cure = f"objects over OSS need the plugin batchcompute-oss; {advise('oss')}"
+        error.add_note(cure)
         raise
 
 

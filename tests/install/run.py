@@ -30,7 +30,13 @@ QUICK_START = ROOT / "docs/quickstart.md"
 README = ROOT / "examples/third-party/README.md"
 LEGACY = ROOT / "examples/legacy/README.md"
 _SECONDS = 900
-_PARTS = {"local": "batchcompute_local", "alibabacloud": "batchcompute_alibabacloud", "testing": "vcr", "yaml": "yaml"}
+_PARTS = {
+    "local": "batchcompute_local",
+    "alibabacloud": "batchcompute_alibabacloud",
+    "oss": "batchcompute_oss",
+    "testing": "vcr",
+    "yaml": "yaml",
+}
 """A module that each extra brings."""
 
 
@@ -140,7 +146,8 @@ except ConfigError as error:
     check("status 2" in shown and "Traceback" not in shown, "the command line says it in a sentence")
     script = """
 python3 -m venv ~/builder
-~/builder/bin/pip wheel --quiet --no-deps --wheel-dir ~/wheels ./ ./plugins/batchcompute-local ./plugins/batchcompute-alibabacloud
+~/builder/bin/pip wheel --quiet --no-deps --wheel-dir ~/wheels ./ ./plugins/batchcompute-local \\
+    ./plugins/batchcompute-alibabacloud ./plugins/batchcompute-oss
 """
     shell(script, environment(home), checkout)
     for number, source in enumerate(("./", "~/wheels/batchcompute-[0-9]*.whl")):

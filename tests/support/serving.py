@@ -13,9 +13,9 @@ _MAIN = "from batchcompute.cli import main; main()"
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Run it; the URL."""
-    command = [sys.executable, "-c", _MAIN, "serve", "--port", "0", "--data-dir", str(folder)]
+def serving(folder: Path, *options: str) -> Iterator[str]:
+    """Run it, with more options; the URL."""
+    command = [sys.executable, "-c", _MAIN, "serve", "--port", "0", "--data-dir", str(folder), *options]
     environment = {name: text for name, text in os.environ.items() if not name.startswith("BATCHCOMPUTE_")}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment

@@ -39,6 +39,7 @@ def test_all_packages_are_found() -> None:
         "batchcompute",
         "batchcompute-alibabacloud",
         "batchcompute-local",
+        "batchcompute-oss",
     ]
 
 

@@ -24,6 +24,7 @@ PACKAGES = {
         ROOT / "plugins/batchcompute-alibabacloud/src/batchcompute_alibabacloud",
         "The credential plugin: floors",
     ),
+    "batchcompute_oss": (ROOT / "plugins/batchcompute-oss/src/batchcompute_oss", "The plugin for objects: floors"),
     "batchcompute_local": (ROOT / "plugins/batchcompute-local/src/batchcompute_local", "The service: floors"),
 }
 packages = pytest.mark.parametrize("package", PACKAGES)

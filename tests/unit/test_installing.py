@@ -108,7 +108,7 @@ def test_from_a_repository(installed: Any) -> None:
 @pytest.mark.parametrize("origin", [None, "not JSON", "[]", {"url": "https://example.com/batchcompute-3.1.0.whl"}])
 def test_no_command_is_given_that_is_not_certain(installed: Any, origin: object) -> None:
     installed(origin)
-    for extra in ("local", "alibabacloud"):
+    for extra in ("local", "alibabacloud", "oss"):
         said = installing.advise(extra)
         assert said.startswith(f"install the distribution batchcompute-{extra}")
         assert "pip" not in said

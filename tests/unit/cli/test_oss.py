@@ -86,10 +86,14 @@ def test_mistakes(bc: Run, data_dir: Path, words: tuple[str, ...], expected: str
     assert expected in done.err
 
 
-def test_a_region_without_objects(bc: Run) -> None:
+def test_a_region_without_objects(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHCOMPUTE_PLUGINS_BLOCK", "oss")
     done = bc("-e", "http://127.0.0.1:9", "oss", "ls", "oss://mine")
     assert done.code == 2
-    assert "no plugin offers an object store for region custom; use the region's own tools for its objects" in done.err
+    assert (
+        "no plugin offers an object store for region custom; where is the region's OSS? name it as oss.endpoint"
+        in done.err
+    )
 
 
 def test_images(bc: Run, data_dir: Path) -> None:

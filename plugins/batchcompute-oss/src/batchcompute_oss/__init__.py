@@ -1,0 +1,3 @@
+"""Objects of regions for batchcompute, over OSS's own protocol, through Alibaba Cloud's library."""
+
+__version__ = "3.1.0"
