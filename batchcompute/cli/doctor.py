@@ -19,7 +19,7 @@ from ..hooks.loading import CHOSEN, OFF
 from ..regions import find_region
 from .cures import find_cure
 from .output import emit_json, plain, styled, terminal_width
-from .session import Session, command
+from .session import Session, advise_objects, command
 
 if TYPE_CHECKING:
     from ..hooks.manager import Hooks
@@ -139,7 +139,7 @@ def _call(where: str) -> Iterator[Finding]:
     if isinstance(failed, ClientError):
         yield Finding("call", "problem", str(failed), _cure_of(failed))
     elif not has_objects:
-        yield Finding("objects", "note", "the region has no object store here", "upload packages with the tools of OSS")
+        yield Finding("objects", "note", "no plugin offers the objects of the region", advise_objects())
     else:
         yield Finding("objects", "ok", "packages can be uploaded with `batchcompute oss cp`")
 

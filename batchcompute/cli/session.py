@@ -42,20 +42,24 @@ class Session:
 
 def objects_of(client: Client) -> ObjectStore:
     """Return the object store of the region. Raises ConfigError with a hint if there is none."""
-    from importlib.util import find_spec
-
     from ..errors import ConfigError
-    from ..installing import advise
 
     try:
         return client.objects
     except ConfigError as error:
-        if find_spec("batchcompute_oss"):
-            cure = "where is the region's OSS? name it as oss.endpoint in the configuration"
-        else:
-            cure = f"objects over OSS need the plugin batchcompute-oss; {advise('oss')}"
-        error.add_note(cure)
+        error.add_note(advise_objects())
         raise
+
+
+def advise_objects() -> str:
+    """Say what to do in a region without an object store."""
+    from importlib.util import find_spec
+
+    from ..installing import advise
+
+    if find_spec("batchcompute_oss"):
+        return "name the region's OSS as oss.endpoint in the configuration"
+    return f"objects over OSS need the plugin batchcompute-oss; {advise('oss')}"
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

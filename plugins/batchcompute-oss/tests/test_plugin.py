@@ -69,13 +69,13 @@ def test_region_local_keeps_its_folder() -> None:
 
 def test_a_script_packs_runs_and_reads_logs(client: Client, tmp_path: Path) -> None:
     (tmp_path / "worker").mkdir()
-    (tmp_path / "worker/main.py").write_text("import sys; print('from there'); sys.exit('wrong')\n")
+    (tmp_path / "worker/main.py").write_text("import sys; print('from there'); sys.stderr.write('wrong')\n")
     client.objects.put("oss://scripts/worker.tar.gz", pack(tmp_path / "worker"))
     logs = {"StdoutRedirectPath": "oss://scripts/logs/", "StderrRedirectPath": "oss://scripts/logs"}
     both = {"PackageUri": "oss://scripts/worker.tar.gz", "ProgramName": "main.py", "ProgramType": "python"}
     tasks = {"Logged": {**both, **logs}, "Silent": both}
     job = client.create_job({"JobName": "j", "Priority": 1, "TaskDag": {"TaskDescMap": tasks}})
-    client.wait(job, timeout=60)
+    client.wait(job, timeout=60, check=True)
     assert client.read_log(job, "Logged", stream="stdout") == b"from there\n"
     assert (client.read_log(job, "Logged") or b"").startswith(b"wrong")
     assert client.read_log(job, "Silent") is None, "it is not an object"

@@ -1,4 +1,4 @@
-"""Every example of a help is run: in region local, and against `serve` over TCP where the region's objects are not needed."""
+"""Every example of a help is run: in region local, and those of jobs and objects against `serve` over TCP too."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from tests.support.serving import serving
 IDS = ("1C763900000001", "1C763900000002")
 _OF_BASH = set("|>&;$#")
 _OWN_SERVICE = tuple(f"batchcompute local {verb}" for verb in ("stop", "logs", "reset", "restore"))
-_NEEDS_OBJECTS = ("demo", "oss", "job run", "job submit job.toml --pack", "job logs")
-"""A region over TCP has no object store here, and no logs."""
+_OVER_TCP = ("batchcompute job", "batchcompute oss", "batchcompute demo")
 
 
 def examples() -> list[str]:
@@ -43,11 +42,7 @@ def examples() -> list[str]:
 
 
 EXAMPLES = examples()
-OVER_TCP = [
-    line
-    for line in EXAMPLES
-    if line.startswith("batchcompute job") and not line.removeprefix("batchcompute ").startswith(_NEEDS_OBJECTS)
-]
+OVER_TCP = [line for line in EXAMPLES if line.startswith(_OVER_TCP)]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from importlib import util
 from pathlib import Path
 
 import pytest
 
 from batchcompute import Client
+from batchcompute.cli.session import advise_objects
 from tests.support.command_line import Run
 
 
@@ -90,10 +92,12 @@ def test_a_region_without_objects(bc: Run, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("BATCHCOMPUTE_PLUGINS_BLOCK", "oss")
     done = bc("-e", "http://127.0.0.1:9", "oss", "ls", "oss://mine")
     assert done.code == 2
-    assert (
-        "no plugin offers an object store for region custom; where is the region's OSS? name it as oss.endpoint"
-        in done.err
-    )
+    assert "no plugin offers an object store for region custom; name the region's OSS as oss.endpoint in" in done.err
+
+
+def test_without_the_plugin_the_advice_is_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(util, "find_spec", lambda name: None)
+    assert advise_objects().startswith("objects over OSS need the plugin batchcompute-oss; install ")
 
 
 def test_images(bc: Run, data_dir: Path) -> None:
