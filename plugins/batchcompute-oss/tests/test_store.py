@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+from batchcompute_oss import store
 from batchcompute_oss.store import OssStore, split_uri
 
 from batchcompute import Client
@@ -57,27 +58,42 @@ def test_a_file_is_sent_from_where_it_is_also_after_the_bucket_was_made(client: 
         assert file.read() == b"456789"
 
 
+@pytest.mark.parametrize("kind", [bytes, io.BytesIO, Pipe])
+def test_a_large_object_is_sent_in_parts(client: Client, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_PARTS_FROM", 300_000)
+    monkeypatch.setattr(store, "_PART", 200_000)
+    content = os.urandom(500_000)
+    data, begin = kind(content), 0
+    if kind is io.BytesIO:
+        begin = data.seek(100_000)
+    bucket = f"bucket-parts-{kind.__name__.lower()}"
+    client.objects.put(f"oss://{bucket}/one", data)  # the bucket is absent
+    with client.objects.open(f"oss://{bucket}/one") as file:
+        assert file.read() == content[begin:]
+    assert list(client.objects.list(f"oss://{bucket}/")) == [(f"oss://{bucket}/one", 500_000 - begin)]
+
+
 def test_a_list_has_all_pages_in_order(client: Client) -> None:
-    store = client.objects
+    objects = client.objects
     for number in range(105):  # a page has 100
-        store.put(f"oss://bucket-many/k{number:03}", b"x")
-    found = [uri for uri, _ in store.list("oss://bucket-many/k")]
+        objects.put(f"oss://bucket-many/k{number:03}", b"x")
+    found = [uri for uri, _ in objects.list("oss://bucket-many/k")]
     assert found == [f"oss://bucket-many/k{number:03}" for number in range(105)]
-    assert isinstance(store, OssStore)
-    assert "bucket-many" in list(store.buckets())
+    assert isinstance(objects, OssStore)
+    assert "bucket-many" in list(objects.buckets())
 
 
 def test_what_is_absent(client: Client) -> None:
-    store = client.objects
-    store.put("oss://bucket-absent/there", b"")
+    objects = client.objects
+    objects.put("oss://bucket-absent/there", b"")
     with pytest.raises(FileNotFoundError, match="there is no object oss://bucket-absent/none"):
-        store.open("oss://bucket-absent/none")
+        objects.open("oss://bucket-absent/none")
     with pytest.raises(FileNotFoundError, match=r"there is no bucket oss://no-such-bucket$") as caught:
-        store.open("oss://no-such-bucket/none")
+        objects.open("oss://no-such-bucket/none")
     assert caught.value.__context__ is None, "the library's error has the whole answer"
-    assert not store.exists("oss://no-such-bucket/none")
-    assert list(store.list("oss://no-such-bucket/")) == []
-    store.delete("oss://no-such-bucket/none")
+    assert not objects.exists("oss://no-such-bucket/none")
+    assert list(objects.list("oss://no-such-bucket/")) == []
+    objects.delete("oss://no-such-bucket/none")
 
 
 @pytest.mark.parametrize(
@@ -134,16 +150,16 @@ print(size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def test_a_child_has_connections_of_its_own(client: Client) -> None:
-    store = client.objects
-    store.put("oss://bucket-fork/one", b"1")
+    objects = client.objects
+    objects.put("oss://bucket-fork/one", b"1")
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         with os.fdopen(write, "wb") as out:
-            out.write(store.open("oss://bucket-fork/one").read())
+            out.write(objects.open("oss://bucket-fork/one").read())
         os._exit(0)
     os.close(write)
     with os.fdopen(read, "rb") as answer:
         assert answer.read() == b"1"
     os.waitpid(child, 0)
-    assert store.exists("oss://bucket-fork/one")
+    assert objects.exists("oss://bucket-fork/one")

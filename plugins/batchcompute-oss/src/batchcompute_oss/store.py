@@ -16,6 +16,8 @@ from batchcompute_oss.settings import Settings
 _SCHEME = "oss://"
 _CHUNK = 1 << 18
 _LONGEST_KEY = 1023
+_PARTS_FROM = 1 << 30  # a put of OSS takes 5 GiB, and a part that failed is less to send again
+_PART = 16 << 20
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -62,10 +64,11 @@ class OssStore:
         self._process = 0
 
     def put(self, uri: str, data: bytes | BinaryIO) -> None:
-        """Create or replace an object, of up to 5 GiB. An absent bucket is made at a `serve`, not at OSS itself."""
+        """Create or replace an object of any size. An absent bucket is made at a `serve`, not at OSS itself."""
         bucket, key = _name(uri)
-        if not isinstance(data, bytes) and not data.seekable():
-            with tempfile.TemporaryFile() as whole:  # OSS wants to know the length before
+        if not isinstance(data, bytes) and (not data.seekable() or data.tell()):
+            # OSS wants to know the length before, and the library sends parts of a file from its begin
+            with tempfile.TemporaryFile() as whole:
                 copyfileobj(data, whole, _CHUNK)
                 whole.seek(0)
                 self._put(uri, bucket, key, whole)
@@ -78,12 +81,17 @@ class OssStore:
         from batchcompute_oss.library import ask, is_cloud
 
         client = self._open()
-        begin = 0 if isinstance(data, bytes) else data.tell()
+        size = len(data) if isinstance(data, bytes) else data.seek(0, os.SEEK_END)
 
         def send() -> None:
             if not isinstance(data, bytes):
-                data.seek(begin)
-            ask(uri, lambda: client.put_object(oss.PutObjectRequest(bucket=bucket, key=key, body=data)))
+                data.seek(0)
+            if size <= _PARTS_FROM:
+                ask(uri, lambda: client.put_object(oss.PutObjectRequest(bucket=bucket, key=key, body=data)))
+                return
+            file = io.BytesIO(data) if isinstance(data, bytes) else data
+            uploader = client.uploader(part_size=_PART, parallel_num=1)
+            ask(uri, lambda: uploader.upload_from(oss.PutObjectRequest(bucket=bucket, key=key), file))
 
         try:
             send()
