@@ -128,3 +128,13 @@ def test_a_job_with_a_package_is_submitted_from_another_home(served: Any, tmp_pa
     words = ("job", "submit", str(tmp_path / "job.toml"), "--pack", str(tmp_path / "worker"))
     job = json.loads(run(served, *words, "--wait", "--json"))["job_id"]
     assert "works there" in run(served, "job", "logs", job, "Find")
+
+
+def test_the_library_is_imported_at_the_first_operation() -> None:
+    script = (
+        "import sys; from batchcompute import Client; client = Client('cn-qingdao', 'k', 's'); print(client.objects);"
+        "print('alibabacloud_oss_v2' in sys.modules or 'requests' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split()[-1] == "False"
+    assert "OssStore" in done.stdout
