@@ -63,6 +63,7 @@ class Front:
         settings: Settings,
         unsigned: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
         owner_of: Callable[[str, int], int | None] = lambda bucket, asking: None,
+        is_shared: Callable[[], bool] = lambda: True,
         objects_port: int | None = None,
     ) -> None:
         self.last_request = time.monotonic()
@@ -73,6 +74,7 @@ class Front:
         self._reads = Reads(engine, settings.request_seconds)
         self._unsigned = unsigned or {}
         self._owner_of = owner_of
+        self._is_shared = is_shared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever it is."""
@@ -157,6 +159,8 @@ class Front:
         In a thread of its own, since the objects may be on a network folder that hangs. Then the service's own account goes on
         without: its instances fail where they need an object.
         """
+        if owner == OWN_OWNER and not self._is_shared():
+            return  # nothing belongs to anybody else, and a thread costs half a millisecond
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[ServiceError | None] = loop.create_future()
 

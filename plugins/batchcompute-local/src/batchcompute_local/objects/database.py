@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 _SCHEMA = """
@@ -45,15 +45,17 @@ class Database:
         self.path = path
         self._lock = threading.Lock()
         self._opened: sqlite3.Connection | None = None
+        self._empty: sqlite3.Connection | None = None
 
     def close(self) -> None:
         """Close the file. A thread that waits for a network folder which hangs keeps it open."""
         if not self._lock.acquire(timeout=_CLOSE_SECONDS):
             return
         try:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
+            for one in (self._opened, self._empty):
+                if one is not None:
+                    one.close()
+            self._opened = self._empty = None
         finally:
             self._lock.release()
 
@@ -62,9 +64,10 @@ class Database:
         """Give the connection for reading. What is not there yet is an empty database."""
         with self._lock:
             if self._opened is None and not os.path.exists(self.path):
-                with closing(sqlite3.connect(":memory:")) as nothing:
-                    nothing.executescript(_SCHEMA)
-                    yield nothing
+                if self._empty is None:  # kept: to make the tables takes half a millisecond
+                    self._empty = sqlite3.connect(":memory:", check_same_thread=False)
+                    self._empty.executescript(_SCHEMA)
+                yield self._empty
                 return
             yield self._connection()
 
