@@ -499,6 +499,14 @@ def job_id_of(job: JobLike) -> str:
     return job_id
 
 
+def find_target(client: Client) -> tuple[str, str]:
+    """Return the URL of a Client's requests and the id of the access key that signs them, "" without one: whose jobs it lists.
+
+    Both as they are now. Raises what a plugin raises.
+    """
+    return client._pipeline.find_target(Call(ops.LIST_JOBS))
+
+
 def check_timeout(timeout: float | None) -> None:
     """Raises TypeError or ValueError for what is no number of seconds."""
     if timeout is None:

@@ -192,6 +192,12 @@ class Pipeline:
             raise found
         return found
 
+    def find_target(self, call: Call[Any]) -> tuple[str, str]:
+        """Return where a request would go now, as a URL, and the id of the access key that would sign it; "" without one."""
+        ctx = self.context(call)
+        found = self._find_credentials(ctx)
+        return self._hooks.resolve_endpoint(ctx).url, found.access_key_id if isinstance(found, Credentials) else ""
+
     def _find_credentials(self, call: CallContext) -> Credentials | CredentialsError:
         """Return what the plugins and the Client have, else what the providers have; an error when none of them has any."""
         given = self._hooks.resolve_credentials(call)

@@ -27,7 +27,7 @@ def stop(session: Session, jobs: Sequence[str]) -> None:
     JSON: a list of {job_id, action, error}; action is "stopped", error null if it was done.
     """
     with session.client() as client:
-        raise Exit(change_each(session, find_jobs(client, jobs, session.where), "stopped", client.stop_job))
+        raise Exit(change_each(session, find_jobs(client, jobs), "stopped", client.stop_job))
 
 
 @command("start", examples=["batchcompute job start last"])
@@ -38,7 +38,7 @@ def start(session: Session, jobs: Sequence[str]) -> None:
     JSON: a list of {job_id, action, error}; action is "started", error null if it was done.
     """
     with session.client() as client:
-        raise Exit(change_each(session, find_jobs(client, jobs, session.where), "started", client.start_job))
+        raise Exit(change_each(session, find_jobs(client, jobs), "started", client.start_job))
 
 
 @command(
@@ -52,7 +52,7 @@ def delete(session: Session, jobs: Sequence[str], yes: bool) -> None:
     JSON: a list of {job_id, action, error}; action is "deleted", error null if it was done.
     """
     with session.client() as client:
-        found = find_jobs(client, jobs, session.where)
+        found = find_jobs(client, jobs)
         if not yes:
             _ask(client, found)
         raise Exit(change_each(session, found, "deleted", client.delete_job))
@@ -67,7 +67,7 @@ def priority(session: Session, jobs: Sequence[str], priority: int) -> None:
     JSON: a list of {job_id, action, error}; action is "changed", error null if it was done.
     """
     with session.client() as client:
-        found = find_jobs(client, jobs, session.where)
+        found = find_jobs(client, jobs)
         raise Exit(change_each(session, found, "changed", lambda job: client.update_job_priority(job, priority)))
 
 

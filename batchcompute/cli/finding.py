@@ -19,21 +19,21 @@ _WHOLE = re.compile(r"job-[0-9A-Fa-f]{32}")
 _SHOWN = 5
 
 
-def find_job(client: Client, text: str, where: str = "") -> str:
+def find_job(client: Client, text: str) -> str:
     """Return the id of the job that `text` names. Raises Refused."""
-    return find_jobs(client, [text], where)[0]
+    return find_jobs(client, [text])[0]
 
 
-def find_jobs(client: Client, texts: Sequence[str], where: str = "") -> list[str]:
+def find_jobs(client: Client, texts: Sequence[str]) -> list[str]:
     """Return the ids of the jobs that words name, each once: an id, its beginning or end, a name, or `last`, the newest job.
 
-    where: the endpoint, so that `last` never goes back to an older job in one terminal or script (see `newest`).
+    `last` never goes back to an older job in one terminal or script (see `newest`).
     Raises Refused for a word that names no job, or several.
     """
     if all(_WHOLE.fullmatch(text) for text in texts):
         return list(dict.fromkeys(texts))
     jobs = newest_first(client.list_jobs())
-    return list(dict.fromkeys(_find(jobs, text, where) for text in texts))
+    return list(dict.fromkeys(_find(client, jobs, text) for text in texts))
 
 
 def newest_first(jobs: Sequence[Job]) -> list[Job]:
@@ -41,11 +41,11 @@ def newest_first(jobs: Sequence[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.CreateTime, job.JobId), reverse=True)
 
 
-def _find(jobs: Sequence[Job], text: str, where: str) -> str:
+def _find(client: Client, jobs: Sequence[Job], text: str) -> str:
     if _WHOLE.fullmatch(text):
         return text
     if text == LAST:
-        return _find_last(jobs, where)
+        return _find_last(client, jobs)
     if any(job.JobId == text for job in jobs):
         return text
     wanted = text.lower().removeprefix("job-")
@@ -66,17 +66,20 @@ def _is_part(wanted: str, text: str, job_id: str) -> bool:
     return job_id.removeprefix("job-").startswith(wanted) or job_id.endswith(text)
 
 
-def _find_last(jobs: Sequence[Job], where: str) -> str:
+def _find_last(client: Client, jobs: Sequence[Job]) -> str:
+    from ..client import find_target
+
     if not jobs:
         raise Refused("there is no job, so `last` names none")
-    first = jobs[0]
-    gone = newest.note(where, first.JobId, int(first.CreateTime)) if where else None
+    first, created = jobs[0].JobId, int(jobs[0].CreateTime)
+    same_second = [job.JobId for job in jobs if job.CreateTime == created]
+    gone = newest.note(find_target(client), first, created, same_second)
     if gone is not None:
         raise Refused(
-            f"`last` was {gone}, which is deleted, and it does not go back to an older job; name the job by its id: "
+            f"`last` was {gone}, which is not there any more, and it does not go back to an older job; name the job by its id: "
             "`batchcompute job list` shows the jobs"
         )
-    return first.JobId
+    return first
 
 
 def _name_candidates(text: str, found: Sequence[Job]) -> str:

@@ -135,7 +135,7 @@ def describe(session: Session, job: str) -> None:
     TimeZone} without what was not set; `job submit` ignores it.
     """
     with session.client() as client:
-        found = find_job(client, job, session.where)
+        found = find_job(client, job)
         detail = client.get_job_description(found).detail()
         surroundings = attempts.ask(lambda: client.get_surroundings(found))
     for name in ("RequestId", "StatusCode", "Date"):
@@ -176,7 +176,7 @@ def wait(session: Session, job: str, timeout: float | None) -> None:
     JSON: the job as in `job list`, after it has ended.
     """
     with session.client() as client:
-        raise Exit(follow(session, client, find_job(client, job, session.where), timeout))
+        raise Exit(follow(session, client, find_job(client, job), timeout))
 
 
 def follow(session: Session, client: Client, job_id: str, timeout: float | None = None) -> int:

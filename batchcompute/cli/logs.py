@@ -86,7 +86,7 @@ def logs(
         stream = "stderr" if stderr else "stdout"
         Logs(
             client,
-            find_job(client, job, session.where),
+            find_job(client, job),
             task,
             instance,
             stream,

@@ -1,35 +1,51 @@
 """What `last` has named in this terminal or script, so that it never goes back to an older job.
 
-Without it `job delete last` twice would delete two jobs. The file is per session of the system, which a terminal, a login by
-ssh or a timer's script has each for itself.
+Without it `job delete last` twice would delete two jobs. There is a file for each session of the system, which a terminal, a
+login by ssh or a timer's script has each for itself, with each endpoint and access key. So terminals never write the same file.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 from . import remembered
 
 _MOST = 50
-_FOLDER = "BATCHCOMPUTE_DATA_DIR"
-"""Region local is another one in another data folder."""
+_FOLDER = "last"
 
 
-def note(where: str, job_id: str, created: int) -> str | None:
-    """Note the newest job. Return None, or the id of a newer one that was noted before: it is deleted.
+class _Noted(NamedTuple):
+    """The newest job once: its id, its second, and all jobs of that second, since ids need not have an order."""
 
-    where: the endpoint. created: seconds since 1970. A file that cannot be written protects nothing, and stops nothing.
+    job_id: str
+    created: int
+    same_second: list[str]
+
+
+def note(target: tuple[str, str], job_id: str, created: int, same_second: Sequence[str] = ()) -> str | None:
+    """Note the newest job. Return None, or the id of the one noted before, if the present one is not newer.
+
+    target: URL and access key of the requests. created: seconds since 1970. same_second: the ids of all jobs created then.
+    A file that cannot be written protects nothing, and stops nothing.
     """
-    key = f"{_session()} {where} {os.environ.get(_FOLDER, '')}"
-    known = _load()
-    before = known.get(key)
-    if before is not None and (created, job_id) < before:
-        return before[1]
-    known.pop(key, None)
-    known[key] = created, job_id
-    _save(dict(list(known.items())[-_MOST:]))
+    path = _path(target)
+    before = _load(path)
+    known = [] if before is None or before.created != created else before.same_second
+    if before is not None and job_id != before.job_id and (created < before.created or job_id in known):
+        return before.job_id
+    remembered.write(path, _Noted(job_id, created, sorted({*known, *same_second, job_id})))
+    _tidy(os.path.dirname(path))
     return None
+
+
+def _path(target: tuple[str, str]) -> str:
+    key = hashlib.sha256(json.dumps([_session(), *target]).encode()).hexdigest()
+    return remembered.path_of(os.path.join(_FOLDER, f"{key[:32]}.json"))
 
 
 def _session() -> str:
@@ -44,17 +60,19 @@ def _session() -> str:
         return str(number)
 
 
-def _load() -> dict[str, tuple[int, str]]:
+def _load(path: str) -> _Noted | None:
     try:
-        with open(_path(), encoding="utf-8") as file:
-            return {str(key): (int(created), str(job_id)) for key, (created, job_id) in json.load(file).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+        with open(path, encoding="utf-8") as file:
+            job_id, created, same_second = json.load(file)
+            return _Noted(str(job_id), int(created), [str(one) for one in same_second])
+    except (OSError, ValueError, TypeError):
+        return None
 
 
-def _save(known: dict[str, tuple[int, str]]) -> None:
-    remembered.write(_path(), known)
-
-
-def _path() -> str:
-    return remembered.path_of("last.json")
+def _tidy(folder: str) -> None:
+    """Remove the files of sessions that were not used for longest."""
+    with suppress(OSError):
+        paths = [entry.path for entry in os.scandir(folder)]
+        if len(paths) > _MOST:
+            for path in sorted(paths, key=os.path.getmtime)[:-_MOST]:
+                os.unlink(path)

@@ -18,11 +18,10 @@ _GLOBAL = "global"
 
 
 class Session:
-    """The values of the global options. `where` is the endpoint of the last Client."""
+    """The values of the global options."""
 
     def __init__(self) -> None:
         self.endpoint: str | None = None
-        self.where = ""
         self.format = "table"
         self.verbose = False
 
@@ -36,8 +35,7 @@ class Session:
         from ..client import Client
         from ..configuration import load
 
-        self.where = self.endpoint or endpoint or load().config.endpoint or "local"
-        return Client(self.where)
+        return Client(self.endpoint or endpoint or load().config.endpoint or "local")
 
 
 def objects_of(client: Client) -> ObjectStore:

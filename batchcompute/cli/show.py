@@ -56,7 +56,7 @@ def show(
     if instance is not None and task_name is None:
         raise click.UsageError("--instance needs --task")
     with session.client() as client:
-        found = find_job(client, job, session.where)
+        found = find_job(client, job)
         if wait:
             watch(client, found)
         shape = shapes.job(client.get_job(found))

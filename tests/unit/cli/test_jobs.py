@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,36 @@ import pytest
 
 import batchcompute
 from batchcompute import Client
+from batchcompute.cli import newest
 from batchcompute.cli.failures import Refused
 from batchcompute.cli.finding import find_jobs
-from batchcompute.values.responses import Job
+from batchcompute.values.responses import Job, ListResponse
 from tests.support.command_line import Run
 
 
-class Fake:
-    """A client with jobs of these ids, the first one created first; `names` are theirs, by id."""
+class Fake(Client):
+    """A Client with jobs of these ids, the first one created first; `names` are theirs, by id, `times` their CreateTime."""
 
-    def __init__(self, *ids: str, **names: str) -> None:
+    def __init__(
+        self,
+        *ids: str,
+        names: Mapping[str, str] = {},
+        times: Sequence[int] = (),
+        endpoint: str = "cn-qingdao",
+        key: str = "key",
+    ) -> None:
+        super().__init__(endpoint, key, "secret")
         self.jobs = [
-            Job({"JobId": one, "CreateTime": number, "JobName": names.get(one.removeprefix("job-"), "")})
-            for number, one in enumerate(ids)
+            Job({"JobId": one, "CreateTime": created, "JobName": names.get(one.removeprefix("job-"), "")})
+            for one, created in zip(ids, times or range(len(ids)), strict=True)
         ]
 
-    def list_jobs(self) -> list[Job]:
-        return self.jobs
+    def list_jobs(self, *, timeout: float | None = None) -> ListResponse[Job]:
+        return ListResponse(Job, self.jobs)
 
 
-def find(fake: Fake, *texts: str, where: str = "") -> list[str]:
-    return find_jobs(fake, texts, where)  # type: ignore[arg-type]
+def find(fake: Fake, *texts: str) -> list[str]:
+    return find_jobs(fake, texts)
 
 
 A, B, C = "job-00AA11", "job-00AB22", "job-00BB11"
@@ -63,7 +72,7 @@ def test_which_job_is_not_clear(text: str, expected: str) -> None:
 
 
 def test_a_job_by_its_name() -> None:
-    fake = Fake(A, B, C, **{"00AA11": "nightly", "00AB22": "render", "00BB11": "nightly"})
+    fake = Fake(A, B, C, names={"00AA11": "nightly", "00AB22": "render", "00BB11": "nightly"})
     assert find(fake, "render") == [B]
     with pytest.raises(
         Refused, match=r"'nightly' names 2 jobs; use more of the id of one:\n  job-00BB11  nightly .*\n  job-00AA1"
@@ -72,15 +81,60 @@ def test_a_job_by_its_name() -> None:
     with pytest.raises(Refused, match="did you mean 'render'"):
         find(fake, "rendr")
     with pytest.raises(Refused, match="names 2 jobs"):
-        find(Fake(A, B, **{"00AA11": "22"}), "22")
+        find(Fake(A, B, names={"00AA11": "22"}), "22")
 
 
 def test_last_never_goes_back_to_an_older_job() -> None:
-    assert find(Fake(A, B), "last", where="local") == [B]
-    with pytest.raises(Refused, match=f"`last` was {B}, which is deleted, and it does not go back to an older job"):
-        find(Fake(A), "last", where="local")
-    assert find(Fake(A), "last", where="cn-qingdao") == [A], "another region"
-    assert find(Fake(A, "job-gone", C), "last", where="local") == [C]
+    assert find(Fake(A, B), "last") == [B]
+    with pytest.raises(Refused, match=f"`last` was {B}, which is not there any more, and it does not go back to an"):
+        find(Fake(A), "last")
+    assert find(Fake(A, "job-gone", C), "last") == [C]
+
+
+def test_last_of_another_account_or_endpoint_is_another_one() -> None:
+    assert find(Fake(A, B), "last") == [B]
+    assert find(Fake(A, endpoint="cn-shenzhen"), "last") == [A]
+    assert find(Fake(A, key="other"), "last") == [A]
+    with pytest.raises(Refused, match=f"`last` was {B}"):
+        find(Fake(A, endpoint="batchcompute.cn-qingdao.aliyuncs.com"), "last")  # another spelling of the region
+
+
+def test_last_of_jobs_of_one_second() -> None:
+    """CreateTime has whole seconds, and ids need not have an order."""
+    assert find(Fake(A, C, times=[7, 7]), "last") == [C]
+    with pytest.raises(Refused, match=f"`last` was {C}"):
+        find(Fake(A, times=[7]), "last")  # it was there before
+    assert find(Fake(A, B, times=[7, 7]), "last") == [B], "a new job, though its id is smaller"
+    with pytest.raises(Refused, match=f"`last` was {B}"):
+        find(Fake(A, times=[7]), "last")
+
+
+def test_terminals_do_not_overwrite_what_the_others_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One terminal writes between the reading and the writing of another one."""
+    load = newest._load
+    monkeypatch.setattr(newest, "_session", lambda: "one")
+
+    def load_slowly(path: str) -> Any:
+        monkeypatch.setattr(newest, "_load", load)
+        found = load(path)
+        with monkeypatch.context() as other:
+            other.setattr(newest, "_session", lambda: "two")
+            assert find(Fake(A, B), "last") == [B]
+        return found
+
+    monkeypatch.setattr(newest, "_load", load_slowly)
+    assert find(Fake(A, B), "last") == [B]
+    for session in ("one", "two"):
+        monkeypatch.setattr(newest, "_session", lambda session=session: session)
+        with pytest.raises(Refused, match=f"`last` was {B}"):
+            find(Fake(A), "last")
+
+
+def test_few_terminals_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(60):
+        monkeypatch.setattr(newest, "_session", lambda number=number: str(number))
+        find(Fake(A), "last")
+    assert len(list((Path.home() / ".cache/batchcompute/last").iterdir())) == 50
 
 
 def test_deleting_last_twice_deletes_one_job(bc: Run, submit: Callable[..., str], client: Client) -> None:
