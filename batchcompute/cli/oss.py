@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _SCHEME = "oss://"
 _CHUNK = 1 << 20
 _COLUMNS: Mapping[str, output.Column] = {"size": "SIZE", "uri": "OBJECT"}
-_BUCKET_COLUMNS: Mapping[str, output.Column] = {"size": "SIZE", "uri": "BUCKET"}
+_BUCKET_COLUMNS: Mapping[str, output.Column] = {"uri": "BUCKET"}
 
 
 @command(
@@ -33,14 +33,16 @@ _BUCKET_COLUMNS: Mapping[str, output.Column] = {"size": "SIZE", "uri": "BUCKET"}
 @click.argument("prefix", default=_SCHEME)
 def ls(session: Session, prefix: str) -> None:
     """List the objects whose names begin with PREFIX, such as oss://bucket/ or oss://bucket/logs/. Without PREFIX, or with
-    oss://, list the buckets, each with the size of all of its objects.
+    oss://, list the buckets.
 
-    JSON: a list of {uri, size}; size in bytes.
+    JSON: a list of {uri, size}; size in bytes, null for a bucket.
     """
     with _store(session) as store:
         if prefix.rstrip("/") == _SCHEME.rstrip("/"):
-            rows = [{"uri": uri, "size": sum(size for _, size in store.list(uri))} for uri in _buckets(store)]
-            output.emit(rows, _BUCKET_COLUMNS, session.format, "There are no buckets. `batchcompute oss cp` makes one.")
+            buckets = [{"uri": uri, "size": None} for uri in _buckets(store)]
+            output.emit(
+                buckets, _BUCKET_COLUMNS, session.format, "There are no buckets. `batchcompute oss cp` makes one."
+            )
             return
         rows = [{"uri": uri, "size": size} for uri, size in store.list(_uri(prefix))]
         output.emit(rows, _COLUMNS, session.format, f"There is nothing in {output.plain(prefix)}.")

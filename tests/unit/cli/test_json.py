@@ -120,6 +120,7 @@ def test_objects(data_dir: Path, tmp_path: Path) -> None:
     file.write_bytes(b"12345")
     assert checked("oss cp", str(file), "oss://mine/one")[0]["size"] == 5
     assert checked("oss ls", "oss://mine/") == [{"uri": "oss://mine/one", "size": 5}]
+    assert checked("oss ls") == [{"uri": "oss://mine/", "size": None}]
     assert checked("oss rm", "oss://mine/one", "--yes") == [{"uri": "oss://mine/one"}]
 
 

@@ -8,6 +8,7 @@ from importlib import util
 from pathlib import Path
 
 import pytest
+from batchcompute_local.storage import ObjectStore
 
 from batchcompute import Client
 from batchcompute.cli.session import advise_objects
@@ -113,13 +114,22 @@ def test_buckets(bc: Run, client: Client) -> None:
     assert done.err == "There are no buckets. `batchcompute oss cp` makes one.\n"
     for uri in ("oss://theirs/a", "oss://mine/a", "oss://mine/b/c"):
         client.objects.put(uri, b"12345")
-    assert (
-        bc("oss", "ls", "oss://").out == bc("oss", "ls").out == "SIZE  BUCKET\n  10  oss://mine/\n   5  oss://theirs/\n"
-    )
+    assert bc("oss", "ls", "oss://").out == bc("oss", "ls").out == "BUCKET\noss://mine/\noss://theirs/\n"
     assert bc("oss", "list", "oss://", "-o", "json").json == [
-        {"uri": "oss://mine/", "size": 10},
-        {"uri": "oss://theirs/", "size": 5},
+        {"uri": "oss://mine/", "size": None},
+        {"uri": "oss://theirs/", "size": None},
     ]
+
+
+def test_the_list_of_buckets_looks_into_none(bc: Run, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a bucket that cannot be read, or has a million objects, the name is known as well."""
+    client.objects.put("oss://mine/a", b"12345")
+
+    def refuse(store: ObjectStore, prefix: str) -> None:
+        raise PermissionError(prefix)
+
+    monkeypatch.setattr(ObjectStore, "list", refuse)
+    assert bc("oss", "ls").out == "BUCKET\noss://mine/\n"
 
 
 def test_a_store_that_does_not_list_buckets(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
