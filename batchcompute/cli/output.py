@@ -12,6 +12,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -163,9 +164,11 @@ def plain(text: str) -> str:
 
 def width(text: str) -> int:
     """Return the width of a text in cells of a terminal."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def _cells_of(char: str) -> int:
+    return 0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def clip(text: str, limit: int, by_end: bool = False, utf: bool | None = None) -> str:
@@ -175,9 +178,12 @@ def clip(text: str, limit: int, by_end: bool = False, utf: bool | None = None) -
     if limit < 1:
         return ""
     mark = "…" if (utf8() if utf is None else utf) else "~"
-    while width(text) > limit - 1:
-        text = text[1:] if by_end else text[:-1]
-    return mark + text if by_end else text + mark
+    if text.isascii():
+        count = limit - 1
+    else:
+        sizes = accumulate(map(_cells_of, reversed(text) if by_end else text))
+        count = sum(1 for _ in takewhile(lambda size: size < limit, sizes))
+    return mark + text[len(text) - count :] if by_end else text[:count] + mark
 
 
 def terminal_width(stream: Any = None) -> int | None:

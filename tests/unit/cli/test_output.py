@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
+import unicodedata
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, strategies as st
 
 from batchcompute.cli import output
+from batchcompute.cli.progress import cut_line
 
 ROWS = [{"name": "a", "count": 5, "state": "Failed"}, {"name": "longer", "count": 10, "state": None}]
 COLUMNS: dict[str, output.Column] = {"name": "NAME", "count": "COUNT", "state": "STATE"}
@@ -83,6 +88,35 @@ def test_widths() -> None:
     assert output.clip("作业作业", 5) == "作业…"
     assert output.clip("abc", 3) == "abc"
     assert output.clip("abc", 0) == ""
+
+
+@given(
+    st.text(alphabet="ab作e\u0301\N{FULLWIDTH LATIN SMALL LETTER A}", max_size=30), st.integers(1, 30), st.booleans()
+)
+def test_as_much_as_fits_is_kept(text: str, limit: int, by_end: bool) -> None:
+    cut = output.clip(text, limit, by_end, utf=True)
+    assert output.width(cut) <= limit
+    if cut == text:
+        return
+    kept = cut[1:] if by_end else cut[:-1]
+    assert kept == (text[len(text) - len(kept) :] if by_end else text[: len(kept)])
+    more = text[-len(kept) - 1 :] if by_end else text[: len(kept) + 1]
+    assert output.width(more) > limit - 1, "not one character more"
+
+
+@pytest.mark.parametrize("cut", [output.clip, lambda text, cells: cut_line(text, cells, True)])
+def test_a_long_line_is_cut_in_one_pass(cut: Callable[[str, int], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log may have lines of any length, and the view is drawn four times a second."""
+    looks = []
+
+    def look(char: str) -> str:
+        looks.append(char)
+        return unicodedata.east_asian_width(char)
+
+    monkeypatch.setattr(output, "unicodedata", SimpleNamespace(combining=unicodedata.combining, east_asian_width=look))
+    line = "作业" * 2000
+    assert output.width(cut(line, 80)) <= 80
+    assert len(looks) < 5 * len(line)
 
 
 def test_a_line_is_cut_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
