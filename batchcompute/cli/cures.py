@@ -27,6 +27,7 @@ _CODES = {
     "AccessDenied": _RIGHTS,
     "InvalidTimeStamp": _CLOCK,
     "IllegalTimestamp": _CLOCK,
+    "RequestTimeTooSkewed": _CLOCK,
     "ResourceNotFound": _JOBS,
     "InvalidResource.NotFound": _JOBS,
     "InvalidVersion": _OPERATION,

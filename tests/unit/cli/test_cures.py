@@ -27,6 +27,8 @@ JOB = "job-" + "0" * 32
         (403, "Forbidden.RAM", "no right to do it"),
         (403, "InvalidSecurityToken.Expired", "new temporary credentials"),
         (403, "SecurityTokenExpired", "new temporary credentials"),
+        (400, "InvalidTimeStamp.Expired", "set this machine's clock"),
+        (403, "RequestTimeTooSkewed", "set this machine's clock"),
         (401, "NewCode", "does not accept this access key; `batchcompute doctor`"),
         (403, "NewCode", "no right to do it"),
         (403, "QuotaExhausted", "job prune"),
