@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..values.resources import JobDescription
 
 _PRIORITY = 100
-_DECIDE = ("--wait", "--dry-run")
+_DECIDE = ("--wait", "-w", "--dry-run")
 _SEPARATED = "batchcompute.separated"
 _INTERPRETERS = (("python", r"python[0-9.]*"), ("php", r"php[0-9.]*"), ("java", "java"))
 _ENDINGS = {".py": "python", ".php": "php", ".jar": "java", ".sh": "shell", ".bash": "shell"}
@@ -121,15 +121,18 @@ def run(
 def _check_options_behind(words: Sequence[str]) -> None:
     """Notice words of the program that are options of this command, as in `job run x.py --wait`.
 
-    After -- all words are the program's. Raises UsageError for a flag that decides what is done.
+    After the first -- all words are the program's, and so are short options, of which programs have many. Raises UsageError for a
+    flag that decides what is done, also for its short form.
     """
     ctx = click.get_current_context()
     if ctx.meta.get(_SEPARATED):
         return
-    options = {name: one.is_flag for one in ctx.command.params if isinstance(one, click.Option) for name in one.opts}
-    for place, word in enumerate(words[1:], start=1):
+    options = {*_DECIDE, *(name for one in ctx.command.params for name in one.opts if name.startswith("--"))}
+    for place, word in enumerate(words):
+        if word == "--":
+            return
         name = word.partition("=")[0]
-        if not name.startswith("--") or name not in options:
+        if place == 0 or name not in options:
             continue
         if name in _DECIDE:
             before = shlex.join([*words[:place], *words[place + 1 :]])

@@ -96,7 +96,7 @@ def test_submit_commands_with_a_package(bc: Run, client: Client, folder: Path) -
     assert "'./tol' is not in the folder that --pack names" in bc("job", "submit", "job.json", "--pack", ".").err
 
 
-@pytest.mark.parametrize("flag", ["--wait", "--dry-run"])
+@pytest.mark.parametrize("flag", ["--wait", "-w", "--dry-run"])
 def test_a_flag_after_the_command_is_noticed(bc: Run, client: Client, worker: Path, flag: str) -> None:
     program = str(worker / "main.py")
     done = bc("job", "run", program, "a b", flag)
@@ -107,7 +107,8 @@ def test_a_flag_after_the_command_is_noticed(bc: Run, client: Client, worker: Pa
     )
     assert list(client.list_jobs()) == []
     assert bc("job", "run", "--dry-run", "--", program, flag).code == 0
-    assert bc("job", "run", "--dry-run", program, "--", "x").code == 0
+    done = bc("job", "run", "--dry-run", program, "a", "--", "x", flag, "--name")
+    assert (done.code, "Note:" in done.err) == (0, False), "these words are the program's"
 
 
 def test_another_option_after_the_command_is_noted(bc: Run, data_dir: Path, worker: Path) -> None:
