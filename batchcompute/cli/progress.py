@@ -107,9 +107,7 @@ def lines(rows: Sequence[Row], tail: Tail | None) -> list[str]:
     return shown + ([f"{_title(tail)}", *(f"    {line}" for line in tail.lines)] if tail else [])
 
 
-def view(
-    job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: int, utf: bool, height: int = 1000
-) -> Group:
+def view(job: Job, rows: Sequence[Row], tail: Tail | None, now: float, width: int, utf: bool, height: int) -> Group:
     """Draw the job for a terminal of `width` cells and `height` lines. utf: the terminal can show more than ASCII.
 
     What runs comes first, then what failed, then what waits; rows that do not fit are counted.

@@ -47,7 +47,7 @@ def running(console: Console) -> None:
         _row("Sound", "Running", 181, Finished=3, Running=2, Waiting=1),
         _row("Join", "Waiting", Waiting=1),
     ]
-    console.print(view(_job("Running", 190), rows, None, _NOW, console.width, True))
+    console.print(view(_job("Running", 190), rows, None, _NOW, console.width, True, 24))
 
 
 def failed(console: Console) -> None:
@@ -63,7 +63,7 @@ def failed(console: Console) -> None:
         "    scene = load(sys.argv[1])",
         "FileNotFoundError: [Errno 2] No such file or directory: 'scene-41.blend'",
     )
-    console.print(view(_job("Failed", 64, 2), rows, Tail("Render", 41, said), _NOW, console.width, True))
+    console.print(view(_job("Failed", 64, 2), rows, Tail("Render", 41, said), _NOW, console.width, True, 24))
 
 
 def show(console: Console) -> None:
