@@ -30,11 +30,30 @@ def job_argument(several: bool = False) -> Callable[[Any], Any]:
     return click.argument("job", metavar="JOB", type=JobType())
 
 
-def read_states(known: Sequence[str]) -> Callable[[click.Context, click.Parameter, Sequence[str]], tuple[str, ...]]:
-    """Return the callback of --state: it splits at commas, and fails for a state that is not in `known`."""
+class StatesType(click.types.StringParamType):
+    """States with commas, of those that are known."""
+
+    name = "states"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self._known = known
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the state behind the last comma."""
+        from click.shell_completion import CompletionItem
+
+        before, comma, begun = incomplete.rpartition(",")
+        found = [state for state in self._known if state.lower().startswith(begun.lower())]
+        return [CompletionItem(before + comma + state) for state in found]
+
+
+def state_option(known: Sequence[str], text: str) -> Callable[[Any], Any]:
+    """Return the option --state, which may be repeated, as the argument `states`; the case does not matter. text: its help."""
     choice = click.Choice(known, case_sensitive=False)
 
     def read(ctx: click.Context, param: click.Parameter, value: Sequence[str]) -> tuple[str, ...]:
-        return tuple(choice.convert(state.strip(), param, ctx) for text in value for state in text.split(","))
+        return tuple(choice.convert(state.strip(), param, ctx) for states in value for state in states.split(","))
 
-    return read
+    return click.option(
+        "--state", "states", multiple=True, type=StatesType(known), callback=read, metavar="STATES", help=text
+    )

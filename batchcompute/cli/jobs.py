@@ -14,7 +14,7 @@ from click.exceptions import Exit
 from ..errors import BatchComputeError
 from ..messages import name_instances
 from . import attempts, output, shapes
-from .arguments import job_argument, read_states
+from .arguments import job_argument, state_option
 from .failures import FAILED, STOPPED
 from .finding import find_job, newest_first
 from .progress import seconds
@@ -49,14 +49,7 @@ _COLUMNS: Mapping[str, output.Column] = {
         "batchcompute job list --format json | jq -r '.[].job_id'",
     ],
 )
-@click.option(
-    "--state",
-    "states",
-    multiple=True,
-    callback=read_states(shapes.STATES),
-    metavar="STATES",
-    help=f"Only jobs in these states: {', '.join(shapes.STATES)}; with commas, or repeated.",
-)
+@state_option(shapes.STATES, f"Only jobs in these states: {', '.join(shapes.STATES)}; with commas, or repeated.")
 @click.option("--name", metavar="PATTERN", help="Only jobs of this name; * stands for any text, ? for one character.")
 @click.option(
     "--since", callback=read_moment, metavar="TIME", help="Only jobs created since then: 10m, 2026-11-26T18:00."

@@ -15,7 +15,7 @@ from click.exceptions import Exit
 
 from . import output, shapes
 from .actions import change_each
-from .arguments import read_states
+from .arguments import state_option
 from .failures import Refused
 from .finding import newest_first
 from .progress import ENDED, seconds
@@ -48,14 +48,7 @@ _COLUMNS: Mapping[str, output.Column] = {
 @click.option(
     "--older-than", "age", callback=read_age, required=True, metavar="AGE", help="Jobs that ended longer ago: 12h, 7d."
 )
-@click.option(
-    "--state",
-    "states",
-    multiple=True,
-    callback=read_states(ENDED),
-    metavar="STATES",
-    help="Only jobs in these states: Finished, Failed, Stopped; with commas, or repeated.  [default: all three]",
-)
+@state_option(ENDED, f"Only jobs in these states: {', '.join(ENDED)}; with commas, or repeated.  [default: all three]")
 @click.option("--with-objects", is_flag=True, help="Delete the logs below their redirect paths as well.")
 @click.option("--dry-run", is_flag=True, help="Only show the jobs.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")

@@ -67,6 +67,12 @@ def test_commands_and_options() -> None:
     assert complete("--format", "js") == ["json"]
 
 
+def test_states() -> None:
+    assert complete("job", "list", "--state", "f") == ["Finished", "Failed"]
+    assert complete("job", "list", "--state", "Failed,st") == ["Failed,Stopped"]
+    assert complete("job", "prune", "--state", "") == ["Finished", "Failed", "Stopped"]
+
+
 def test_job_ids_and_tasks(client: Client, describe: Callable[..., dict[str, Any]]) -> None:
     jobs = [client.create_job(describe(Say="pass", Shout="pass", Find="pass")).JobId for _ in range(2)]
     for job in jobs:
