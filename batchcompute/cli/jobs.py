@@ -50,7 +50,7 @@ _COLUMNS: Mapping[str, output.Column] = {
     ],
 )
 @state_option(shapes.STATES, f"Only jobs in these states: {', '.join(shapes.STATES)}; with commas, or repeated.")
-@click.option("--name", metavar="PATTERN", help="Only jobs of this name; * stands for any text, ? for one character.")
+@click.option("--name", metavar="PATTERN", help="Only jobs of this name; * is any text, ? one character, [ itself.")
 @click.option(
     "--since", callback=read_moment, metavar="TIME", help="Only jobs created since then: 10m, 2026-11-26T18:00."
 )
@@ -66,12 +66,14 @@ def list_(
     instances_waiting, instances_running, instances_finished, instances_failed, instances_stopped, reason, leftovers}; reason
     says why it waits, leftovers counts instances that left processes; null where the service does not know it.
     """
+    # names such as scan[1] are more common than sets of characters
+    pattern = None if name is None else name.replace("[", "[[]")
     with session.client() as client:
         found = [
             job
             for job in newest_first(client.list_jobs())
             if (not states or job.State in states)
-            and (name is None or fnmatchcase(job.JobName, name))
+            and (pattern is None or fnmatchcase(job.JobName, pattern))
             and (since is None or seconds(job.CreateTime) + 1 > since)  # whole seconds, rounded down
             and (until is None or seconds(job.CreateTime) <= until)
         ]

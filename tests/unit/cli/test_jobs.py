@@ -173,7 +173,7 @@ def test_submit_and_show_wait(bc: Run, client: Client, hold: Path) -> None:
 
 
 def test_list_by_name_and_age(bc: Run, describe: Callable[..., dict[str, Any]], client: Client) -> None:
-    for name in ("render-1", "render-2", "other"):
+    for name in ("render-1", "render-2", "other", "scan[12]"):
         client.wait(client.create_job(describe(A="pass") | {"JobName": name}), timeout=60)
 
     def names(*words: str) -> list[str]:
@@ -183,9 +183,11 @@ def test_list_by_name_and_age(bc: Run, describe: Callable[..., dict[str, Any]], 
     assert names("--name", "render") == []
     assert names("--name", "OTHER") == []
     assert names("--since", "1h", "--name", "other") == ["other"]
+    assert names("--name", "scan[12]") == names("--name", "sc?n[*]") == ["scan[12]"]
+    assert names("--name", "render-[12]") == [], "no set of characters"
     assert names("--until", "1h") == []
     assert names("--since", "2999-01-01") == []
-    assert names("--until", "2999-01-01", "--state", "finished,failed") == ["other", "render-1", "render-2"]
+    assert names("--until", "2999-01-01", "--state", "finished,failed") == ["other", "render-1", "render-2", "scan[12]"]
     assert bc("job", "list", "--name", "x").err == "No job matches. `batchcompute job list` shows all.\n"
     done = bc("job", "list", "--state", "Finished,Runing")
     assert (done.code, "'Runing' is not one of" in done.err) == (2, True)
