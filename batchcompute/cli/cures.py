@@ -71,6 +71,14 @@ def find_cure(error: BaseException) -> str:
     return "; ".join(filter(None, [*notes, _find(error)]))
 
 
+def cure_left_out(why: str) -> str:
+    """Return what to do to have a plugin that was left out. why: the reason, as in `Hooks.skipped`."""
+    from ..hooks.loading import BLOCKED, OFF
+
+    chosen = {OFF: "add it to plugins.enable to use it", BLOCKED: "remove it from plugins.block to use it"}
+    return chosen.get(why, "update or uninstall its distribution")
+
+
 def _find(error: BaseException) -> str:
     code = getattr(error, "code", None)
     if isinstance(code, str):

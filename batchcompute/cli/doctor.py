@@ -15,9 +15,9 @@ from .. import Client, __version__
 from ..configuration import load
 from ..errors import BatchComputeError, ClientError, ConfigError, CredentialsError, TransportError
 from ..hooks import AttemptContext, DiagnosisContext, Finding, hookimpl
-from ..hooks.loading import CHOSEN, OFF
+from ..hooks.loading import CHOSEN
 from ..regions import find_region
-from .cures import find_cure
+from .cures import cure_left_out, find_cure
 from .output import emit_json, plain, styled, terminal_width
 from .session import Session, advise_objects, command
 
@@ -88,12 +88,9 @@ def _plugins(hooks: Hooks) -> Iterator[Finding]:
     yield Finding("plugins", "ok", f"{len(hooks.plugins())} in use")
     for name, why in hooks.skipped.items():
         if why in CHOSEN:
-            cure = "add it to plugins.enable" if why == OFF else "remove it from plugins.block"
-            yield Finding("plugins", "note", f"{name} is {why}", f"{cure} to use it")
+            yield Finding("plugins", "note", f"{name} is {why}", cure_left_out(why))
         else:
-            yield Finding(
-                "plugins", "problem", f"{name} was left out: it {why}", "update or uninstall its distribution"
-            )
+            yield Finding("plugins", "problem", f"{name} was left out: it {why}", cure_left_out(why))
 
 
 class _Probe:

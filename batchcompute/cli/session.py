@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json")
 _GLOBAL = "global"
+_OBJECTS = "batchcompute-oss:"
+"""The beginning of the name of the plugin for objects: its distribution."""
 
 
 class Session:
@@ -51,10 +53,19 @@ def objects_of(client: Client) -> ObjectStore:
 
 def advise_objects() -> str:
     """Say what to do in a region without an object store."""
+    import warnings
     from importlib.util import find_spec
 
+    from ..configuration import load
     from ..installing import advise
+    from .cures import cure_left_out
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the Client has warned before
+        skipped = load().hooks().skipped
+    for name, why in skipped.items():
+        if name.startswith(_OBJECTS):
+            return f"the plugin {name} was left out, which is for objects over OSS: {why}; {cure_left_out(why)}"
     if find_spec("batchcompute_oss"):
         return "name the region's OSS as oss.endpoint in the configuration"
     return f"objects over OSS need the plugin batchcompute-oss; {advise('oss')}"

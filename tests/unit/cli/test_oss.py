@@ -13,6 +13,7 @@ from batchcompute_local.storage import ObjectStore
 from batchcompute import Client
 from batchcompute.cli.session import advise_objects
 from tests.support.command_line import Run
+from tests.support.server import Server
 
 
 def test_there_and_back(bc: Run, client: Client, tmp_path: Path) -> None:
@@ -89,11 +90,23 @@ def test_mistakes(bc: Run, data_dir: Path, words: tuple[str, ...], expected: str
     assert expected in done.err
 
 
-def test_a_region_without_objects(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_region_without_objects(bc: Run, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.reply = lambda handler: handler.say(status=404)  # it does not know what its OSS is
+    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret")
+    done = bc("-e", f"http://127.0.0.1:{server.server_port}", "oss", "ls", "oss://mine")
+    assert done.code == 2
+    assert "no plugin offers an object store for region custom; name the region's OSS as oss.endpoint in" in done.err
+
+
+def test_of_a_blocked_plugin_the_advice_is_not_to_block_it(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATCHCOMPUTE_PLUGINS_BLOCK", "oss")
     done = bc("-e", "http://127.0.0.1:9", "oss", "ls", "oss://mine")
     assert done.code == 2
-    assert "no plugin offers an object store for region custom; name the region's OSS as oss.endpoint in" in done.err
+    assert "batchcompute-oss:oss was left out, which is for objects over OSS: blocked by config" in done.err
+    assert "remove it from plugins.block to use it" in done.err
+    for wrong in ("oss.endpoint", "install"):
+        assert wrong not in done.err
 
 
 def test_without_the_plugin_the_advice_is_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
