@@ -7,11 +7,12 @@ Each data folder has a folder of groups below the group in which its runner bega
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -54,16 +55,18 @@ def make_folder(root: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def start_in(group: Path, work: Callable[[], object]) -> int:
+def start_in(group: Path, work: Callable[[], object], keep: Collection[int] = ()) -> int:
     """Start a process in `group` that calls `work` and ends; return its pid. Raises OSError.
 
-    It is a copy of this process, which has one thread. No hook of `os.fork` is called.
+    It is a copy of this process, which has one thread. No hook of `os.fork` is called. Of the open files it has those in
+    `keep`, and 0 to 2: with the file of a lock it would hold the lock after this process has ended.
     """
     handle = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         pid = _clone_into(handle)
         if pid == 0:
             try:
+                _close_others(keep)
                 work()
             except BaseException as error:
                 os.write(2, f"{type(error).__name__} in a process of {group}: {error}\n".encode())
@@ -162,6 +165,15 @@ def _clone_into(group: int) -> int:
     return pid
 
 
+def _close_others(keep: Collection[int]) -> None:
+    gc.disable()  # what is closed here by number must not be closed by its owner too
+    signal.set_wakeup_fd(-1)
+    low = 3
+    for handle in (*sorted(keep), os.sysconf("SC_OPEN_MAX")):
+        os.closerange(low, handle)
+        low = handle + 1
+
+
 def _list_groups(group: Path) -> list[Path]:
     found = [group]
     for each in found:
@@ -200,8 +212,9 @@ def _try_out(group: Path) -> None:
     """Start a process in `group`, kill it by the group, and remove the group. Raises OSError."""
     group.mkdir()
     pid = 0
+    end, own_end = os.pipe()
     try:
-        pid = start_in(group, signal.pause)
+        pid = start_in(group, lambda: os.read(end, 1), keep=(end,))  # until it is killed, or this process ends
         if list_processes(group) != [pid]:
             raise OSError("a process that was started in a group is not there")
         (group / "cgroup.kill").write_bytes(b"1")
@@ -214,6 +227,8 @@ def _try_out(group: Path) -> None:
             else:
                 time.sleep(_POLL_SECONDS)
     finally:
+        os.close(end)
+        os.close(own_end)
         if pid:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)

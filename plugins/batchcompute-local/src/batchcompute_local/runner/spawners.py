@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import gc
 import marshal
 import os
 import resource
@@ -54,7 +53,7 @@ class Spawner:
         try:
             ours, theirs = socket.socketpair()
             with theirs:
-                self.pid = start_in(group, lambda: _work(theirs, reports))
+                self.pid = start_in(group, lambda: _work(theirs, reports), keep=(theirs.fileno(), reports))
             ours.settimeout(_CHECK_SECONDS)
             self._channel = ours
             self._folder = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -210,12 +209,7 @@ class Spawners:
 
 def _work(channel: socket.socket, reports: int) -> None:
     """Start programs as the runner asks, until it is gone."""
-    gc.disable()  # what the runner had open is closed here by number
-    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    first, second = sorted((channel.fileno(), reports))
-    for low, high in ((3, first), (first + 1, second), (second + 1, os.sysconf("SC_OPEN_MAX"))):
-        os.closerange(low, high)
     _set_title(b"batchcompute spawner")
     while True:
         limits, arguments = _receive(channel)
