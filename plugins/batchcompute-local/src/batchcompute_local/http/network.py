@@ -49,7 +49,7 @@ class Address:
                 "give --certfile and --keyfile, or --insecure-bind if you trust the network"
             )
         family, _, _, _, place = min(found, key=lambda each: each[0] != socket.AF_INET)
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio sets no TCP_NODELAY
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(place)
