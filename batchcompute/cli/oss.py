@@ -140,10 +140,11 @@ def _is_object(name: str) -> bool:
 
 def _buckets(store: ObjectStore) -> list[str]:
     """Return the URIs of the buckets. Raises Refused if the store cannot list them."""
-    buckets = getattr(store, "buckets", None)
-    if buckets is None:
+    from ..hooks import BucketLister
+
+    if not isinstance(store, BucketLister):
         raise Refused(f"the object store of this region does not list buckets; name one, as in {_SCHEME}bucket/")
-    return [f"{_SCHEME}{name}/" for name in buckets()]
+    return [f"{_SCHEME}{name}/" for name in store.buckets()]
 
 
 def _uri(name: str) -> str:

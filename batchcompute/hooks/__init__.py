@@ -17,6 +17,7 @@ from .contexts import (
 )
 from .plugin import Plugin, override
 from .specs import (
+    BucketLister,
     CredentialProvider,
     ObjectStore,
     RenewableProvider,
@@ -28,6 +29,7 @@ from .specs import (
 
 __all__ = [
     "AttemptContext",
+    "BucketLister",
     "CallContext",
     "CallResult",
     "ClientState",

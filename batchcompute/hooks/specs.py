@@ -10,7 +10,7 @@ words, and a test compares them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar, runtime_checkable
 
 import pluggy
 
@@ -111,6 +111,16 @@ class ObjectStore(Protocol):
     def list(self, prefix: str) -> Iterable[tuple[str, int]]: ...
 
     def delete(self, uri: str) -> None: ...
+
+
+@runtime_checkable
+class BucketLister(ObjectStore, Protocol):
+    """An ObjectStore that lists the buckets of its account: their names, in order. An ObjectStore need not have `buckets`.
+
+    `isinstance(client.objects, BucketLister)` says whether it has.
+    """
+
+    def buckets(self) -> Iterable[str]: ...
 
 
 # --- registration: once per Client; all answers are used ------------------------------------------------------------

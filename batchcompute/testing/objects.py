@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
-from ..hooks import LogContext, ObjectStore
+from ..hooks import BucketLister, LogContext, ObjectStore
 from ..wire import Response
 from .cassette import Answer
 from .tape import Tape
@@ -26,6 +26,7 @@ def _success(data: bytes = b"") -> Response:
     return Response(200, {}, data)
 
 
+_BUCKETS = "oss://?buckets"
 _MISSING = Response(404, {}, b"")
 
 
@@ -70,6 +71,19 @@ class RecordedObjects:
         self._inner.delete(uri)
 
 
+class RecordedBuckets(RecordedObjects):
+    """A BucketLister whose reads are recorded."""
+
+    def __init__(self, inner: BucketLister, keep: _Keep) -> None:
+        super().__init__(inner, keep)
+        self._lister = inner
+
+    def buckets(self) -> Iterable[str]:
+        found = list(self._lister.buckets())
+        self._keep("GET", _BUCKETS, _success(json.dumps(found).encode("ascii")))
+        return found
+
+
 class ReplayedObjects:
     """An ObjectStore in memory, over what was read when the session was recorded. Thread-safe."""
 
@@ -98,9 +112,19 @@ class ReplayedObjects:
     def list(self, prefix: str) -> Iterable[tuple[str, int]]:
         return [(uri, size) for uri, size in json.loads(_body_of(self._tape(), _listing(prefix)) or b"[]")]
 
+    def buckets(self) -> Iterable[str]:
+        return [str(name) for name in json.loads(_body_of(self._tape(), _BUCKETS) or b"[]")]
+
     def delete(self, uri: str) -> None:
         with self._lock:
             self._written[uri] = None
+
+
+def record_objects(store: ObjectStore, keep: _Keep) -> RecordedObjects:
+    """Return the store; what is read from it is recorded."""
+    if isinstance(store, RecordedObjects):
+        return store
+    return RecordedBuckets(store, keep) if isinstance(store, BucketLister) else RecordedObjects(store, keep)
 
 
 def log_uri(ctx: LogContext) -> str:

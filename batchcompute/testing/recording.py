@@ -20,7 +20,7 @@ from ..hooks import (
 )
 from ..wire import Request, Response
 from .cassette import Answer, Exchange
-from .objects import RecordedObjects, log_uri, recorded_log
+from .objects import log_uri, record_objects, recorded_log
 from .scrubbing import Scrubber
 
 Factories = Iterable[TransportFactory]
@@ -55,7 +55,7 @@ class Recorder:
     def object_store(self, ctx: CallContext) -> Generator[None, ObjectStore | None, ObjectStore | None]:
         """Return the region's store; what is read from it is recorded."""
         store = yield
-        return store if store is None or isinstance(store, RecordedObjects) else RecordedObjects(store, self.keep)
+        return None if store is None else record_objects(store, self.keep)
 
     @hookimpl(wrapper=True, tryfirst=True)
     def fetch_log(self, ctx: LogContext) -> Generator[None, BinaryIO | None, BinaryIO | None]:

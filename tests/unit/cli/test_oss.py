@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import util
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
-from batchcompute_local.storage import ObjectStore
+from batchcompute_local.storage import ObjectStore as Folder
 
 from batchcompute import Client
 from batchcompute.cli.session import advise_objects
+from batchcompute.hooks import BucketLister, ObjectStore
 from tests.support.command_line import Run
 from tests.support.server import Server
 
@@ -122,6 +124,7 @@ def test_images(bc: Run, data_dir: Path) -> None:
 
 
 def test_buckets(bc: Run, client: Client) -> None:
+    assert isinstance(client.objects, BucketLister)
     done = bc("oss", "ls")
     assert (done.code, done.out) == (0, "")
     assert done.err == "There are no buckets. `batchcompute oss cp` makes one.\n"
@@ -138,14 +141,33 @@ def test_the_list_of_buckets_looks_into_none(bc: Run, client: Client, monkeypatc
     """Of a bucket that cannot be read, or has a million objects, the name is known as well."""
     client.objects.put("oss://mine/a", b"12345")
 
-    def refuse(store: ObjectStore, prefix: str) -> None:
+    def refuse(store: Folder, prefix: str) -> None:
         raise PermissionError(prefix)
 
-    monkeypatch.setattr(ObjectStore, "list", refuse)
+    monkeypatch.setattr(Folder, "list", refuse)
     assert bc("oss", "ls").out == "BUCKET\noss://mine/\n"
 
 
+class Plain:
+    """An ObjectStore without what is optional."""
+
+    def put(self, uri: str, data: bytes | BinaryIO) -> None: ...
+
+    def open(self, uri: str) -> BinaryIO:
+        raise FileNotFoundError(uri)
+
+    def exists(self, uri: str) -> bool:
+        return False
+
+    def list(self, prefix: str) -> Iterable[tuple[str, int]]:
+        return ()
+
+    def delete(self, uri: str) -> None: ...
+
+
 def test_a_store_that_does_not_list_buckets(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchcompute.cli.oss.objects_of", lambda client: object())
+    store: ObjectStore = Plain()
+    monkeypatch.setattr("batchcompute.cli.oss.objects_of", lambda client: store)
     done = bc("oss", "ls")
     assert (done.code, "does not list buckets; name one" in done.err) == (2, True)
+    assert not isinstance(store, BucketLister)

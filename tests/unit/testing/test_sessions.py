@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from batchcompute import Client, JobDescription, JobFailedError, NotFoundError, StateConflictError, pack
+from batchcompute.hooks import BucketLister
 
 pytestmark = [pytest.mark.batchcompute_cassette, pytest.mark.usefixtures("local_region")]
 PACKAGE = "oss://replay/worker.tar.gz"
@@ -97,6 +98,13 @@ def test_objects_are_read_and_listed() -> None:
             client.objects.open("oss://replay/in/b")
         with client.objects.open("oss://replay/in/a") as file:
             assert file.read() == b"first"
+
+
+def test_buckets_are_listed() -> None:
+    with Client("local") as client:
+        client.objects.put("oss://replay/in/a", b"first")
+        assert isinstance(client.objects, BucketLister)
+        assert list(client.objects.buckets()) == ["replay"]
 
 
 def test_what_is_hidden_stays_hidden(package: bytes, recording: bool) -> None:
