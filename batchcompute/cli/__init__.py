@@ -22,6 +22,7 @@ _EXAMPLES = (
     "batchcompute job show last",
 )
 _LONGEST_LINE = 100
+_GLOBAL_OPTIONS = "Options of all commands, as --endpoint and --format: batchcompute --help"
 
 
 class Noun(click.Group):
@@ -46,11 +47,17 @@ class Noun(click.Group):
         _, command, rest = super().resolve_command(ctx, args)
         return command.name if command else None, command, rest
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the verbs only: with the global options the help of `job` would be longer than a screen of 24 lines."""
+        self.format_commands(ctx, formatter)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         others = other_names(self.list_commands(ctx))
         if others:
             with formatter.section("Other names"):
                 formatter.write_text("; ".join(f"{', '.join(words)} for {verb}" for verb, words in others.items()))
+        formatter.write_paragraph()
+        formatter.write_text(_GLOBAL_OPTIONS)
 
 
 class _BuiltIn(Noun):

@@ -65,6 +65,14 @@ def test_help_shows_commands_and_examples(bc: Run) -> None:
     assert bc("--version").out.startswith("batchcompute")
 
 
+@pytest.mark.parametrize("noun", [name for name, entry in COMMANDS.items() if entry.verbs])
+def test_the_help_of_a_noun_fits_on_a_screen(bc: Run, monkeypatch: pytest.MonkeyPatch, noun: str) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = bc(noun, "--help").out.splitlines()
+    assert len(shown) < 24, "the prompt has a line too"
+    assert shown[-1] == "Options of all commands, as --endpoint and --format: batchcompute --help"
+
+
 def test_global_options_stand_anywhere(bc: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     lines = (
