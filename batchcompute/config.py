@@ -5,7 +5,7 @@ Each checks its values when it is made, also by hand. Raises ConfigError.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +97,7 @@ class Config(Checked):
     The access key is that of the profile. `sections` holds what plugins declared: by section, an instance of the declared type
     (in one made by hand a dict will do, the Client makes it an instance). `ambient` is True only
     when files and the environment were read to make it; a Config made by hand uses nothing of them, credentials included.
+    `reread` reads them again, for a key that was changed there; None in a Config made by hand.
     """
 
     endpoint: str | None = None
@@ -113,6 +114,7 @@ class Config(Checked):
     plugins: PluginConfig = field(default_factory=PluginConfig, metadata=_PART)
     sections: Mapping[str, Any] = field(default_factory=dict, repr=False, metadata=_PART)
     ambient: bool = field(default=False, metadata=_PART)
+    reread: Callable[[], Config] | None = field(default=None, repr=False, compare=False, metadata=_PART)
 
     def __post_init__(self) -> None:
         Checked.__post_init__(self)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from ..builtins import BUILTINS
 from ..builtins.tracing import decisions
@@ -45,11 +46,15 @@ def hooks_for(config: Config | None, plugins: Iterable[object] = (), strict: boo
     return hooks
 
 
-def load() -> Ambient:
-    """Read files and environment. Raises ConfigError, which names the line or variable."""
+def load(folder: str | None = None) -> Ambient:
+    """Read files and environment. Raises ConfigError, which names the line or variable.
+
+    folder: where the project's file is; None for the working directory.
+    """
     environ = dict(os.environ)
     user = files.read(files.user_file())
-    project, trusted = files.read_project(user)
+    folder = files.working_directory() if folder is None else folder
+    project, trusted = files.read_project(user, folder)
     variables, unknown = environment.read(environ)
     layers: list[Sequence[Entry]] = [user.entries() if user else (), project.entries() if project else (), variables]
     chosen = [entry for layer in layers for entry in layer if entry.name == "profile"]
@@ -66,19 +71,28 @@ def load() -> Ambient:
         layers.insert(2, project.profile(profile))
     if user is not None:
         layers.insert(1, user.profile(profile))
-    return Ambient([list(environment.proxies(environ)), *layers], unknown, user)
+    return Ambient([list(environment.proxies(environ)), *layers], unknown, user, folder)
+
+
+def _load_config(folder: str) -> Config:
+    return load(folder).config
 
 
 class Ambient:
     """What was found around a Client. `config` has the SDK's own settings, and after `complete` those of plugins too."""
 
     def __init__(
-        self, layers: Iterable[Sequence[Entry]], unknown: Sequence[Entry] = (), user: files.File | None = None
+        self,
+        layers: Iterable[Sequence[Entry]],
+        unknown: Sequence[Entry] = (),
+        user: files.File | None = None,
+        folder: str = "",
     ) -> None:
         self._found: dict[str, Setting] = {}
         self._theirs: list[Entry] = []
         self._unknown = unknown
         self._user = user
+        self._folder = folder
         self._types: Mapping[str, type] = {}
         self.unused: list[str] = []
         """Notes on what is set for plugins that are left out on purpose."""
@@ -201,7 +215,8 @@ class Ambient:
 
     def _config(self, sections: Mapping[str, object]) -> Config:
         parts: dict[str, object] = {name: build(name, kind, self._values(name)) for name, kind in SECTIONS.items()}
-        values = {**self._values(""), **parts, "sections": sections, "ambient": True}
+        reread = partial(_load_config, self._folder)
+        values = {**self._values(""), **parts, "sections": sections, "ambient": True, "reread": reread}
         return build("", Config, values)
 
     def _warn_of_readers(self) -> None:

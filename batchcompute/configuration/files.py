@@ -139,15 +139,22 @@ def read(path: str) -> File | None:
     return File(path, data, _lines(text), mode)
 
 
-def read_project(user: File | None) -> tuple[File | None, bool]:
-    """Return the project file in the working directory, and whether the user trusts it. Raises ConfigError.
+def working_directory() -> str:
+    """Return the working directory; "" if it was removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
-    Only the working directory is looked at: a file further up could belong to anybody.
+
+def read_project(user: File | None, folder: str) -> tuple[File | None, bool]:
+    """Return the project file in `folder`, the working directory, and whether the user trusts it. Raises ConfigError.
+
+    Only this folder is looked at: a file further up could belong to anybody.
     """
-    found = read(PROJECT_FILE)
+    found = read(os.path.join(folder, PROJECT_FILE))
     if found is None:
         return None, False
-    folder = os.getcwd()
     project = File(os.path.join(folder, PROJECT_FILE), found.data, found.lines)
     if TRUSTED in found.data:
         raise ConfigError(f"{project.source(TRUSTED)}: {TRUSTED} belongs into the user's own {user_file()}")
