@@ -24,14 +24,25 @@ from typing import Any, TypeVar
 sys.path.insert(0, str(Path(__file__).parent))
 
 from batchcompute_local.errors import DaemonError
+from evidence import print_evidence
 from harness import ServiceHarness, finished_on_disk, recorded_on_disk
 from lines import PROGRAM, check_lines
+from moved_clock import make_interpreter
 
 from batchcompute import AmbiguousResultError, Client, NotFoundError, StateConflictError
 from batchcompute.errors import BatchComputeError
 
 T = TypeVar("T")
 
+SETTINGS = """
+slots = 4
+leftover_seconds = 0.2
+grace_seconds = 0.5
+runner_linger_seconds = 5
+interpreter = "{interpreter}"
+[programs]
+python = "{python}"
+"""
 KINDS = ("good", "good", "bad", "stopped", "restarted", "deleted")
 
 
@@ -211,7 +222,7 @@ def main() -> int:
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 30)
     with tempfile.TemporaryDirectory(prefix="stress-", ignore_cleanup_errors=True) as folder:
         harness = ServiceHarness(
-            Path(folder), "slots = 4\nleftover_seconds = 0.2\ngrace_seconds = 0.5\nrunner_linger_seconds = 5\n"
+            Path(folder), SETTINGS.format(interpreter=make_interpreter(Path(folder)), python=sys.executable)
         )
         harness.put_program(PROGRAM)
         harness.lines_folder.mkdir()
@@ -229,6 +240,8 @@ def main() -> int:
                 load.join()
             settle(harness, loads, 60.0 + options.kills)
             problems, figures = check(harness, loads, finished, recorded)
+            if problems:
+                print_evidence(harness)
         finally:
             stop.set()
             harness.down()

@@ -50,6 +50,7 @@ class Faults:
             "killed client": self.kill_client,
             "socket": self.delete_socket,
             "kill": self.kill,
+            "killed starts": self.kill_starts,
         }
         if not small_disk:
             del self.kinds["disk"]
@@ -116,6 +117,12 @@ class Faults:
         for _ in range(rng.choice((1, 2, 3))):
             self._kill(rng, "kill")
             time.sleep(rng.random() * 0.5)
+
+    def kill_starts(self, rng: random.Random) -> None:
+        """One runner after the other is killed, many of them while they begin."""
+        for _ in range(rng.choice((3, 6))):
+            self.harness.kill("runner")
+            time.sleep(rng.uniform(0.0, 0.25))
 
     def _kill(self, rng: random.Random, why: str, heal: Callable[[], None] = lambda: None) -> None:
         what = rng.choice((("daemon",), ("runner",), ("daemon", "runner")))

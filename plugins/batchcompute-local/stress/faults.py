@@ -26,15 +26,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from batchcompute_local.client import control
+from evidence import print_evidence
 from fault_kinds import CLIENTS, Faults, SecondDaemons
 from fault_report import Report
 from harness import ServiceHarness
 from lines import PROGRAM
-from moved_clock import MovedClock, text_of_interpreter
+from moved_clock import make_interpreter
 
 from batchcompute import Client
+from batchcompute.errors import BatchComputeError
 
 LOADS = 3
+SETTLE_SECONDS = 60.0
 DISK = "96m"
 SETTINGS = """
 slots = 4
@@ -59,10 +62,7 @@ def mount(root: Path) -> bool:
 
 
 def make_harness(folder: Path) -> ServiceHarness:
-    interpreter, lines = folder / "python", folder / "lines"
-    MovedClock(folder / "clock")
-    interpreter.write_text(text_of_interpreter(folder / "clock"))
-    interpreter.chmod(0o700)
+    interpreter, lines = make_interpreter(folder), folder / "lines"
     lines.mkdir()
     harness = ServiceHarness(folder, SETTINGS.format(interpreter=interpreter, python=sys.executable, lines=lines))
     harness.lines_folder = lines
@@ -99,8 +99,13 @@ def settle(report: Report, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     with Client("local") as client:
         while True:
-            states = {str(job.JobId): (str(job.JobName), str(job.State)) for job in client.list_jobs(timeout=30)}
-            if not (problems := report.compare(states)) or time.monotonic() > deadline:
+            try:
+                states = {str(job.JobId): (str(job.JobName), str(job.State)) for job in client.list_jobs(timeout=30)}
+            except BatchComputeError as error:
+                problems = [f"the jobs cannot be listed: {error}"]
+            else:
+                problems = report.compare(states)
+            if not problems or time.monotonic() > deadline:
                 break
             time.sleep(0.1)
     report.problems += problems
@@ -134,7 +139,9 @@ def main() -> int:
             faults.hung += sum(helper.wait(60) != 0 for helper in helpers)
             watch.over.set()
             report = Report(folder, faults.away)
-            settle(report, 60.0)
+            settle(report, SETTLE_SECONDS)
+            if report.problems or faults.problems:
+                print_evidence(harness)
             report.check_programs(harness)
         finally:
             (folder / "stop").touch()

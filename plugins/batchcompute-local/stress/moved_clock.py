@@ -1,18 +1,23 @@
 """A clock of the machine that tests move: the seconds in a file of eight bytes are added to what `time.time` returns.
 
-As `interpreter` of service.toml a file with `text_of_interpreter` runs the daemon by this clock. Uptime and the monotonic
+As `interpreter` of service.toml the script of `make_interpreter` runs the daemon by this clock. Uptime and the monotonic
 clock stay as they are, as they do when somebody sets the clock of a machine.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import mmap
 import os
 import runpy
+import signal
 import struct
 import sys
 import time
 from pathlib import Path
+
+STACKS_SIGNAL = signal.SIGUSR2
+"""What has the daemon write the stacks of its threads into its log."""
 
 
 class MovedClock:
@@ -41,17 +46,23 @@ class MovedClock:
         time.time_ns = lambda: real_ns() + int(self.ahead * 1e9)
 
 
-def text_of_interpreter(path: Path) -> str:
-    """Return a script that runs `-P -B -m MODULE ...` as Python does, by the clock at `path`."""
+def make_interpreter(folder: Path) -> Path:
+    """Make a script in `folder` that runs `-P -B -m MODULE ...` as Python does, by the clock `folder`/clock. Return its path."""
+    MovedClock(folder / "clock")
     here = os.path.dirname(os.path.abspath(__file__))
-    return (
+    script = folder / "python"
+    script.write_text(
         f"#!{sys.executable} -BP\nimport sys\nsys.path.append({here!r})\nfrom pathlib import Path\n"
-        f"from moved_clock import run_module\nrun_module(Path({str(path)!r}))\n"
+        f"from moved_clock import run_module\nrun_module(Path({str(folder / 'clock')!r}))\n"
     )
+    script.chmod(0o700)
+    return script
 
 
 def run_module(path: Path) -> None:
+    """Run the module that the command line names, as `python -m` does. It writes the stacks of its threads at a signal."""
     MovedClock(path).use()
+    faulthandler.register(STACKS_SIGNAL, all_threads=True)
     at = sys.argv.index("-m")
     sys.argv[:] = sys.argv[at + 1 :]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
