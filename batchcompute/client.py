@@ -23,7 +23,7 @@ from .operations import A, Call
 from .pipeline import Pipeline
 from .regions import Ranges, find_region
 from .surroundings import Surroundings
-from .values.details import JobDetails, JobDetailsList
+from .values.details import JobDetails, JobDetailsList, LogPiece
 from .values.resources import JobDescription
 from .values.responses import (
     ActionResponse,
@@ -125,7 +125,8 @@ class Client:
                 f"endpoint is missing: pass {_ENDPOINTS}, or set endpoint in the configuration or BATCHCOMPUTE_ENDPOINT"
             )
         self._region = find_region(where, self._hooks.regions())
-        self._ask_beyond_from = -math.inf if self._region.details or not self._region.declared else math.inf
+        from_now = -math.inf if self._region.details or not self._region.declared else math.inf
+        self._ask_beyond_from = dict.fromkeys((False, True), from_now)  # services of 3.1 know the details alone
         self._ask_region_from = -math.inf
         self._timeout = timeout if timeout is not None else self._config.timeout
         humanize = self._hooks.humanize_timestamp if human_readable else None
@@ -364,8 +365,24 @@ class Client:
                 attempt,
                 newest,
                 lambda uri: self.objects.open(uri),
+                partial(self._read_piece, job_id, task_name, instance_id, stream, attempt),
             )
         )
+
+    def _read_piece(
+        self, job_id: str, task: str, instance: int, stream: str, attempt: int | None, start: int, limit: int, file: str
+    ) -> LogPiece | None:
+        """Ask the service for a piece of a log, see `LogContext.read_piece`."""
+        values = {
+            "Task": task,
+            "Instance": instance,
+            "Stream": stream,
+            "Attempt": attempt,
+            "Start": start,
+            "Limit": limit,
+        }
+        chosen = {name: str(value) for name, value in (values | {"File": file or None}).items() if value is not None}
+        return self._call_beyond(Call(ops.GET_LOG, job_id, timeout=self._timeout, parameters=chosen))
 
     def _find_newest(self, job_id: str, task_name: str, instance_id: int) -> int | None:
         """Return the newest attempt of an instance that began; None if none did, or the service does not know it."""
@@ -411,14 +428,15 @@ class Client:
     def _call_beyond(self, call: Call[A]) -> A | None:
         """Do a call that the API does not have; None where the service does not know it."""
         now = self._pipeline.clock.monotonic
-        if now() < self._ask_beyond_from:
+        is_log = call.operation is ops.GET_LOG
+        if now() < self._ask_beyond_from[is_log]:
             return None
         try:
             return self._pipeline.call(call)
         except ClientError as error:
             if not self._does_not_know(error):
                 raise
-        self._ask_beyond_from = now() + _ASK_AGAIN_SECONDS
+        self._ask_beyond_from[is_log] = now() + _ASK_AGAIN_SECONDS
         return None
 
     def _ask_region(self) -> None:

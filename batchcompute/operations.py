@@ -11,7 +11,7 @@ from urllib.parse import quote
 from .plain_errors import ServerError, ThrottlingError, TransportError
 from .regions import Ranges
 from .surroundings import Surroundings
-from .values.details import JobDetails, JobDetailsList
+from .values.details import JobDetails, JobDetailsList, LogPiece
 from .values.responses import (
     ActionResponse,
     CreateResponse,
@@ -115,6 +115,15 @@ GET_JOB_DETAILS = Operation(
     "get_job_details", "GET", "/-/jobs/{job}", JobDetails, repeatable=True, parameters=("Task", "Instance")
 )
 """Ours: what the answers of the API have no place for. Services of Alibaba Cloud do not have them."""
+GET_LOG = Operation(
+    "get_log",
+    "GET",
+    "/-/jobs/{job}/log",
+    LogPiece,
+    repeatable=True,
+    parameters=("Task", "Instance", "Stream", "Attempt", "Start", "Limit", "File"),
+)
+"""Ours: a piece of a log without a redirect path."""
 
 OPERATIONS: dict[str, Operation[Any]] = {
     operation.name: operation
@@ -133,6 +142,7 @@ OPERATIONS: dict[str, Operation[Any]] = {
         GET_SURROUNDINGS,
         LIST_JOB_DETAILS,
         GET_JOB_DETAILS,
+        GET_LOG,
     )
 }
 

@@ -6,7 +6,7 @@ module that imports them does not become a plugin by that.
 
 from __future__ import annotations
 
-from . import clock, credentials, decoding, endpoints, retry, signing, timestamps, tracing, transport, validation
+from . import clock, credentials, decoding, endpoints, logs, retry, signing, timestamps, tracing, transport, validation
 from .decoding import default_object
 from .retry import default_retry_policy
 from .signing import default_signature
@@ -32,4 +32,5 @@ BUILTINS: dict[str, object] = {
     "timestamps": timestamps,
     "validation": validation,
     "clock": clock,
+    "logs": logs,
 }

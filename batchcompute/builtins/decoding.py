@@ -11,7 +11,7 @@ from ..errors import DecodeError, ServiceWarning, warn_caller
 from ..hooks import ResponseContext, hookimpl
 from ..regions import Ranges
 from ..surroundings import Surroundings
-from ..values.details import JobDetails, JobDetailsList
+from ..values.details import JobDetails, JobDetailsList, LogPiece
 from ..values.properties import Origin
 from ..values.responses import (
     ActionResponse,
@@ -123,4 +123,5 @@ _DECODERS: dict[object, Callable[[Response, Origin], object]] = {
     Surroundings: _plain("surroundings", Surroundings.from_wire),
     JobDetails: _plain("details of a job", JobDetails.from_wire),
     JobDetailsList: _plain("details of jobs", JobDetailsList.from_wire),
+    LogPiece: _plain("a piece of a log", LogPiece.from_wire),
 }

@@ -12,6 +12,7 @@ from ..credentials import Credentials
 from ..operations import Operation
 from ..regions import Region
 from ..surroundings import Surroundings
+from ..values.details import LogPiece
 from ..values.resources import JobDescription
 from ..wire import IDEMPOTENCY_HEADER, Endpoint, Request, Response
 
@@ -24,6 +25,12 @@ class Clock(Protocol):
     def monotonic(self) -> float: ...
 
     def sleep(self, seconds: float, /) -> None: ...
+
+
+class ReadPiece(Protocol):
+    """Asks a service for a piece of a log; None if it does not know the question. Raises what a call raises."""
+
+    def __call__(self, start: int, limit: int, file: str) -> LogPiece | None: ...
 
 
 class ClientState:
@@ -161,7 +168,8 @@ class LogContext:
     `redirect_path` is the task's StdoutRedirectPath or StderrRedirectPath, '' when it has none (object names: protocol 2.9).
     `attempt` counts the attempts of the instance from 1; None for the newest one. `newest_attempt`: the number of the newest
     attempt that began, where the service knows it and `attempt` is set. `open_object` opens an object of the region by its
-    URI, as `Client.objects` does.
+    URI, as `Client.objects` does. `read_piece` asks the service for at most `limit` bytes from `start` on, of `file`, "" for the
+    newest one; None where the service does not know the question, as in regions of Alibaba Cloud.
     """
 
     region: Region
@@ -174,3 +182,4 @@ class LogContext:
     attempt: int | None = None
     newest_attempt: int | None = None
     open_object: Callable[[str], BinaryIO] | None = field(default=None, repr=False, compare=False)
+    read_piece: ReadPiece | None = field(default=None, repr=False, compare=False)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -169,6 +170,27 @@ class JobDetailsList:
             {job_id: reason for job_id, reason in reasons.items() if reason},
             {job_id: count for job_id, count in leftovers.items() if count},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LogPiece:
+    """Bytes of a log. `size`: of the log now, in bytes. `missing`: why there is no such log; None if there is one.
+
+    `file` names the file, whatever attempt begins meanwhile; "" if it no longer changes.
+    """
+
+    data: bytes = b""
+    size: int = 0
+    file: str = ""
+    missing: str | None = None
+
+    @classmethod
+    def from_wire(cls, data: Any) -> LogPiece:
+        """Read {Data, Size, File}, Data in base64, or {Missing}."""
+        if isinstance(data, dict) and "Missing" in data:
+            return cls(missing=_get(data, "Missing", str))
+        content = b64decode(_get(data, "Data", str), validate=True)
+        return cls(content, _get(data, "Size", int), _get(data, "File", str))
 
 
 def _get(data: Any, name: str, kind: type | tuple[type, ...]) -> Any:

@@ -176,27 +176,19 @@ def fetch_log(ctx: LogContext) -> BinaryIO | None:
     """
     if ctx.region.transport != NAME:
         return None
-    import os
-
-    from batchcompute_local.files import open_regular
     from batchcompute_local.paths import Layout
-    from batchcompute_local.process.attempt_logs import find_log
-    from batchcompute_local.process.workspace import log_path
+    from batchcompute_local.process.log_files import open_log
 
-    layout = Layout.at(_data_dir())
-    path = log_path(layout, ctx.redirect_path, ctx.stream, ctx.job_id, ctx.task_name, ctx.instance_id)
-    try:
-        if ctx.attempt is not None:
-            return os.fdopen(open_regular(find_log(path, ctx.attempt, ctx.newest_attempt), os.O_RDONLY), "rb")
-        return os.fdopen(open_regular(path, os.O_RDONLY), "rb")
-    except (FileNotFoundError, LookupError) as missing:
-        from batchcompute_local.process.kept_logs import KeptLogs
-
-        logs = None if ctx.redirect_path else KeptLogs(layout.kept_logs)
-        kept = None if logs is None else logs.open(ctx.job_id, path.name, ctx.attempt, ctx.newest_attempt)
-        if kept is None and isinstance(missing, LookupError):
-            raise
-        return kept
+    return open_log(
+        Layout.at(_data_dir()),
+        ctx.redirect_path,
+        ctx.stream,
+        ctx.job_id,
+        ctx.task_name,
+        ctx.instance_id,
+        ctx.attempt,
+        ctx.newest_attempt,
+    )
 
 
 class _Factory:

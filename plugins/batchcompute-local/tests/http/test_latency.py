@@ -11,14 +11,14 @@ from batchcompute_local.objects.address import bind
 
 
 class Note(asyncio.Protocol):
-    """Tells whether its connection has TCP_NODELAY."""
+    """Notes whether its connection has TCP_NODELAY."""
 
-    def __init__(self, told: asyncio.Future[int]) -> None:
-        self.told = told
+    def __init__(self, found: asyncio.Future[int]) -> None:
+        self.found = found
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         accepted = transport.get_extra_info("socket")
-        self.told.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        self.found.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         transport.close()
 
 
@@ -26,11 +26,11 @@ class Note(asyncio.Protocol):
 def test_accepted_connections_have_no_delay(listen: object) -> None:
     async def scenario() -> int:
         loop = asyncio.get_running_loop()
-        told: asyncio.Future[int] = loop.create_future()
+        found: asyncio.Future[int] = loop.create_future()
         sock = listen()  # type: ignore[operator]  # of the API, of the objects
-        server = await loop.create_server(lambda: Note(told), sock=sock)
+        server = await loop.create_server(lambda: Note(found), sock=sock)
         async with server:
             with socket.create_connection(sock.getsockname(), timeout=20):
-                return await told
+                return await found
 
     assert asyncio.run(scenario()) == 1

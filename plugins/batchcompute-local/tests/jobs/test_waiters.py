@@ -15,6 +15,7 @@ import pytest
 from batchcompute_local.http.application import Front
 from batchcompute_local.http.auth import Authenticator
 from batchcompute_local.jobs.waiters import LONGEST_SECONDS, JobWaiters, preferred_seconds
+from batchcompute_local.paths import Layout
 from starlette.requests import ClientDisconnect, Request
 
 from batchcompute import Client
@@ -199,7 +200,8 @@ def test_a_client_that_hangs_up_is_forgotten(world: World) -> None:
         return sent.pop(0)
 
     async def scenario() -> None:
-        front = Front(world.engine, Authenticator(None), world.settings)  # type: ignore[arg-type]  # not asked
+        layout = Layout.at(world.path.parent)
+        front = Front(world.engine, Authenticator(None), world.settings, layout)  # type: ignore[arg-type]  # not asked
         request = Request({"type": "http", "method": "GET", "headers": [(b"prefer", b"wait=30")]}, receive)
         with pytest.raises(ClientDisconnect):
             await front._job(job, lambda turn: world.service.get_job(turn, 1, job), request)

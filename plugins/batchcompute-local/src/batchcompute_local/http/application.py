@@ -19,7 +19,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from batchcompute.operations import CREATE_JOB, GET_JOB, GET_JOB_DETAILS, LIST_JOB_DETAILS, LIST_JOBS, LIST_TASKS
+from batchcompute.operations import (
+    CREATE_JOB,
+    GET_JOB,
+    GET_JOB_DETAILS,
+    GET_LOG,
+    LIST_JOB_DETAILS,
+    LIST_JOBS,
+    LIST_TASKS,
+)
 from batchcompute.wire import WARNING_HEADER
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.http.auth import VERSION, Authenticator, check_body
@@ -35,6 +43,7 @@ from batchcompute_local.jobs.service import Service
 from batchcompute_local.jobs.snapshots import BusyError
 from batchcompute_local.jobs.waiters import preferred_seconds
 from batchcompute_local.objects.buckets import OWN_OWNER
+from batchcompute_local.paths import Layout
 from batchcompute_local.plan import LOCAL_IMAGE, JobPlan
 from batchcompute_local.settings import Settings
 
@@ -61,6 +70,7 @@ class Front:
         engine: Engine,
         authenticator: Authenticator,
         settings: Settings,
+        layout: Layout,
         unsigned: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
         owner_of: Callable[[str, int], int | None] = lambda bucket, asking: None,
         is_shared: Callable[[], bool] = lambda: True,
@@ -71,7 +81,7 @@ class Front:
         self._service = Service(settings.images, objects_port)
         self._authenticator = authenticator
         self._settings = settings
-        self._reads = Reads(engine, settings.request_seconds)
+        self._reads = Reads(engine, layout, settings.request_seconds)
         self._unsigned = unsigned or {}
         self._owner_of = owner_of
         self._is_shared = is_shared
@@ -195,6 +205,8 @@ class Front:
             return await self._reads.tasks(owner, route.job)
         if route.operation in (LIST_JOB_DETAILS, GET_JOB_DETAILS):
             return await self._reads.explain(run)
+        if route.operation is GET_LOG:
+            return await self._reads.log(run)
         return await self._reads.recall(run)
 
     async def _read(self, operation: str, body: bytes, request: Request) -> tuple[Any, ...]:

@@ -16,9 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from batchcompute_local.errors import ServiceError
+from batchcompute_local.http.logs import read_piece
 from batchcompute_local.jobs.engine import Engine
+from batchcompute_local.jobs.log_choice import LogChoice
 from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.service import page_of_jobs, write_tasks
+from batchcompute_local.paths import Layout
 
 T = TypeVar("T")
 Run = Callable[[Reading], Any]
@@ -45,8 +48,9 @@ def dump(value: Any) -> bytes:
 class Reads:
     """Makes answers in threads. A wait for a thread ends after `seconds`."""
 
-    def __init__(self, engine: Engine, seconds: float) -> None:
+    def __init__(self, engine: Engine, layout: Layout, seconds: float) -> None:
         self._engine = engine
+        self._layout = layout
         self._seconds = seconds
         self._threads = ThreadPoolExecutor(_AT_ONCE, "reading")
 
@@ -61,6 +65,10 @@ class Reads:
     async def explain(self, run: Run) -> bytes | Pieces:
         """Return what `run` reads, which asks why something waits. Raises ServiceError."""
         return _as_body(await self._call(lambda: _pack([dump(self._engine.explain(run))])))
+
+    async def log(self, choose: Callable[[Reading], LogChoice]) -> bytes:
+        """Return the piece of a log that `choose` finds. Raises ServiceError."""
+        return await self._call(lambda: dump(read_piece(self._layout, self._engine.recall(choose))))
 
     async def jobs(self, owner: int) -> bytes | Pieces:
         """Return all jobs of `owner`. Each page is of one moment. Raises ServiceError."""

@@ -52,6 +52,10 @@ class Reading:
             return iter(sorted(task.instances.values(), key=attrgetter("number")))
         return self._read().instances(job.seq, task.position)
 
+    def newest_attempt(self, job: Job, task: Task, number: int) -> int | None:
+        """Return the newest attempt of an instance whose program began; None if none did."""
+        return self._read().newest_attempt(job.seq, task.position, number)
+
     def description(self, job: Job) -> dict[str, Any]:
         """Read the description of `job` as it was accepted."""
         view: dict[str, Any] = json.loads(self._read().description(job.seq))

@@ -79,6 +79,11 @@ class Rows:
         for row in self._db.execute(f"{ATTEMPTS.select} WHERE job = ? ORDER BY task, number, attempt", (seq,)):
             yield row[1], row[2], ATTEMPTS.read(row)
 
+    def newest_attempt(self, seq: int, position: int, number: int) -> int | None:
+        """Read the newest attempt of an instance that has a host: its program began. None if none did."""
+        row = self._db.execute(tables.SELECT_NEWEST, (seq, position, number)).fetchone()
+        return None if row[0] is None else int(row[0])
+
     def leftovers(self, owner: int) -> dict[str, int]:
         """Count the instances that left processes, by job id; only jobs of `owner` that have any."""
         return dict(self._db.execute(tables.SELECT_LEFTOVERS, (owner,)))

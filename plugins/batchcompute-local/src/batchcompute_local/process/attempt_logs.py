@@ -28,12 +28,17 @@ def keep_log(path: str, attempt: int, kept: int) -> None:
 
 def find_log(path: Path, attempt: int, newest: int | None = None) -> Path:
     """Return the log of `attempt` beside or at `path`; arguments and errors are those of `choose_log`."""
+    there = [each.name for each in list_logs(path)]
+    return path.with_name(choose_log(path.name, there, attempt, newest))
+
+
+def list_logs(path: Path) -> list[Path]:
+    """Return the regular files among the newest log `path` and those of earlier attempts, in any order."""
     try:
         names = [name for name in os.listdir(path.parent) if name == path.name or name.startswith(path.name + _MARK)]
     except FileNotFoundError:
-        names = []
-    there = [name for name in names if _is_regular(path.with_name(name))]
-    return path.with_name(choose_log(path.name, there, attempt, newest))
+        return []
+    return [found for name in names if _is_regular(found := path.with_name(name))]
 
 
 def choose_log(name: str, there: Collection[str], attempt: int, newest: int | None = None) -> str:
