@@ -134,8 +134,9 @@ class Pipeline:
         request = Request(template.method, template.target, template.headers, template.body, endpoint, timeout)
         ctx = AttemptContext(call, number, request, endpoint, credentials, clock_offset=offset)
         # headers may have a token, so they are in no variable here: some tools show the variables of an error's frames
-        if hooks.adds_headers:
-            request = replace(request, headers={**request.headers, **hooks.request_headers(ctx)})
+        if hooks.adds_headers and (added := hooks.request_headers(ctx)):
+            request = replace(request, headers={**request.headers, **added})
+            del added
             ctx = replace(ctx, request=request)
         try:
             request = Request(

@@ -71,27 +71,38 @@ def ours(usual: Any) -> type[Any]:
             return usual._new_conn(self)  # type: ignore[no-any-return]  # the class is urllib3's
         known = usual._new_conn is HTTPConnection._new_conn
         sock = _connect_in_time(self, due.at) if known else usual._new_conn(self)
-        return _limit(sock, due.at)
+        give_time(sock, sock.gettimeout(), due.at)
+        return sock
 
     def send(self: Any, data: Any) -> None:
         if due.at is not None and self.sock is not None:
-            _limit(self.sock, due.at)
+            give_time(self.sock, self.sock.gettimeout(), due.at)
         held = [data]
         del data  # it has the token: an error must not find it in this frame
         usual.send(self, held.pop())
 
-    changes = {"putheader": putheader, "_new_conn": new_connection, "send": send, "response_class": Answer}
+    changes = {
+        "putheader": putheader,
+        "_new_conn": new_connection,
+        "send": send,
+        "response_class": Answer,
+        "is_ours": True,
+    }
     return type("Connection", (usual,), changes)
 
 
-def _limit(sock: socket.socket, end: float) -> socket.socket:
-    """Let the next step of `sock`, such as a handshake or a request, end by `end`. Raises TimeoutError if that is over."""
-    left = end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("timed out")
-    patience = sock.gettimeout()
-    sock.settimeout(left if patience is None else min(left, patience))
-    return sock
+def give_time(sock: socket.socket, seconds: float | None, end: float | None) -> None:
+    """Let the next step of `sock`, such as a handshake or a request, take so many seconds, and end by `end`.
+
+    Raises TimeoutError if that is over.
+    """
+    if end is not None:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        seconds = left if seconds is None else min(left, seconds)
+    if seconds != sock.gettimeout():
+        sock.settimeout(seconds)
 
 
 def _connect_in_time(connection: Any, end: float) -> socket.socket:
@@ -143,12 +154,14 @@ def _find_addresses(connection: Any, host: str, end: float) -> list[str]:
 
 
 class Answer(http.client.HTTPResponse):
-    """An answer of a real connection, to be there in time."""
+    """An answer of a real connection, to be there in time. `begun`: what of it has been read already."""
 
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, sock: socket.socket, *args: Any, begun: bytes = b"", **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         raw: Any = self.fp.detach()
-        self.fp = _WholeLines(raw if due.at is None else _Timely(raw, sock, due.at))
+        if due.at is not None:
+            raw = _Timely(raw, sock, due.at)
+        self.fp = _WholeLines(_Begun(raw, begun) if begun else raw)
 
 
 class _WholeLines(io.BufferedReader):
@@ -162,6 +175,30 @@ class _WholeLines(io.BufferedReader):
             raise ConnectionResetError("the connection ended in the middle of an answer")
         self._begun = True
         return line
+
+
+class _Begun(io.RawIOBase):
+    """What has been read already, and then what comes."""
+
+    def __init__(self, raw: Any, begun: bytes) -> None:
+        self._raw = raw
+        self._begun = begun
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        if not self._begun:
+            found: int | None = self._raw.readinto(buffer)
+            return found
+        view = memoryview(buffer).cast("B")
+        piece, self._begun = self._begun[: len(view)], self._begun[len(view) :]
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 class _Timely(io.RawIOBase):

@@ -70,10 +70,11 @@ class PooledTransport:
     def __init__(self, settings: TransportConfig, open_pool: Pool) -> None:
         from urllib3 import Retry, Timeout
 
-        from .connections import Answer, due
+        from . import connections, exchange
 
-        self._due = due
-        self._real = Answer
+        self._exchange = exchange
+        self._due = connections.due
+        self._real = connections.Answer
         self._once = Retry(False, redirect=False)  # urllib3's own retry may sleep for hours
         self._settings = settings
         self._timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
@@ -89,34 +90,23 @@ class PooledTransport:
         pool = self._pools.get(endpoint) if self._process == os.getpid() else None
         if pool is None:
             pool = self._pool(endpoint)
-        timeout = self._timeout
         if request.timeout is not None:
-            settings = self._settings
-            timeout = type(timeout)(total=request.timeout, connect=settings.connect_timeout, read=settings.read_timeout)
             self._due.at = time.monotonic() + request.timeout
-        answer = None
+        connection = answer = data = None
         headers: dict[str, str] = {}
         try:
-            answer = pool.urlopen(
-                request.method,
-                request.target,
-                body=request.body or None,
-                headers=request.headers,
-                retries=self._once,
-                redirect=False,
-                assert_same_host=False,
-                timeout=timeout,
-                preload_content=False,
+            connection = self._exchange.take(pool, request)
+            answer = (
+                self._open(pool, request)
+                if connection is None
+                else self._exchange.ask(pool, connection, request, self._settings)
             )
-            headers = {name.lower(): value for name, value in answer.headers.iteritems()}
-            data = self._read(answer, endpoint, headers)
-            is_open = (
-                headers.keys().isdisjoint(_SAY_WHERE_IT_ENDS) and 200 <= answer.status < 300 and answer.status != 204
-            )
-            if is_open and isinstance(
-                getattr(answer, "_original_response", None), self._real
-            ):  # a recorded one is whole
-                _check_whole(data, endpoint)
+            if isinstance(answer, self._exchange.PlainAnswer):
+                headers = answer.headers
+                data = answer.read()
+            else:
+                headers = {name.lower(): value for name, value in answer.headers.iteritems()}
+                data = self._read(answer, endpoint, headers)
         except Exception as error:
             explained = _explained(error, endpoint)
             if answer is not None and isinstance(explained, (TransportError, DecodeError)):  # its head came
@@ -127,7 +117,26 @@ class PooledTransport:
             raise explained from error
         finally:
             self._due.at = None
+            if connection is not None:
+                self._exchange.give_back(pool, connection, answer, data)
         return Response(answer.status, headers, data)
+
+    def _open(self, pool: urllib3.HTTPConnectionPool, request: Request) -> urllib3.BaseHTTPResponse:
+        """Send over a new connection, or one that is not ours, as urllib3 does."""
+        timeout, settings = self._timeout, self._settings
+        if request.timeout is not None:
+            timeout = type(timeout)(total=request.timeout, connect=settings.connect_timeout, read=settings.read_timeout)
+        return pool.urlopen(
+            request.method,
+            request.target,
+            body=request.body or None,
+            headers=request.headers,
+            retries=self._once,
+            redirect=False,
+            assert_same_host=False,
+            timeout=timeout,
+            preload_content=False,
+        )
 
     def _read(self, answer: urllib3.BaseHTTPResponse, endpoint: Endpoint, headers: Mapping[str, str]) -> bytes:
         """Read the body. Raises DecodeError for one that is larger than the setting allows, inflated or not."""
@@ -146,7 +155,11 @@ class PooledTransport:
             if due is not None and time.monotonic() > due:  # inflating takes time too
                 answer.close()
                 raise TimeoutError("timed out")
-        return bytes(pieces)
+        data = bytes(pieces)
+        is_open = headers.keys().isdisjoint(_SAY_WHERE_IT_ENDS) and 200 <= answer.status < 300 and answer.status != 204
+        if is_open and isinstance(getattr(answer, "_original_response", None), self._real):  # a recorded one is whole
+            _check_whole(data, endpoint)
+        return data
 
     def _pool(self, endpoint: Endpoint) -> urllib3.HTTPConnectionPool:
         with self._lock:
@@ -197,6 +210,8 @@ def _check_whole(data: bytes, endpoint: Endpoint) -> None:
 
 def _explained(error: Exception, endpoint: Endpoint) -> Exception:
     """Our error for one of urllib3: whether the request may have reached the service is what matters."""
+    from http.client import HTTPException
+
     from urllib3 import exceptions
 
     where = endpoint.authority
@@ -212,7 +227,7 @@ def _explained(error: Exception, endpoint: Endpoint) -> Exception:
         return ConnectError(f"{where} has no TLS that can be trusted: {_reason(error)}")
     if isinstance(error, (exceptions.ReadTimeoutError, TimeoutError)) or isinstance(_cause(error), TimeoutError):
         return RequestTimeoutError(f"{where} did not answer in time")
-    if isinstance(error, (exceptions.HTTPError, OSError)):
+    if isinstance(error, (exceptions.HTTPError, HTTPException, OSError)):
         return ResponseLostError(f"the connection to {where} broke before the answer was complete: {_reason(error)}")
     return error
 

@@ -157,8 +157,15 @@ class Frames:
         return any(text in repr(value) for text in self._wanted)
 
 
-@pytest.mark.parametrize("fault", ["refused", "cut", "error", "timeout", "proxy", "unusable header"])
-def test_no_frame_of_ours_has_a_token_in_its_variables(server: Server, fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "kept"),
+    [
+        *((fault, False) for fault in ("refused", "cut", "error", "timeout", "proxy", "unusable header")),
+        *((fault, True) for fault in ("cut", "error", "timeout", "unusable header")),
+    ],
+)
+def test_no_frame_of_ours_has_a_token_in_its_variables(server: Server, fault: str, kept: bool) -> None:
+    """kept: over a connection that an earlier call has left open."""
     release = threading.Event()
     url, transport = f"http://127.0.0.1:{server.server_port}", TransportConfig()
     plugins: list[object] = []
@@ -177,13 +184,16 @@ def test_no_frame_of_ours_has_a_token_in_its_variables(server: Server, fault: st
             server.reply = cut
             url, transport = "http://batch.example", TransportConfig(http_proxy=url)
         case "unusable header":
-            plugins = [Signer()]
+            plugins = [Signer(when=1 if kept else 0)]
+    broken = server.reply
     config = Config(retry=RetryConfig(attempts=2, base_wait=0), transport=transport)
-    with (
-        Client(url, "testid", SECRET, security_token=TOKEN, config=config, plugins=plugins) as client,
-        pytest.raises((BatchComputeError, ValueError)) as caught,
-    ):
-        client.list_jobs(timeout=0.5 if fault == "timeout" else 30)
+    with Client(url, "testid", SECRET, security_token=TOKEN, config=config, plugins=plugins) as client:
+        if kept:
+            server.reply = lambda handler: handler.say(b"{}")
+            client.list_jobs()
+            server.reply = broken
+        with pytest.raises((BatchComputeError, ValueError)) as caught:
+            client.list_jobs(timeout=0.5 if fault == "timeout" else 30)
     release.set()
     assert Frames(TOKEN, "acs testid:").find(caught.value) == []
 
@@ -194,6 +204,14 @@ def cut(handler: Handler) -> None:
 
 
 class Signer:
+    """Signs what cannot be sent, after so many calls."""
+
+    def __init__(self, when: int) -> None:
+        self.left = when
+
     @hookimpl
     def sign_request(self, ctx: AttemptContext) -> dict[str, str]:
+        self.left -= 1
+        if self.left >= 0:
+            return {"authorization": "acs testid:x"}
         return {"authorization": "acs testid:x\r\ny", "x-acs-security-token": TOKEN}
