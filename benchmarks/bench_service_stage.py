@@ -82,7 +82,7 @@ class Stage:
         dependencies: Mapping[str, Any] | None = None,
     ) -> float:
         """Wall seconds for each instance of such a job, from before its submission to its end."""
-        description = _description(tasks, dependencies or {})
+        description = describe(tasks, dependencies or {})
         started = time.perf_counter()
         job = self.client.create_job(description)
         found = self.client.wait(job, timeout=_LONGEST_SECONDS)
@@ -96,7 +96,7 @@ class Stage:
 
     def multiply(self, count: int) -> None:
         """Have `count` jobs in the store, copies of one that ran; the daemon is started again for it."""
-        job_id = self.client.create_job(_description({"Task": {}}, {})).JobId
+        job_id = self.client.create_job(describe({"Task": {}}, {})).JobId
         self.client.wait(job_id, timeout=_LONGEST_SECONDS)
         control.stop(self.data)
         store, changes = Store(Layout.at(self.data).database), Changes()
@@ -116,7 +116,8 @@ class Stage:
         return float(status.partition(f"{field}:")[2].split()[0]) * 1024
 
 
-def _description(tasks: Mapping[str, Mapping[str, Any]], dependencies: Mapping[str, Any]) -> dict[str, Any]:
+def describe(tasks: Mapping[str, Mapping[str, Any]], dependencies: Mapping[str, Any]) -> dict[str, Any]:
+    """A job of such tasks, whose other settings are the same for all."""
     plain = {
         "PackageUri": PACKAGE,
         "ProgramName": "main.py",

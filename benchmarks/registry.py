@@ -16,6 +16,7 @@ from . import (
     bench_service_jobs,
     bench_service_latency,
     bench_service_lists,
+    bench_service_simulated,
     bench_start,
 )
 from .harness import Benchmark
@@ -44,5 +45,9 @@ BENCHMARKS: dict[str, Benchmark] = {
         bench_service_latency.TRUE,
         bench_service_lists.BENCHMARK,
         bench_service_jobs.MEMORY,
+        bench_service_simulated.TRANSITIONS,
+        bench_service_simulated.MEMORY,
+        bench_service_simulated.GROWTH_1M,
+        bench_service_simulated.GROWTH_100K,
     )
 }

@@ -194,7 +194,7 @@ def _change(path: Path, layout: Layout, copy: Copy, traces: Traces) -> tuple[lis
 
 def _read_active(store: Store, copy: Copy) -> list[Job]:
     try:
-        return store.active()
+        return store.active(is_whole=True)
     except DamageError as damage:
         raise DaemonError(f"{copy.path.name} {damage}; name an earlier copy with --copy") from None
 

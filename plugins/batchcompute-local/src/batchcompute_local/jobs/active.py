@@ -26,6 +26,8 @@ from batchcompute_local.jobs.model import (
 from batchcompute_local.jobs.scheduler import ClaimAhead, Scheduler
 from batchcompute_local.jobs.states import LONGEST_PAUSE, WAITING
 
+_MOST_BEGINS = 4096
+
 
 class ActiveJobs:
     """Jobs in memory by id, and the `live` attempts: those whose final event has not come."""
@@ -39,6 +41,8 @@ class ActiveJobs:
         self._effects = effects
         self._capacity = capacity
         self._retry_seconds = retry_seconds
+        self._begins: dict[str, float] = {}
+        self._earlier_begins: dict[str, float] = {}
         self._held: dict[str, tuple[Task, Instance]] = {}
         self._paused: list[tuple[float, int, Job, Task, Instance]] = []
         self._ticket = count()
@@ -102,8 +106,11 @@ class ActiveJobs:
     def begin_of(self, attempt: str) -> float:
         """Return when the program of the latest attempt of an instance began (epoch seconds); 0 if that is not known.
 
-        May be called from any thread.
+        May be called from any thread, also for an attempt that ended a moment ago: a reader of a snapshot sees it run.
         """
+        for begins in (self._begins, self._earlier_begins):
+            if attempt in begins:
+                return begins[attempt]
         try:
             job_id, position, number, count = parse_attempt(attempt)
             instance = self.jobs[job_id].tasks[position].instances[number]
@@ -144,6 +151,7 @@ class ActiveJobs:
                 transitions.retry(job, task, instance, event, now, self._retry_seconds, self._changes)
                 self._pause(job, task, instance)
             elif isinstance(event, Exited):
+                self._note_begin(event)
                 stops = transitions.finish(job, task, instance, event, now, self._changes)
                 if has_ended(job):
                     self.retire(job, stops)
@@ -154,6 +162,11 @@ class ActiveJobs:
             self._scheduler.add(job)
         elif isinstance(event, Exited):
             self._changes.late[event.attempt] = event
+
+    def _note_begin(self, event: Exited) -> None:
+        if len(self._begins) >= _MOST_BEGINS:
+            self._earlier_begins, self._begins = self._begins, {}
+        self._begins[event.attempt] = event.started
 
     def _release(self, attempt: str) -> None:
         held = self._held.pop(attempt, None)

@@ -12,7 +12,7 @@ from typing import Any
 
 from batchcompute_local.errors import invalid
 from batchcompute_local.jobs.model import Attempt, Instance, Job, Task, as_earlier
-from batchcompute_local.jobs.reading import Explanation
+from batchcompute_local.jobs.reading import Explanation, Reading
 from batchcompute_local.jobs.states import FAILED, State
 
 MOST_INSTANCES = 1000
@@ -50,7 +50,7 @@ def read_choice(job: Job, parameters: Mapping[str, str]) -> tuple[Task | None, i
     return task, int(text)
 
 
-def group(attempts: Iterable[tuple[int, int, Attempt]]) -> Earlier:
+def _group(attempts: Iterable[tuple[int, int, Attempt]]) -> Earlier:
     """Return the earlier attempts by task position and instance number."""
     found: dict[tuple[int, int], list[Attempt]] = defaultdict(list)
     for position, number, attempt in attempts:
@@ -59,13 +59,14 @@ def group(attempts: Iterable[tuple[int, int, Attempt]]) -> Earlier:
 
 
 def details_view(
-    job: Job, reasons: Explanation, earlier: Earlier, only: Task | None = None, number: int | None = None
+    job: Job, reading: Reading, reasons: Explanation, only: Task | None = None, number: int | None = None
 ) -> dict[str, Any]:
-    """Build the details of `job`, which is complete: of all tasks, of task `only`, or of its instance `number`."""
+    """Build the details of `job`, which has its tasks: of all of them, of task `only`, or of its instance `number`."""
     left = MOST_INSTANCES
+    earlier = _group(reading.earlier_attempts(job))
     tasks = {}
     for task in job.tasks if only is None else [only]:
-        tasks[task.name] = view = _task_view(job, task, reasons, earlier, left, number)
+        tasks[task.name] = view = _task_view(job, task, reading.instances(job, task), reasons, earlier, left, number)
         left -= len(view["Instances"])
     return {
         "Reason": reasons.of_job(job),
@@ -77,11 +78,17 @@ def details_view(
 
 
 def _task_view(
-    job: Job, task: Task, reasons: Explanation, earlier: Earlier, most: int, number: int | None
+    job: Job,
+    task: Task,
+    started: Iterable[Instance],
+    reasons: Explanation,
+    earlier: Earlier,
+    most: int,
+    number: int | None,
 ) -> dict[str, Any]:
     instances: dict[str, Any] = {}
     leftovers = more = 0
-    for one in sorted(task.instances.values(), key=lambda one: one.number):
+    for one in started:
         before = earlier.get((task.position, one.number), [])
         reason = reasons.of_instance(job, task, one) if one.not_before or one.state is State.RUNNING else ""
         has_left = bool(one.leftovers) or any(attempt.leftovers for attempt in before)

@@ -80,7 +80,10 @@ _OF_AN_ATTEMPT = tuple(each.name for each in fields(Attempt))
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """One task of a job. `again` is a heap of instances to run once more, `cursor` walks over the untouched ones."""
+    """One task of a job. `again` is a heap of instances below the `cursor` that are to run; those from there on are untouched.
+
+    `instances` are those that were started and have not ended; only the store has the others.
+    """
 
     position: int
     name: str
@@ -96,18 +99,13 @@ class Task:
 
     def has_next(self) -> bool:
         """Return whether an instance waits for nothing but its turn, if the task does."""
-        while self.cursor < self.counts.total and self.cursor in self.instances:
-            self.cursor += 1
         return bool(self.again) or self.cursor < self.counts.total
 
     def take(self) -> int | None:
         """Take the next instance to run, in order; None if none waits."""
-        total = self.counts.total
-        while self.cursor < total and self.cursor in self.instances:
-            self.cursor += 1
-        if self.again and (self.cursor >= total or self.again[0] < self.cursor):
+        if self.again:
             return heapq.heappop(self.again)
-        if self.cursor >= total:
+        if self.cursor >= self.counts.total:
             return None
         self.cursor += 1
         return self.cursor - 1
@@ -211,6 +209,9 @@ class Changes:
     jobs: dict[int, Job] = field(default_factory=dict)
     tasks: dict[tuple[int, int], Task] = field(default_factory=dict)
     instances: dict[tuple[int, int, int], Instance] = field(default_factory=dict)
+    # two changes of an instance that write less than a whole row: its first attempt began, the one that ran ended
+    begun: dict[tuple[int, int, int], Instance] = field(default_factory=dict)
+    ended: dict[tuple[int, int, int], Instance] = field(default_factory=dict)
     attempts: dict[tuple[int, int, int, int], Attempt] = field(default_factory=dict)
     """Attempts that are no longer the latest one of their instance."""
     late: dict[str, Exited] = field(default_factory=dict)
@@ -229,7 +230,7 @@ class Changes:
 
     def clear(self) -> None:
         """Forget everything: it is written, or undone."""
-        rows = (self.created, self.jobs, self.tasks, self.instances, self.attempts)
+        rows = (self.created, self.jobs, self.tasks, self.instances, self.begun, self.ended, self.attempts)
         for part in (*rows, self.late, self.deleted, self.answers):
             part.clear()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from operator import attrgetter
 from typing import Any, Protocol
 
 from batchcompute.surroundings import Surroundings
@@ -38,9 +37,9 @@ class Reading:
         """Find a job, as a summary at least; None if there is none."""
         return self._read().summary(job_id)
 
-    def complete(self, job: Job) -> Job:
-        """Read the plan, the tasks and the instances of `job` if it is a summary. Returns `job`."""
-        return job if job.tasks else self._read().complete(job)
+    def outline(self, job: Job) -> Job:
+        """Read the plan and the tasks of `job` if it is a summary; their instances are to be asked for. Returns `job`."""
+        return job if job.tasks else self._read().outline(job)
 
     def tasks(self, job: Job) -> list[Task]:
         """Return the tasks of `job`; their instances are to be asked for."""
@@ -48,9 +47,8 @@ class Reading:
 
     def instances(self, job: Job, task: Task) -> Iterator[Instance]:
         """Yield the instances of a task that were started at least once, by number."""
-        if job.tasks:
-            return iter(sorted(task.instances.values(), key=attrgetter("number")))
-        return self._read().instances(job.seq, task.position)
+        for one in self._read().instances(job.seq, task.position):
+            yield task.instances.get(one.number, one)  # it knows when the program began, which is stored with its end
 
     def newest_attempt(self, job: Job, task: Task, number: int) -> int | None:
         """Return the newest attempt of an instance whose program began; None if none did."""

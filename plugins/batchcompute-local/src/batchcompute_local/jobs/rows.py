@@ -10,7 +10,7 @@ from typing import Any
 from batchcompute.surroundings import Surroundings
 from batchcompute_local.jobs import tables
 from batchcompute_local.jobs.model import Attempt, Instance, Job, StoredAnswer, Task
-from batchcompute_local.jobs.states import State
+from batchcompute_local.jobs.states import ENDED, FINISHED, State
 from batchcompute_local.jobs.tables import ANSWERS, ATTEMPTS, INSTANCES, JOBS, TASKS
 from batchcompute_local.plan import build_plan
 
@@ -56,13 +56,37 @@ class Rows:
         row = self._db.execute(f"{ANSWERS.select} WHERE owner = ? AND token = ?", (owner, token)).fetchone()
         return ANSWERS.read(row) if row else None
 
-    def complete(self, job: Job) -> Job:
-        """Read the plan, the tasks and the instances of `job`, a summary, into it."""
+    def outline(self, job: Job) -> Job:
+        """Read the plan and the tasks of `job`, a summary, into it."""
         job.plan = build_plan(json.loads(self.description(job.seq)), self.surroundings(job.seq))
         job.tasks.extend(self.tasks(job.seq))
-        for row in self._db.execute(f"{INSTANCES.select} WHERE job = ?", (job.seq,)):
+        return job
+
+    def complete(self, job: Job) -> Job:
+        """Read the plan, the tasks and all instances of `job`, a summary, into it."""
+        for task in self.outline(job).tasks:
+            task.instances.update((one.number, one) for one in self.instances(job.seq, task.position))
+        return job
+
+    def take_up(self, job: Job) -> Job:
+        """Read into `job`, a summary, what is needed to run it: the plan, the tasks, and the instances that may run again.
+
+        Raises ValueError for an instance that its task does not have.
+        """
+        over = ENDED if job.state not in ENDED else {FINISHED}
+        sql = f"{INSTANCES.select} WHERE job = ? AND {INSTANCES['state']} NOT IN ({', '.join(f'{one:d}' for one in over)})"
+        self.outline(job)
+        for row in self._db.execute(sql, (job.seq,)):
             instance = INSTANCES.read(row)
             job.tasks[row[1]].instances[instance.number] = instance
+        for position, number, last in self._db.execute(tables.SELECT_STARTED, (job.seq,)).fetchall():
+            task = job.tasks[position]
+            if not 0 <= last < task.counts.total:
+                raise ValueError(f"task {position} has no instance {last}")
+            task.cursor = last + 1
+            if number < task.cursor:  # a job that was restored from a copy: only some have left a trace
+                there = {one.number for one in self.instances(job.seq, position)}
+                task.again.extend(one for one in range(task.cursor) if one not in there)
         return job
 
     def tasks(self, seq: int) -> list[Task]:

@@ -16,7 +16,7 @@ from batchcompute import operations
 from batchcompute.operations import Operation
 from batchcompute_local.errors import conflict, not_found
 from batchcompute_local.images import Image, name_unknown
-from batchcompute_local.jobs.details import details_view, group, list_view, read_choice
+from batchcompute_local.jobs.details import details_view, list_view, read_choice
 from batchcompute_local.jobs.log_choice import LogChoice, choose_log
 from batchcompute_local.jobs.model import Job
 from batchcompute_local.jobs.ranges import LOCAL_RANGES
@@ -92,9 +92,9 @@ class Service:
 
         `parameters` may name one Task, and one Instance of it.
         """
-        job = reading.complete(_find(reading, owner, job_id))
+        job = reading.outline(_find(reading, owner, job_id))
         task, number = read_choice(job, parameters)
-        return details_view(job, reading.reasons(owner), group(reading.earlier_attempts(job)), task, number)
+        return details_view(job, reading, reading.reasons(owner), task, number)
 
     def get_log(self, reading: Reading, owner: int, job_id: str, parameters: Mapping[str, str]) -> LogChoice:
         """Return which piece of which log `parameters` name; whoever answers reads it outside of the snapshot."""

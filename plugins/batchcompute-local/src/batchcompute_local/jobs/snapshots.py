@@ -55,14 +55,6 @@ class Snapshot(Reading):
         super().__init__(rows)
         self._outside = outside
 
-    def complete(self, job: Job) -> Job:
-        """Read the plan, the tasks and the instances of `job`, and when what runs has begun."""
-        super().complete(job)
-        if not has_ended(job):
-            for task, instance in job.running():
-                instance.worker_started = self._outside.begun(attempt_id(job, task, instance))
-        return job
-
     def instances(self, job: Job, task: Task) -> Iterator[Instance]:
         """Yield the instances of a task that were started at least once, and when what runs has begun."""
         for instance in super().instances(job, task):

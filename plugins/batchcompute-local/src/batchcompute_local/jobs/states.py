@@ -67,12 +67,12 @@ class Counts(NamedTuple):
 
     def move(self, old: State, new: State, number: int = 1) -> Counts:
         """Move `number` parts from `old` to `new`. Raises ValueError if there are not that many."""
-        values = list(self)
+        values = [*self]
         if values[old - 1] < number:
             raise ValueError(f"no {number} parts are {old.title}")
         values[old - 1] -= number
         values[new - 1] += number
-        return Counts(*values)
+        return tuple.__new__(Counts, values)
 
 
 NONE = Counts()
@@ -86,13 +86,11 @@ def progress(current: State, counts: Counts, goes_on: bool) -> State:
     """
     if current in ENDED:
         return current
+    if counts.running and (goes_on or not counts.failed):
+        return RUNNING
     if counts.failed and (not goes_on or counts.finished + counts.failed == counts.total):
         return FAILED
-    if counts.finished == counts.total:
-        return FINISHED
-    if counts.running:
-        return RUNNING
-    return current
+    return FINISHED if counts.finished == counts.total else current
 
 
 def exit_state(code: int | None, signal: int | None, timed_out: bool) -> State:

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,17 @@ from batchcompute_local.jobs import tables
 from batchcompute_local.jobs.migrations import migrate
 from batchcompute_local.jobs.model import Changes, Job, encode_leftovers, parse_attempt
 from batchcompute_local.jobs.rows import Rows
-from batchcompute_local.jobs.tables import ANSWERS, ATTEMPTS, DESCRIPTIONS, INSTANCES, JOBS, META, TASKS
+from batchcompute_local.jobs.tables import (
+    ANSWERS,
+    ATTEMPTS,
+    DESCRIPTIONS,
+    INSTANCES,
+    JOBS,
+    META,
+    TASKS,
+    begin_values,
+    end_values,
+)
 from batchcompute_local.plan import JobPlan
 
 _BUSY_MILLISECONDS = 250
@@ -83,6 +93,8 @@ class Store(Rows):
         db.executemany(JOBS.put, [(seq, *JOBS.values(job)) for seq, job in changes.jobs.items()])
         db.executemany(DESCRIPTIONS.put, [(seq, *_submitted(job.plan)) for seq, job in changes.created.items()])
         db.executemany(TASKS.put, [(*key, *TASKS.values(task)) for key, task in changes.tasks.items()])
+        db.executemany(tables.BEGIN_INSTANCE, [(*key, *begin_values(one)) for key, one in changes.begun.items()])
+        db.executemany(tables.END_INSTANCE, [(*end_values(one), *key) for key, one in changes.ended.items()])
         db.executemany(INSTANCES.put, [(*key, *INSTANCES.values(one)) for key, one in changes.instances.items()])
         if changes.attempts:
             db.executemany(ATTEMPTS.put, [(*key, *ATTEMPTS.values(one)) for key, one in changes.attempts.items()])
@@ -115,14 +127,17 @@ class Store(Rows):
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
 
-    def active(self) -> list[Job]:
-        """Read all jobs that have not ended, complete, oldest first. Raises DamageError for one that cannot be read."""
-        rows = self._db.execute(f"{JOBS.select} WHERE {tables.ACTIVE} ORDER BY seq").fetchall()
-        return [self._read_whole(row) for row in rows]
+    def active(self, is_whole: bool = False) -> list[Job]:
+        """Read all jobs that have not ended, oldest first, to run them; with `is_whole` all of their instances.
 
-    def _read_whole(self, row: Sequence[Any]) -> Job:
+        Raises DamageError for one that cannot be read.
+        """
+        rows = self._db.execute(f"{JOBS.select} WHERE {tables.ACTIVE} ORDER BY seq").fetchall()
+        return [self._read_active(row, self.complete if is_whole else self.take_up) for row in rows]
+
+    def _read_active(self, row: Sequence[Any], read: Callable[[Job], Job]) -> Job:
         try:
-            return self.complete(JOBS.read(row))
+            return read(JOBS.read(row))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise DamageError(f"has rows of job {row[1]} that cannot be read: {type(error).__name__}") from error
 

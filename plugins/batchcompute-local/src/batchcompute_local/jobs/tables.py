@@ -228,6 +228,31 @@ SELECT_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'"
 _OF_AN_ATTEMPT = f"job = (SELECT seq FROM {JOBS.name} WHERE id = ?) AND task = ? AND number = ? AND attempt = ?"  # noqa: S608  # names of ours, no values
 _END = ("worker_started", "worker_ended", "exit_code", "signal", "reason", "host", "timed_out", "leftovers")
 _SET_END = "SET " + ", ".join(f"{name} = ?" for name in _END)
+_OF_AN_INSTANCE = "job = ? AND task = ? AND number = ?"
+_CHANGED_BY_BEGIN = ("started", "round")
+_CHANGED_BY_END = ("state", "ended", *_END)
+
+
+def _begin() -> str:
+    constants = dict(zip(INSTANCES.columns[3:], INSTANCES.values(Instance(0, State.RUNNING, 1)), strict=True))
+    texts = {name: "NULL" if value is None else repr(value) for name, value in constants.items()}
+    texts |= dict.fromkeys(_CHANGED_BY_BEGIN, "?")
+    changes = ", ".join(f"{name} = excluded.{name}" for name in texts)
+    names = ", ".join(INSTANCES.columns)
+    return (
+        f"INSERT INTO {INSTANCES.name} ({names}) VALUES (?, ?, ?, {', '.join(texts.values())})"  # noqa: S608  # names of ours, no values
+        f" ON CONFLICT (job, task, number) DO UPDATE SET {changes}"
+    )
+
+
+BEGIN_INSTANCE = _begin()
+"""Store the first attempt of an instance: its key, then `begin_values`. What it cannot have yet is part of the statement."""
+begin_values: Callable[[Instance], tuple[Any, ...]] = attrgetter(*_CHANGED_BY_BEGIN)
+END_INSTANCE = (
+    f"UPDATE {INSTANCES.name} SET {', '.join(f'{name} = ?' for name in _CHANGED_BY_END)} WHERE {_OF_AN_INSTANCE}"  # noqa: S608  # names of ours, no values
+)
+"""Store the end of an instance that ran: `end_values`, then its key."""
+end_values: Callable[[Instance], tuple[Any, ...]] = attrgetter("state.real", *_CHANGED_BY_END[1:])
 UPDATE_LATE = tuple(
     f"UPDATE {table.name} {_SET_END} WHERE {_OF_AN_ATTEMPT} AND state = {STOPPED:d} AND worker_ended = 0"
     for table in (INSTANCES, ATTEMPTS)
@@ -236,6 +261,8 @@ UPDATE_LATE = tuple(
 
 What is reported again changes nothing.
 """
+SELECT_STARTED = f"SELECT task, count(*), max(number) FROM {INSTANCES.name} WHERE job = ? GROUP BY task"  # noqa: S608  # names of ours, no values
+"""The position of each task of which an instance was started, the number of these instances, and the last one."""
 DELETE_ATTEMPTS = (
     f"DELETE FROM {ATTEMPTS.name} WHERE job = ?1 AND task = ?2 AND number = ?3 AND attempt <= (SELECT attempt"  # noqa: S608  # names of ours, no values
     f" FROM {ATTEMPTS.name} WHERE job = ?1 AND task = ?2 AND number = ?3 ORDER BY attempt DESC LIMIT 1 OFFSET ?4)"

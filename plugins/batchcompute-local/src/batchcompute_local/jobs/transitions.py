@@ -25,7 +25,9 @@ def claim(job: Job, task: Task, number: int, now: float, changes: Changes) -> st
     if not task.started:
         task.started = now
     _progress(job, task, now)
-    changes.touch(job, task, instance)
+    changes.touch(job, task)
+    rows = changes.begun if instance.attempt == 1 else changes.instances
+    rows[job.seq, task.position, number] = instance
     return attempt_id(job, task, instance)
 
 
@@ -35,9 +37,11 @@ def finish(job: Job, task: Task, instance: Instance, event: Exited, now: float, 
     _move(job, task, instance.number, outcome)
     instance.ended = max(now, instance.started)
     _note_end(instance, event)
+    del task.instances[instance.number]
     if outcome is FINISHED:
         job.total_time += max(0.0, event.ended - event.started)
-    changes.touch(job, task, instance)
+    changes.touch(job, task)
+    changes.ended[job.seq, task.position, instance.number] = instance
     _progress(job, task, now)
     return _fail_rest(job, now, changes) if job.state is FAILED else []
 
@@ -46,7 +50,8 @@ def _note_end(instance: Instance, event: Exited) -> None:
     instance.worker_started, instance.worker_ended = event.started, event.ended
     instance.exit_code, instance.signal = event.code, event.signal
     instance.reason, instance.host = event.reason, event.host
-    instance.timed_out, instance.leftovers = event.timed_out, encode_leftovers(event.leftovers)
+    instance.timed_out = event.timed_out
+    instance.leftovers = encode_leftovers(event.leftovers) if event.leftovers else ""
 
 
 def _progress(job: Job, task: Task, now: float) -> None:

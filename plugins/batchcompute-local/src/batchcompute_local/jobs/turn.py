@@ -100,7 +100,7 @@ class Turn(Reading):
 
     def restart(self, job: Job) -> None:
         """Run `job`, which has ended, again."""
-        transitions.restart(self.complete(job), self._changes)
+        transitions.restart(self._read().take_up(job), self._changes)
         self._active.add(job)
 
     def delete(self, job: Job) -> None:
