@@ -7,7 +7,7 @@ attempt runs any more: the service starts the next attempt of that instance on t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,14 +15,31 @@ from batchcompute.surroundings import Surroundings
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.records import Exited, Lost, Returned, Started
 
-__all__ = ["Delayed", "Event", "Executor", "Exited", "Launch", "Lost", "Recovered", "Returned", "Sink", "Started"]
+__all__ = [
+    "ClusterExecutor",
+    "Delayed",
+    "Event",
+    "Executor",
+    "Exited",
+    "Launch",
+    "Lost",
+    "Node",
+    "NodeDown",
+    "NodeUp",
+    "Recovered",
+    "Returned",
+    "Sink",
+    "Started",
+    "Unreachable",
+]
 
 
 @dataclass(frozen=True)
 class Launch:
     """One attempt to run one instance. `attempt` names it uniquely, for ever; `owner` is the OwnerId of its job.
 
-    `surroundings` are the submitter's interpreter, PATH, locale and time zone; None if its client sent none.
+    `surroundings` are the submitter's interpreter, PATH, locale and time zone; None if its client sent none. `node` is the name
+    of the node that it was given to, which is on the service's disk; empty for an executor without nodes.
     """
 
     attempt: str
@@ -31,6 +48,7 @@ class Launch:
     number: int
     surroundings: Surroundings | None = None
     owner: int = 0
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,13 +59,56 @@ class Delayed:
     reason: str
 
 
-Event = Started | Delayed | Exited | Lost | Returned
+@dataclass(frozen=True)
+class Unreachable:
+    """It is not known whether this attempt runs; not final. It is not run again until that is known. `reason` is for people."""
+
+    attempt: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine, or a part of one, that runs instances. `name` is never used for another node.
+
+    `slots` is the number of instances that it runs at once; `cpu` in hundredths of a core and `memory` in MB limit the sums of what
+    they request, 0: no limit. `images` are the ids of the images that it has, besides that of programs without one.
+    """
+
+    name: str
+    host: str
+    slots: int
+    cpu: int = 0
+    memory: int = 0
+    images: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class NodeUp:
+    """A node is there, or is there again, or has other values: attempts may be given to it."""
+
+    node: Node
+
+
+@dataclass(frozen=True)
+class NodeDown:
+    """Nothing more is to be given to this node. Its attempts still end in a final event each."""
+
+    name: str
+    reason: str = ""
+
+
+Event = Started | Delayed | Exited | Lost | Returned | Unreachable | NodeUp | NodeDown
 Sink = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """The earlier attempts of an executor: those that still run, and those that ended unacknowledged."""
+    """The earlier attempts of an executor: those that still run, or may run, and those that ended unacknowledged.
+
+    All others run again at once: the executor has proof that nothing of them runs. Of those in `live` that may run, `Unreachable`
+    says so.
+    """
 
     live: frozenset[str] = frozenset()
     ended: tuple[Exited, ...] = ()
@@ -81,3 +142,35 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Let go. Running programs go on and are found again by the next `open`."""
+
+
+class ClusterExecutor(Protocol):
+    """An executor with nodes. The service gives each attempt to a node, and has that on its disk before `start`.
+
+    Its methods are those of `Executor`, but for `open`. `NodeUp` and `NodeDown` go to the sink, from `open` on.
+    """
+
+    look_ahead: int
+    ahead_seconds: float
+    """How many seconds of work a node may have beyond what it can run at once, so that short instances travel together."""
+
+    def open(self, sink: Sink, claims: Mapping[str, str]) -> Recovered:
+        """Begin; find out what became of `claims`: all claimed attempts, with the names of their nodes. Raises OSError.
+
+        Does not wait for nodes: an attempt whose node has not answered yet is in `live`, and `Unreachable` if that takes long.
+        """
+
+    def start(self, launches: Sequence[Launch]) -> None:
+        """As `Executor.start`, each on its `node`."""
+
+    def stop(self, attempts: Sequence[str]) -> None:
+        """As `Executor.stop`; a node that is away is told when it is there again."""
+
+    def acknowledge(self, attempts: Sequence[str]) -> None:
+        """As `Executor.acknowledge`."""
+
+    def forget(self, job: str) -> None:
+        """As `Executor.forget`; a node that is away is told when it is there again."""
+
+    def close(self) -> None:
+        """As `Executor.close`."""
