@@ -45,6 +45,8 @@ def describe_end(one: Attempt) -> str:
         text = _name_signal(one.signal)
     elif one.exit_code is not None:
         text = f"exit code {one.exit_code}"
+        if one.exit_code == 0 and one.state == "Failed" and one.reason:
+            text += f": {one.reason}"
     else:
         return one.state.lower()
     if one.worker_end_time:
@@ -86,7 +88,8 @@ def whole(job_id: str, task: str, number: int, instance: InstanceDetails) -> Ite
     for one in instance.attempts:
         yield ""
         yield f"attempt {one.number}, round {one.round}: {one.state}"
-        yield f"  started {when(int(one.start_time))}, ended {when(int(one.end_time)) or '-'}"
+        node = f", on node {one.node}" if one.node else ""
+        yield f"  started {when(int(one.start_time))}, ended {when(int(one.end_time)) or '-'}{node}"
         if one.worker_start_time:
             ran = _seconds(one) if one.worker_end_time else "still runs"
             yield f"  its program began {when(int(one.worker_start_time))} on {one.host}, ran for {ran}"

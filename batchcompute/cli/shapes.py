@@ -79,7 +79,7 @@ def task_details(one: TaskDetails | None) -> dict[str, Any]:
 
 def attempt(number: int, one: Attempt) -> dict[str, Any]:
     """{instance, attempt, round, state, started, ended, worker_started, worker_ended, seconds, exit_code, signal, reason, host,
-    timed_out, leftovers}; leftovers is a list of {pid, command, signal}.
+    timed_out, leftovers, node}; leftovers is a list of {pid, command, signal}.
     """
     return {
         "instance": number,
@@ -97,6 +97,7 @@ def attempt(number: int, one: Attempt) -> dict[str, Any]:
         "host": one.host,
         "timed_out": one.timed_out,
         "leftovers": [{"pid": left.pid, "command": left.command, "signal": left.signal} for left in one.leftovers],
+        "node": one.node,
     }
 
 

@@ -65,6 +65,7 @@ class Attempt:
     host: str = ""
     timed_out: bool = False
     leftovers: tuple[Leftover, ...] = ()
+    node: str = ""
 
     @classmethod
     def from_wire(cls, data: Any) -> Attempt:
@@ -83,6 +84,7 @@ class Attempt:
             _get(data, "Host", str),
             _get(data, "TimedOut", bool),
             tuple(map(Leftover.from_wire, _get(data, "Leftovers", list))),
+            _get({"Node": "", **data}, "Node", str),  # a service of an earlier version does not say it
         )
 
 

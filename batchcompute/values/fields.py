@@ -97,6 +97,15 @@ class ExtensionNumber(Number):
         return None if value == self.default else value
 
 
+class ExtensionText(Text):
+    """A str that is an extension, '' when unset; then it is not shown either."""
+
+    __slots__ = ()
+
+    def plain(self, value: str) -> object:
+        return value or None
+
+
 class ExtensionSeconds(Field[float | None, float]):
     """A number of seconds, an int or a float, that is an extension; None when unset."""
 

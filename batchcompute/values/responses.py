@@ -8,7 +8,7 @@ from typing import Any, ClassVar, SupportsIndex, overload
 from ..messages import did_you_mean
 from ..plain_errors import FieldError
 from .containers import E, LazyList
-from .fields import Items, Number, State, Text, Time
+from .fields import ExtensionText, Items, Number, State, Text, Time
 from .jsonizable import Jsonizable, Record
 from .properties import Origin
 from .resources import JobDescription
@@ -59,6 +59,8 @@ class Instance(Jsonizable):
     EndTime = Time()
     WorkerStartTime = Time()
     WorkerEndTime = Time()
+    Node = ExtensionText()
+    """str: the node that its latest attempt was given to; '' where there are no nodes. An extension of region local."""
 
 
 class Task(Jsonizable):

@@ -62,20 +62,24 @@ class FakeExecutor:
 class World:
     """A service over a store file and a fake executor, turned by hand."""
 
-    def __init__(self, folder: Path, slots: int = 2) -> None:
+    def __init__(
+        self, folder: Path, slots: int = 2, executor: FakeExecutor | None = None, images: Sequence[str] = ()
+    ) -> None:
         self.path = folder / "state.sqlite3"
         self.slots = slots
         self.settings = Settings()
         self.service = Service()
         self.clock: Callable[[], float] = lambda: 1000.0
         self.capacity: Capacity | None = None
-        self.open(FakeExecutor())
+        self.images = images
+        self.open(executor or FakeExecutor())
 
     def open(self, executor: FakeExecutor) -> None:
         self.executor = executor
         seconds = self.settings.retry_seconds
         store = Store(self.path, self.settings.kept_attempts)
-        self.engine = Engine(store, executor, self.slots, lambda: self.clock(), self.capacity, seconds)
+        engine = Engine(store, executor, self.slots, lambda: self.clock(), self.capacity, seconds, images=self.images)
+        self.engine = engine
         self.engine.recover()
 
     def crash(self, executor: FakeExecutor) -> None:

@@ -292,6 +292,7 @@ def _engine(layout: Layout, settings: Settings, clock: SteadyClock, introduction
         capacity=capacity,
         retry_seconds=settings.retry_seconds,
         steady=lambda: begin + uptime(),
+        images=settings.images,
     )
     return engine, executor
 

@@ -57,6 +57,7 @@ def test_a_retry_keeps_how_the_attempt_ended(world: World, clock: Clock) -> None
         "round": 1,
         "timed_out": True,
         "leftovers": '[{"Pid":7,"Command":"sleep","Signal":"SIGTERM"}]',
+        "node": "",
     }
 
 

@@ -70,7 +70,8 @@ def test_programs_that_are_being_ended_take_slots_too(world: World) -> None:
 
 def test_a_claim_ahead_takes_no_slot(world: World) -> None:
     world.executor.look_ahead = 5
-    world.engine._active._claim_ahead.count = lambda slots: 5  # type: ignore[method-assign]
+    for _ in range(50):
+        world.engine._placement.note_end(None, 0.0)
     job = world.create(describe({"A": {"InstanceCount": 7}}))
     world.executor.sink(Started(f"{job}.0.3.1", 1.0, "h"))
     other = world.create(describe({"A": {}}), 2)

@@ -34,11 +34,18 @@ JOB = Job(
     "job-6.0.0.1",
 )
 TASK = Task(2, "t", Counts(1, 2, 3, 4, 5), FAILED, 1.5, 2.5)
-INSTANCE = Instance(4, STOPPED, 2, 1.5, 2.5, 3.5, 4.5, 1, None, "why", "h", 2, 5.5, 3, True, "[]")
-ATTEMPT = Attempt(5, FAILED, 1.5, 2.5, 3.5, 4.5, None, 9, "why", "h", 3, True, "[]")
+INSTANCE = Instance(4, STOPPED, 2, 1.5, 2.5, 3.5, 4.5, 1, None, "why", "h", 2, 5.5, 3, True, "[]", "n1")
+ATTEMPT = Attempt(5, FAILED, 1.5, 2.5, 3.5, 4.5, None, 9, "why", "h", 3, True, "[]", "n1")
 
 
-SHIPPED = ("e41e12019532fc40", "9937b7767cc96c4b", "fc62ae97028a4161", "b4fea36b2ab842b8", "8ea35f6b26ab3fa2")
+SHIPPED = (
+    "e41e12019532fc40",
+    "9937b7767cc96c4b",
+    "fc62ae97028a4161",
+    "b4fea36b2ab842b8",
+    "8ea35f6b26ab3fa2",
+    "aed455f542f6e3c5",
+)
 
 
 def _describe(path: Path) -> dict[str, object]:

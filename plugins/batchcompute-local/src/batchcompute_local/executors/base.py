@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from batchcompute.surroundings import Surroundings
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.records import Exited, Lost, Returned, Started
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 __all__ = [
     "ClusterExecutor",
@@ -31,6 +34,7 @@ __all__ = [
     "Sink",
     "Started",
     "Unreachable",
+    "has_nodes",
 ]
 
 
@@ -71,8 +75,8 @@ class Unreachable:
 class Node:
     """A machine, or a part of one, that runs instances. `name` is never used for another node.
 
-    `slots` is the number of instances that it runs at once; `cpu` in hundredths of a core and `memory` in MB limit the sums of what
-    they request, 0: no limit. `images` are the ids of the images that it has, besides that of programs without one.
+    `slots` is the number of instances that it runs at once; `cpu` in hundredths of a core and `memory` in MB limit the sums of
+    what they request, 0: no limit. `images` are the ids of the images that it has, besides that of programs without one.
     """
 
     name: str
@@ -151,8 +155,9 @@ class ClusterExecutor(Protocol):
     """
 
     look_ahead: int
+    """The number of attempts that a node takes beyond its slots, to begin them in order, each as soon as a slot is free."""
     ahead_seconds: float
-    """How many seconds of work a node may have beyond what it can run at once, so that short instances travel together."""
+    """How many seconds of work that may be, so that short instances travel together."""
 
     def open(self, sink: Sink, claims: Mapping[str, str]) -> Recovered:
         """Begin; find out what became of `claims`: all claimed attempts, with the names of their nodes. Raises OSError.
@@ -174,3 +179,8 @@ class ClusterExecutor(Protocol):
 
     def close(self) -> None:
         """As `Executor.close`."""
+
+
+def has_nodes(executor: Executor | ClusterExecutor) -> TypeIs[ClusterExecutor]:
+    """Return whether the executor is one with nodes: then it has `ahead_seconds`."""
+    return hasattr(executor, "ahead_seconds")

@@ -9,9 +9,19 @@ import heapq
 from collections.abc import Iterable, Sequence
 from itertools import count
 
-from batchcompute_local.executors.base import Delayed, Event, Exited, Launch, Lost, Returned, Started
+from batchcompute_local.executors.base import (
+    Delayed,
+    Event,
+    Exited,
+    Launch,
+    Lost,
+    NodeDown,
+    NodeUp,
+    Returned,
+    Started,
+    Unreachable,
+)
 from batchcompute_local.jobs import transitions
-from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
 from batchcompute_local.jobs.model import (
     Changes,
@@ -23,23 +33,27 @@ from batchcompute_local.jobs.model import (
     parse_attempt,
     running_instance,
 )
-from batchcompute_local.jobs.scheduler import ClaimAhead, Scheduler
+from batchcompute_local.jobs.placement import Placement, rank_of
+from batchcompute_local.jobs.scheduler import Scheduler
 from batchcompute_local.jobs.states import LONGEST_PAUSE, WAITING
 
 _MOST_BEGINS = 4096
+_MOST_LAUNCHES = 2000
+"""In one turn; the next one follows at once."""
 
 
 class ActiveJobs:
-    """Jobs in memory by id, and the `live` attempts: those whose final event has not come."""
+    """Jobs in memory by id. `placement` has the live attempts: those whose final event has not come."""
 
-    def __init__(self, changes: Changes, effects: Effects, capacity: Capacity, retry_seconds: float) -> None:
+    def __init__(self, changes: Changes, effects: Effects, placement: Placement, retry_seconds: float) -> None:
         self.jobs: dict[str, Job] = {}
-        self.live: set[str] = set()
-        self.delays: dict[str, str] = {}
-        """Why instances that were claimed cannot begin, by `<job id>.<task position>.<instance>`."""
+        self.placement = placement
+        self.delays: dict[str, dict[str, str]] = {}
+        """Why claimed instances cannot begin, or perhaps do not run, by job and `<job id>.<task position>.<instance>`."""
+        self.has_more = False
+        """Whether the next turn has something to claim, though nothing happens until then."""
         self._changes = changes
         self._effects = effects
-        self._capacity = capacity
         self._retry_seconds = retry_seconds
         self._begins: dict[str, float] = {}
         self._earlier_begins: dict[str, float] = {}
@@ -48,7 +62,6 @@ class ActiveJobs:
         self._ticket = count()
         self._deleted: set[str] = set()
         self._scheduler = Scheduler()
-        self._claim_ahead = ClaimAhead()
 
     def restore(self, jobs: Iterable[Job], now: float) -> None:
         """Replace what is in memory by `jobs`, as they are in the store, and compare them with the live attempts.
@@ -58,23 +71,25 @@ class ActiveJobs:
         self._scheduler = Scheduler()
         self._held = {}
         self._paused = []
-        self.delays = {}
         self.jobs = {job.id: job for job in jobs}
+        self.delays = {job_id: found for job_id, found in self.delays.items() if job_id in self.jobs}
+        self.placement.reset()
+        live = self.placement.live
         wanted: set[str] = set()
         for job in self.jobs.values():
             lost = []
             for task, instance in job.running():
                 attempt = attempt_id(job, task, instance)
-                if attempt in self.live:
+                if attempt in live:
                     wanted.add(attempt)
-                    self._capacity.hold(attempt, job.plan.tasks[task.position])
+                    self.placement.hold(attempt, job.plan.tasks[task.position], instance.node)
                 else:
                     lost.append((task, instance))
             self._line_up(job)
             for task, instance in lost:
                 transitions.lose(job, task, instance, now, self._changes)
             self._scheduler.add(job)
-        self._effects.stops.extend(self.live - wanted)
+        self._effects.stops.extend(live.keys() - wanted)
 
     def add(self, job: Job) -> None:
         """Run `job`, new or started again."""
@@ -85,7 +100,7 @@ class ActiveJobs:
     def _line_up(self, job: Job) -> None:
         def is_held(task: Task, instance: Instance) -> bool:
             attempt = attempt_id(job, task, instance)
-            if attempt in self.live:  # until that attempt has ended
+            if attempt in self.placement.live:  # until that attempt has ended
                 self._held[attempt] = (task, instance)
                 return True
             if instance.not_before:
@@ -98,9 +113,12 @@ class ActiveJobs:
     def retire(self, job: Job, stops: Sequence[str]) -> None:
         """Drop `job`, which has ended, and end these attempts of it."""
         self.jobs.pop(job.id, None)
-        for instance in [one for one in self.delays if one.startswith(f"{job.id}.")]:
-            del self.delays[instance]
+        self.delays.pop(job.id, None)
         self._effects.stops.extend(stops)
+        for attempt in stops:
+            hold = self.placement.live.get(attempt)
+            if hold is not None and hold.node:
+                self._changes.stopping[attempt] = hold.node
         self._effects.ended.append(job)
 
     def begin_of(self, attempt: str) -> float:
@@ -120,48 +138,70 @@ class ActiveJobs:
 
     def apply(self, event: Event, now: float) -> None:
         """Do to the jobs what `event` reports."""
-        if isinstance(event, Started):
-            self.delays.pop(event.attempt.rpartition(".")[0], None)
+        if isinstance(event, NodeUp):
+            for attempt in self.placement.note_up(event.node):
+                self._set_delay(attempt, "")
+        elif isinstance(event, NodeDown):
+            self.placement.note_down(event.name, event.reason)
+        elif isinstance(event, Started):
+            self._set_delay(event.attempt, "")
             found = running_instance(self.jobs, event.attempt)
             if found is not None:
                 # shown while it runs; it needs no commit of its own, since the end brings it again
                 found[2].worker_started, found[2].host = event.time, event.host
-            return
-        if isinstance(event, Delayed):
+        elif isinstance(event, Delayed | Unreachable):
             if running_instance(self.jobs, event.attempt) is not None:
-                self.delays[event.attempt.rpartition(".")[0]] = event.reason
-            return
-        self.live.discard(event.attempt)
-        self._capacity.release(event.attempt)
+                self._set_delay(event.attempt, event.reason)
+        else:
+            self._end(event, now)
+
+    def _set_delay(self, attempt: str, reason: str) -> None:
+        """Note why the instance of `attempt` does not go on; empty: it does."""
+        job_id = attempt.partition(".")[0]
+        if not reason and job_id not in self.delays:
+            return  # as nearly always
+        delays = self.delays.setdefault(job_id, {})
+        if reason:
+            delays[attempt.rpartition(".")[0]] = reason
+        else:
+            delays.pop(attempt.rpartition(".")[0], None)
+            if not delays:
+                del self.delays[job_id]
+
+    def _end(self, event: Exited | Lost | Returned, now: float) -> None:
+        node = self.placement.release(event.attempt)
+        found = running_instance(self.jobs, event.attempt)
+        task = None if found is None else found[1]
         if isinstance(event, Exited):
             self._effects.acknowledged.append(event.attempt)
-            self._claim_ahead.note_end(event.ended - event.started if event.started else 0.0)
+            self.placement.note_end(task, event.ended - event.started if event.started else 0.0)
         elif isinstance(event, Returned):
-            self._claim_ahead.note_return()
-        self._finish(event, now)
+            self.placement.note_return(task)
+        if found is not None:
+            self._finish(*found, event, now)
+        else:
+            if isinstance(event, Exited):
+                self._changes.late[event.attempt] = event
+            if node:
+                self._changes.stopping[event.attempt] = ""
         self._release(event.attempt)
 
-    def _finish(self, event: Exited | Lost | Returned, now: float) -> None:
-        found = running_instance(self.jobs, event.attempt)
-        if found is not None:
-            job, task, instance = found
-            if not isinstance(event, Returned):
-                self.delays.pop(event.attempt.rpartition(".")[0], None)
-            if isinstance(event, Exited) and transitions.is_retried(job, task, instance, event):
-                transitions.retry(job, task, instance, event, now, self._retry_seconds, self._changes)
-                self._pause(job, task, instance)
-            elif isinstance(event, Exited):
-                self._note_begin(event)
-                stops = transitions.finish(job, task, instance, event, now, self._changes)
-                if has_ended(job):
-                    self.retire(job, stops)
-            elif isinstance(event, Lost):
-                transitions.lose(job, task, instance, now, self._changes)
-            else:
-                transitions.requeue(job, task, instance, self._changes)
-            self._scheduler.add(job)
+    def _finish(self, job: Job, task: Task, instance: Instance, event: Exited | Lost | Returned, now: float) -> None:
+        if not isinstance(event, Returned):
+            self._set_delay(event.attempt, "")
+        if isinstance(event, Exited) and transitions.is_retried(job, task, instance, event):
+            transitions.retry(job, task, instance, event, now, self._retry_seconds, self._changes)
+            self._pause(job, task, instance)
         elif isinstance(event, Exited):
-            self._changes.late[event.attempt] = event
+            self._note_begin(event)
+            stops = transitions.finish(job, task, instance, event, now, self._changes)
+            if has_ended(job):
+                self.retire(job, stops)
+        elif isinstance(event, Lost):
+            transitions.lose(job, task, instance, now, self._changes)
+        else:
+            transitions.requeue(job, task, instance, self._changes)
+        self._scheduler.add(job)
 
     def _note_begin(self, event: Exited) -> None:
         if len(self._begins) >= _MOST_BEGINS:
@@ -199,30 +239,43 @@ class ActiveJobs:
             if waits and self.jobs.get(job.id) is job:  # else it was stopped, or failed
                 self._put_back(job, task, instance)
 
-    def fill_slots(self, now: float, slots: int, look_ahead: int) -> None:
-        """Claim what can start: an attempt for each free slot, and up to `look_ahead` that begin soon."""
+    def claim(self, now: float, look_ahead: int) -> None:
+        """Claim what can start: an attempt wherever there is room, and up to `look_ahead` that begin soon."""
         self._end_pauses(now)
-        admission = self._capacity.admission()
-        limit = slots + min(look_ahead, self._claim_ahead.count(slots))
-        launches = self._effects.launches
-        while len(self.live) + len(launches) < limit:
-            picked = self._scheduler.pick()
+        self.placement.begin(look_ahead)
+        for request in self.placement.reopened(self._scheduler):
+            self._scheduler.unpark(request)
+        self.has_more = self._fill(now) or self.placement.has_grown
+
+    def _fill(self, now: float) -> bool:
+        """Claim; return whether the turn has claimed as much as one may."""
+        placement, scheduler, launches = self.placement, self._scheduler, self._effects.launches
+        while placement.has_room():
+            if len(launches) >= _MOST_LAUNCHES:
+                return True
+            picked = scheduler.pick()
             if picked is None:
-                return
+                return False
             job, task, number = picked
             spec = job.plan.tasks[task.position]
-            if not admission.admit(spec):
-                task.put_back(number)  # nothing overtakes it, so that it is not left waiting for ever
-                return
-            attempt = transitions.claim(job, task, number, now, self._changes)
-            launches.append(Launch(attempt, job.id, spec, number, job.plan.surroundings, job.owner))
+            request = placement.request_of(spec)
+            node = placement.find(spec, task, rank_of(job, task))
+            if node is None:
+                task.put_back(number)
+                if request is not None:
+                    scheduler.park(job, task, request)
+                continue
+            attempt = transitions.claim(job, task, number, now, self._changes, node)
+            placement.hold(attempt, spec, node)
+            launches.append(Launch(attempt, job.id, spec, number, job.plan.surroundings, job.owner, node))
+            if request is not None and not task.has_next():
+                scheduler.unpark(request)
+        return False
 
     def note_committed(self) -> list[str]:
-        """Count the launches as live. Returns the ids of deleted jobs of which nothing runs any more, each once."""
-        for launch in self._effects.launches:
-            self.live.add(launch.attempt)
-            self._capacity.hold(launch.attempt, launch.task)
+        """Keep what was placed. Returns the ids of deleted jobs of which nothing runs any more, each once."""
+        self.placement.commit()
         self._deleted |= self._effects.deleted
-        gone = [job for job in self._deleted if not any(attempt.startswith(job) for attempt in self.live)]
+        gone = [job for job in self._deleted if job not in self.placement.by_job]
         self._deleted.difference_update(gone)
         return gone

@@ -14,29 +14,34 @@ class Capacity:
     def __init__(self, cpu: int = 0, memory: int = 0) -> None:
         self.cpu = cpu
         self.memory = memory
-        self._held: dict[str, TaskSpec] = {}
+        self._held = self._held_cpu = self._held_memory = 0
 
-    def hold(self, attempt: str, task: TaskSpec) -> None:
-        """Count what `attempt`, an instance of `task`, takes until `release`."""
-        if self.cpu or self.memory:
-            self._held[attempt] = task
+    def take(self, cpu: int, memory: int) -> None:
+        """Count what an instance takes until `give_back`."""
+        self._held += 1
+        self._held_cpu += cpu
+        self._held_memory += memory
 
-    def release(self, attempt: str) -> None:
-        """Free what `attempt` took: nothing of it runs any more."""
-        self._held.pop(attempt, None)
+    def give_back(self, cpu: int, memory: int) -> None:
+        """Free what an instance took: nothing of it runs any more."""
+        self._held -= 1
+        self._held_cpu -= cpu
+        self._held_memory -= memory
 
-    def admission(self) -> Admission:
-        """Return what is free now."""
-        return Admission(self, list(self._held.values()))
+    def fits(self, task: TaskSpec) -> bool:
+        """Return whether there is room for one more instance of `task`."""
+        if not self._held:
+            return True
+        is_over_cpu = self.cpu and self._held_cpu + task.cpu > self.cpu
+        return not (is_over_cpu or (self.memory and self._held_memory + task.memory > self.memory))
 
     def describe_lack(self, task: TaskSpec) -> str:
         """Say what is missing for one more instance of `task`; empty if it fits."""
-        if self.admission().admit(task):
+        if self.fits(task):
             return ""
-        held = list(self._held.values())
         wants = [
-            ("Cpu", task.cpu, self.cpu, self.cpu - sum(each.cpu for each in held)),
-            ("Memory", task.memory, self.memory, self.memory - sum(each.memory for each in held)),
+            ("Cpu", task.cpu, self.cpu, self.cpu - self._held_cpu),
+            ("Memory", task.memory, self.memory, self.memory - self._held_memory),
         ]
         lacks = [
             f"{name} {wanted}, more than the setting {name.lower()} ({limit}) has: it runs alone"
@@ -59,23 +64,3 @@ class Capacity:
                 yield f"asks for {name} {most}, the setting {name.lower()} is {limit}: it runs alone"
             elif most > machine:
                 yield f"asks for {name} {most}, this machine has {machine}: it runs all the same"
-
-
-class Admission:
-    """Free part of a capacity while instances are picked one after another."""
-
-    def __init__(self, capacity: Capacity, taken: list[TaskSpec]) -> None:
-        self._capacity = capacity
-        self._empty = not taken
-        self._cpu = sum(task.cpu for task in taken)
-        self._memory = sum(task.memory for task in taken)
-
-    def admit(self, task: TaskSpec) -> bool:
-        """Return whether one more instance of `task` fits; if so, count it."""
-        limits = self._capacity
-        cpu, memory = self._cpu + task.cpu, self._memory + task.memory
-        over = (limits.cpu and cpu > limits.cpu) or (limits.memory and memory > limits.memory)
-        if over and not self._empty:
-            return False
-        self._cpu, self._memory, self._empty = cpu, memory, False
-        return True

@@ -131,6 +131,7 @@ def _attempt_view(one: Attempt) -> dict[str, Any]:
         "Signal": one.signal,
         "Reason": one.reason,
         "Host": one.host,
+        "Node": one.node,
         "TimedOut": one.timed_out,
         "Leftovers": json.loads(one.leftovers or "[]"),
     }

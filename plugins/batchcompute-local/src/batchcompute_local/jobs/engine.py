@@ -14,18 +14,20 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from batchcompute_local.errors import ServiceError
-from batchcompute_local.executors.base import Delayed, Event, Executor, Exited, Started
+from batchcompute_local.executors.base import ClusterExecutor, Event, Executor, Exited, Lost, Returned, has_nodes
 from batchcompute_local.jobs.active import ActiveJobs
 from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
 from batchcompute_local.jobs.inbox import Inbox, WorkItem
 from batchcompute_local.jobs.model import Changes
+from batchcompute_local.jobs.nodes import Nodes
+from batchcompute_local.jobs.placement import Machine
 from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.reasons import Reasons
 from batchcompute_local.jobs.snapshots import BusyError, Glance, Outside, Snapshot, Snapshots
@@ -51,31 +53,34 @@ _NOT_APPLIED = "its report cannot be applied; the service's log says why"
 class Engine:
     """Jobs in motion. `submit` and `look` may be called from any thread. Closes `store` and `executor` in the end.
 
+    `slots` and `capacity` count for an executor without nodes only; `images` are the ids of service.toml, for one with nodes.
     `steady` tells the time for decisions about age, which goes on from one daemon to the next (see `Store.begin_of_boot`).
     """
 
     def __init__(
         self,
         store: Store,
-        executor: Executor,
+        executor: Executor | ClusterExecutor,
         slots: int,
         clock: Callable[[], float] = time.time,
         capacity: Capacity | None = None,
         retry_seconds: float = 1.0,
         steady: Callable[[], float] | None = None,
+        images: Collection[str] = (),
     ) -> None:
         self.store = store
         self.waiters = JobWaiters()
         self.writing = Writing(clock)
         self._snapshots = Snapshots(store.path)
         self._executor = executor
-        self._slots = slots
         self._clock = clock
         self._changes = Changes()
         self._effects = Effects()
-        self._capacity = capacity = capacity or Capacity()
-        self._active = ActiveJobs(self._changes, self._effects, capacity, retry_seconds)
-        self._turn = Turn(store, self._active, self._changes, self._effects, capacity, clock, slots, steady or clock)
+        self._placement = (
+            Nodes(executor.ahead_seconds, images) if has_nodes(executor) else Machine(slots, capacity or Capacity())
+        )
+        self._active = ActiveJobs(self._changes, self._effects, self._placement, retry_seconds)
+        self._turn = Turn(store, self._active, self._changes, self._effects, clock, steady or clock)
         self._inbox = Inbox()
         self._undone: list[WorkItem | Event] = []
         self._unstored = Unstored()
@@ -129,12 +134,16 @@ class Engine:
 
     def slots(self) -> dict[str, Any]:
         """Return {Total, Taken, ByJob} for the jobs of all accounts."""
-        return Reasons(self._active, self._capacity, self._slots, lambda job_id: True).slots()
+        return Reasons(self._active, lambda job_id: True).slots()
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """Return what is known of each node, and how many attempts it has; empty if the executor has none."""
+        return self._placement.describe()
 
     @property
     def busy(self) -> bool:
         """True if a job is active or a program still runs."""
-        return bool(self._active.jobs or self._active.live)
+        return bool(self._active.jobs or self._placement.live)
 
     @property
     def trouble(self) -> str:
@@ -143,7 +152,7 @@ class Engine:
 
     def runs(self, attempt: str) -> bool:
         """Return whether this attempt was started and its end was not reported yet."""
-        return attempt in self._active.live
+        return attempt in self._placement.live
 
     @property
     def alive(self) -> bool:
@@ -152,8 +161,15 @@ class Engine:
 
     def recover(self) -> None:
         """Take up the jobs in the store and what the executor knows of them. Call once, before anything else."""
-        recovered = self._executor.open(self._inbox.put)
-        self._active.live = set(recovered.live).union(event.attempt for event in recovered.ended)
+        claims: dict[str, str] = {}
+        if has_nodes(self._executor):
+            claims = self.store.claims()
+            recovered = self._executor.open(self._inbox.put, claims)
+        else:
+            recovered = self._executor.open(self._inbox.put)
+        for attempt in recovered.live.union(event.attempt for event in recovered.ended):
+            self._placement.hold(attempt, None, claims.get(attempt, ""))
+        self._placement.commit()
         self._undone.extend(recovered.ended)
         self._restore()
         self.turn()
@@ -187,6 +203,8 @@ class Engine:
     def _patience(self) -> float | None:
         if self._undone or self._stale or self.writing.error:
             return _UNDONE_SECONDS
+        if self._active.has_more:
+            return 0.0
         due = self._active.next_retry
         retry = None if due is None else min(max(due - self._clock(), 0.0), LONGEST_PAUSE)
         return min((each for each in (retry, self._unstored.wait()) if each is not None), default=None)
@@ -202,7 +220,7 @@ class Engine:
         try:
             answers = self._work(items)
         except Exception as error:
-            self._undo(items)
+            self._undo()
             if isinstance(error, sqlite3.Error) and not is_fault_of_item(error):
                 self._put_off(items, error)
             elif len(items) > 1:
@@ -223,7 +241,7 @@ class Engine:
                     answers.append((each.future, *each.outcome(self._turn)))
             else:
                 self._active.apply(each, self._clock())
-        self._active.fill_slots(self._clock(), self._slots, self._executor.look_ahead)
+        self._active.claim(self._clock(), self._executor.look_ahead)
         if self.writing.error:
             self.store.touch()
         self.store.commit(self._changes)
@@ -249,9 +267,9 @@ class Engine:
 
     # -- a turn that fails
 
-    def _undo(self, items: Sequence[WorkItem | Event]) -> None:
+    def _undo(self) -> None:
         """Make the jobs in memory those that were committed last, now or as soon as they can be read."""
-        self._active.live.update(each.attempt for each in items if not isinstance(each, WorkItem | Started | Delayed))
+        self._placement.rollback()
         self._stale = True
         try:
             self.store.rollback()
@@ -300,19 +318,19 @@ class Engine:
         try:
             answers = self._work([])
         except Exception:
-            self._undo([])
+            self._undo()
             return False
         self._finish(answers)
         return True
 
     def _replace(self, event: Event) -> None:
         """Fail the instance whose attempt ended, without what was reported; run it again if that is not possible either."""
-        if isinstance(event, Started | Delayed):
+        if not isinstance(event, Exited | Lost | Returned):
             return
         if event != (failed := Exited(event.attempt, reason=_NOT_APPLIED)):
             self._do([failed])
             return
-        self._active.live.discard(event.attempt)
-        self._capacity.release(event.attempt)
+        self._placement.release(event.attempt)
+        self._placement.commit()
         self._unstored.add(failed)
         self._stale = True

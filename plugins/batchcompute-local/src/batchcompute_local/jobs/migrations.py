@@ -56,6 +56,11 @@ MIGRATIONS = (
         PRIMARY KEY (job, task, number, attempt)) WITHOUT ROWID;
     CREATE INDEX attempts_with_leftovers ON attempts (job) WHERE leftovers > '';
     """,
+    """
+    ALTER TABLE instances ADD COLUMN node TEXT NOT NULL DEFAULT '';
+    ALTER TABLE attempts ADD COLUMN node TEXT NOT NULL DEFAULT '';
+    CREATE TABLE stopping (attempt TEXT PRIMARY KEY, node TEXT NOT NULL) WITHOUT ROWID;
+    """,
 )
 """One script for each schema version; `PRAGMA user_version` is the number of those that the file has seen."""
 

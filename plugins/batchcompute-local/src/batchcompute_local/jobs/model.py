@@ -12,11 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from batchcompute_local.executors.base import Exited
+from batchcompute_local.jobs.claim_ahead import ClaimAhead
 from batchcompute_local.jobs.states import ENDED, FINISHED, NONE, STOPPED, WAITING, Counts, State
 from batchcompute_local.plan import NO_PLAN, JobPlan
 from batchcompute_local.records import Leftover
 
 _MOST_LEFTOVERS = 100
+
+LOST = "lost: it is not known how it ended"
+"""The reason of an attempt that was given up."""
 
 _DIGITS = 18
 """Of a number that the store takes."""
@@ -46,13 +50,15 @@ class Instance:
     timed_out: bool = False
     leftovers: str = ""
     """JSON list of what its latest attempt left, see `encode_leftovers`; empty if nothing."""
+    node: str = ""
+    """The name of the node that its latest attempt was given to; empty if there are no nodes."""
 
     def reset(self) -> None:
         """Go back to Waiting; only the numbers of attempts, of retries and of the round are kept."""
         self.state = WAITING
         self.started = self.ended = self.worker_started = self.worker_ended = self.not_before = 0.0
         self.exit_code = self.signal = None
-        self.reason = self.host = self.leftovers = ""
+        self.reason = self.host = self.leftovers = self.node = ""
         self.timed_out = False
 
 
@@ -73,6 +79,7 @@ class Attempt:
     round: int
     timed_out: bool
     leftovers: str
+    node: str
 
 
 _OF_AN_ATTEMPT = tuple(each.name for each in fields(Attempt))
@@ -96,6 +103,9 @@ class Task:
     again: list[int] = field(default_factory=list)
     blockers: int = 0
     listed: bool = False
+    """Whether it is in `Job.ready`, or parked by the scheduler."""
+    ahead: ClaimAhead | None = None
+    """Estimate by the ends of its own instances, where there are nodes."""
 
     def has_next(self) -> bool:
         """Return whether an instance waits for nothing but its turn, if the task does."""
@@ -216,6 +226,8 @@ class Changes:
     """Attempts that are no longer the latest one of their instance."""
     late: dict[str, Exited] = field(default_factory=dict)
     """Ends of the programs of stopped instances, by attempt; their jobs may not be in memory any more."""
+    stopping: dict[str, str] = field(default_factory=dict)
+    """Nodes of attempts that are being ended, since no instance wants them any more; empty once the attempt has ended."""
     deleted: set[int] = field(default_factory=set)
     answers: dict[tuple[int, str], StoredAnswer] = field(default_factory=dict)
     forget_answers_before: float = 0.0
@@ -231,11 +243,11 @@ class Changes:
     def clear(self) -> None:
         """Forget everything: it is written, or undone."""
         rows = (self.created, self.jobs, self.tasks, self.instances, self.begun, self.ended, self.attempts)
-        for part in (*rows, self.late, self.deleted, self.answers):
+        for part in (*rows, self.late, self.stopping, self.deleted, self.answers):
             part.clear()
 
     def __bool__(self) -> bool:
-        return bool(self.jobs or self.created or self.late or self.deleted or self.answers)
+        return any((self.jobs, self.created, self.late, self.stopping, self.deleted, self.answers))
 
 
 def attempt_id(job: Job, task: Task, instance: Instance) -> str:

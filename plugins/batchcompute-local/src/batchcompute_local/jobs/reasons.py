@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 from batchcompute_local.jobs.active import ActiveJobs
-from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.model import Instance, Job, Task, attempt_id, has_ended, running_instance
 from batchcompute_local.jobs.states import FAILED, FINISHED, RUNNING, WAITING
 
@@ -24,10 +23,10 @@ class Reasons:
     `is_known` tells by its id whether the caller may know of a job. `slots` may be called from any thread.
     """
 
-    def __init__(self, active: ActiveJobs, capacity: Capacity, slots: int, is_known: Callable[[str], bool]) -> None:
+    def __init__(self, active: ActiveJobs, is_known: Callable[[str], bool]) -> None:
         self._active = active
-        self._capacity = capacity
-        self._slots = slots
+        self._placement = active.placement
+        self._slots = active.placement.slots
         self._is_known = is_known
 
     # -- slots
@@ -35,10 +34,15 @@ class Reasons:
     @cached_property
     def taken(self) -> Counter[str]:
         """The number of slots that each job takes; those of other accounts together under ""."""
-        live = tuple(self._active.live)
-        if len(live) > self._slots:  # some were claimed ahead of a slot: they have not begun, or did so just now
-            live = tuple(sorted(live, key=self._is_ahead)[: self._slots])
-        return Counter(self._known(attempt.partition(".")[0]) for attempt in live)
+        by_job = dict(self._placement.by_job)
+        if sum(by_job.values()) > self._slots:
+            # some were claimed ahead of a slot: they have not begun, or did so just now
+            live = sorted(self._placement.live, key=self._is_ahead)[: self._slots]
+            by_job = Counter(attempt.partition(".")[0] for attempt in live)
+        taken: Counter[str] = Counter()
+        for job_id, count in by_job.items():
+            taken[self._known(job_id)] += count
+        return taken
 
     def slots(self) -> dict[str, Any]:
         """Return {Total, Taken, ByJob}."""
@@ -92,17 +96,16 @@ class Reasons:
             until = datetime.fromtimestamp(instance.not_before, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             most = job.plan.tasks[task.position].max_retries
             return f"pause before retry {instance.retries} of {most} until {until}"
-        if attempt_id(job, task, instance) in self._active.live:
+        if attempt_id(job, task, instance) in self._placement.live:
             return "processes of its earlier attempt are still being ended"
         return self.of_task(job, task)
 
     def _delayed(self, job: Job) -> dict[tuple[int, int], str]:
-        """Reasons of instances that a full disk or machine holds, by task position and number."""
+        """Reasons of instances that a full disk or machine holds, or a node that is away, by task position and number."""
         found = {}
-        for instance, why in self._active.delays.items():
-            job_id, position, number = instance.rsplit(".", 2)
-            if job_id == job.id:
-                found[int(position), int(number)] = why
+        for instance, why in self._active.delays.get(job.id, {}).items():
+            _, position, number = instance.rsplit(".", 2)
+            found[int(position), int(number)] = why
         return found
 
     def _of_blockers(self, job: Job, task: Task) -> str:
@@ -113,14 +116,19 @@ class Reasons:
         return f"waits for {_name('task', [other.name for other in before if other.state is not FINISHED])}"
 
     def _of_turn(self, job: Job, task: Task) -> str:
-        if len(self._active.live) >= self._slots:
+        spec = job.plan.tasks[task.position]
+        if never := self._placement.describe_never(spec):
+            return never
+        if len(self._placement.live) >= self._slots:
             return f"{self._describe_slots(job)}{self._of_parent(job)}"
+        if self._placement.request_of(spec) is not None:  # it waits behind nobody
+            return self._placement.describe_lack(spec)
         first = min(self._active.jobs.values(), key=lambda one: (not one.ready, -one.priority, one.seq))
         if first is job and task.position == job.ready[0]:
-            return self._capacity.describe_lack(job.plan.tasks[task.position])
+            return self._placement.describe_lack(spec)
         if first is job:
             return f"waits for its turn behind task {job.tasks[job.ready[0]].name}"
-        lack = self._capacity.describe_lack(first.plan.tasks[first.ready[0]]) if first.ready else ""
+        lack = self._placement.describe_lack(first.plan.tasks[first.ready[0]]) if first.ready else ""
         name = self._known(first.id) or "a job of another account"
         return f"waits for its turn behind {name}, which {lack}" if lack else ""
 
@@ -132,19 +140,19 @@ class Reasons:
 
     def _of_parent(self, job: Job) -> str:
         parent = job.parent.partition(".")[0]
-        if job.parent not in self._active.live or self._known(parent) == _OTHERS:
+        if job.parent not in self._placement.live or self._known(parent) == _OTHERS:
             return ""
         return f"; {parent} submitted this job: if it waits for it, neither goes on without another slot"
 
     def _of_children(self, job: Job) -> str:
-        if len(self._active.live) < self._slots:
+        if len(self._placement.live) < self._slots:
             return ""
         start = f"{job.id}."
         children = [
             other.id
             for other in self._active.jobs.values()
             if other.parent.startswith(start)
-            and other.parent in self._active.live
+            and other.parent in self._placement.live
             and other.counts.waiting
             and not other.counts.running
         ]

@@ -1,17 +1,29 @@
 """Pick the next instance to run: by priority over all jobs, larger first, then age (protocol 2.6); within a job, from the
 tasks whose predecessors are Finished, in the order of the description; within a task, in the order of the instances.
+
+Where others may go on while a task waits for room, it is parked, under what it requests. The first that is parked under a request
+stands for all of them: it is offered again when there may be room.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Hashable, Iterator
 from itertools import count
+from typing import NamedTuple
 
 from batchcompute_local.jobs.model import Job, Task, has_ended
 
-_AHEAD_SECONDS = 0.05
-_UNKNOWN_SECONDS = 1.0
-_SHORTEST_SECONDS = 0.0005
+_FEW = 64
+_Entry = tuple[int, int, int, int, Job, Task]
+
+
+class Parked(NamedTuple):
+    """The first task of those that are parked under a request."""
+
+    request: Hashable
+    job: Job
+    task: Task
 
 
 class Scheduler:
@@ -20,6 +32,8 @@ class Scheduler:
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, int, Job]] = []
         self._ticket = count()
+        self._parked: dict[Hashable, list[_Entry]] = {}
+        self._crowded: dict[Hashable, int] = {}
 
     def add(self, job: Job) -> None:
         """Add `job` if it has something to run. Its priority cannot change while it is here (protocol 2.3)."""
@@ -43,25 +57,39 @@ class Scheduler:
             job.queued = False
         return None
 
+    def park(self, job: Job, task: Task, request: Hashable) -> None:
+        """Let `task`, of which an instance was just picked, wait until there is room for `request`; others go on."""
+        heapq.heappop(job.ready)
+        parked = self._parked.setdefault(request, [])
+        heapq.heappush(parked, (-job.priority, job.seq, task.position, next(self._ticket), job, task))
+        if len(parked) > self._crowded.get(request, _FEW):  # jobs that ended while they were parked
+            parked[:] = [one for one in parked if not has_ended(one[4])]
+            heapq.heapify(parked)
+            self._crowded[request] = max(_FEW, 2 * len(parked))
 
-class ClaimAhead:
-    """Estimate of how soon slots become free, by how long the latest instances ran.
+    def unpark(self, request: Hashable) -> None:
+        """Offer the first task again that is parked under `request`."""
+        first = self.first_parked(request)
+        if first is not None:
+            job, task = first
+            heapq.heappop(self._parked[request])
+            heapq.heappush(job.ready, task.position)
+            self.add(job)
 
-    Short ones are claimed ahead of a free slot, so that many ends and claims share a commit; but only as many as will
-    probably begin within `_AHEAD_SECONDS`, so that a new job of a higher priority hardly waits.
-    """
+    def first_parked(self, request: Hashable) -> tuple[Job, Task] | None:
+        """Return the first task that is parked under `request`; None if none is."""
+        parked = self._parked.get(request, [])
+        while parked and has_ended(parked[0][4]):
+            heapq.heappop(parked)
+        if parked:
+            return parked[0][4], parked[0][5]
+        self._parked.pop(request, None)
+        self._crowded.pop(request, None)
+        return None
 
-    def __init__(self) -> None:
-        self._seconds = _UNKNOWN_SECONDS
-
-    def note_end(self, seconds: float) -> None:
-        """Note that an instance ended that ran for `seconds`."""
-        self._seconds += (max(_SHORTEST_SECONDS, seconds) - self._seconds) / 4
-
-    def note_return(self) -> None:
-        """Note that an instance claimed ahead did not begin in time."""
-        self._seconds = max(self._seconds, _UNKNOWN_SECONDS)
-
-    def count(self, slots: int) -> int:
-        """Return how many instances will probably begin soon, besides those that run now."""
-        return int(slots * _AHEAD_SECONDS / self._seconds)
+    def parked(self) -> Iterator[Parked]:
+        """Yield the first task under each request."""
+        for request in tuple(self._parked):
+            first = self.first_parked(request)
+            if first is not None:
+                yield Parked(request, *first)

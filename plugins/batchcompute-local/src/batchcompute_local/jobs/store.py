@@ -24,6 +24,7 @@ from batchcompute_local.jobs.tables import (
     INSTANCES,
     JOBS,
     META,
+    STOPPING,
     TASKS,
     begin_values,
     end_values,
@@ -31,6 +32,7 @@ from batchcompute_local.jobs.tables import (
 from batchcompute_local.plan import JobPlan
 
 _BUSY_MILLISECONDS = 250
+_GIVEN_UP = "this came after it was given up, and does not count"
 
 
 class Store(Rows):
@@ -100,8 +102,13 @@ class Store(Rows):
             db.executemany(ATTEMPTS.put, [(*key, *ATTEMPTS.values(one)) for key, one in changes.attempts.items()])
             instances = {key[:3] for key in changes.attempts}
             db.executemany(tables.DELETE_ATTEMPTS, [(*key, self._kept_attempts) for key in instances])
-        for update in tables.UPDATE_LATE if changes.late else ():
-            db.executemany(update, list(_late_rows(changes.late.values())))
+        if changes.late:
+            for update in tables.UPDATE_LATE:
+                db.executemany(update, [*_late_rows(changes.late.values())])
+            db.executemany(tables.UPDATE_LOST, [*_late_rows(changes.late.values(), _GIVEN_UP)])
+        if changes.stopping:
+            db.executemany(STOPPING.put, [each for each in changes.stopping.items() if each[1]])
+            db.executemany(STOPPING.delete, [(attempt,) for attempt, node in changes.stopping.items() if not node])
         for seq in changes.deleted:
             for table in tables.OF_A_JOB:
                 db.execute(table.delete, (seq,))
@@ -135,6 +142,10 @@ class Store(Rows):
         rows = self._db.execute(f"{JOBS.select} WHERE {tables.ACTIVE} ORDER BY seq").fetchall()
         return [self._read_active(row, self.complete if is_whole else self.take_up) for row in rows]
 
+    def claims(self) -> dict[str, str]:
+        """Read the names of the nodes of all attempts that were given to one and have not ended, by attempt."""
+        return dict(self._db.execute(tables.SELECT_CLAIMS))
+
     def _read_active(self, row: Sequence[Any], read: Callable[[Job], Job]) -> Job:
         try:
             return read(JOBS.read(row))
@@ -155,9 +166,10 @@ def _submitted(plan: JobPlan) -> tuple[str, str | None]:
     return compact(plan.view), None if plan.surroundings is None else compact(plan.surroundings.to_wire())
 
 
-def _late_rows(events: Iterable[Exited]) -> Iterator[tuple[object, ...]]:
+def _late_rows(events: Iterable[Exited], remark: str = "") -> Iterator[tuple[object, ...]]:
     for event in events:
         with suppress(ValueError):  # an attempt that is none of ours
             found = parse_attempt(event.attempt)
             left = event.timed_out, encode_leftovers(event.leftovers)
-            yield (event.started, event.ended, event.code, event.signal, event.reason, event.host, *left, *found)
+            reason = ": ".join(text for text in (remark, event.reason) if text)
+            yield (event.started, event.ended, event.code, event.signal, reason, event.host, *left, *found)

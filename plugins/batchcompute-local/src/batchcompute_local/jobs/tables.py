@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from batchcompute_local.jobs.model import Attempt, Instance, Job, StoredAnswer, Task
-from batchcompute_local.jobs.states import FINISHED, STOPPED, Counts, State
+from batchcompute_local.jobs.model import LOST, Attempt, Instance, Job, StoredAnswer, Task
+from batchcompute_local.jobs.states import FINISHED, RUNNING, STOPPED, Counts, State
 
 T = TypeVar("T")
 
@@ -180,7 +180,7 @@ INSTANCES = ObjectTable(
         *_plain(f"{_REAL} {_ADDED}", "not_before"),
         *_plain(f"{_INTEGER} DEFAULT 1", "round"),
         *_flag(f"{_INTEGER} {_ADDED}", "timed_out"),
-        *_plain(f"{_TEXT} DEFAULT ''", "leftovers"),
+        *_plain(f"{_TEXT} DEFAULT ''", "leftovers", "node"),
     ],
     options="WITHOUT ROWID",
     indexes=(f"CREATE INDEX instances_with_leftovers ON instances (job) WHERE {LEFT}",),
@@ -196,6 +196,7 @@ ATTEMPTS = ObjectTable(
         *_plain(_INTEGER, "round"),
         *_flag(_INTEGER, "timed_out"),
         *_plain(_TEXT, "leftovers"),
+        *_plain(f"{_TEXT} DEFAULT ''", "node"),
     ],
     options="WITHOUT ROWID",
     indexes=(f"CREATE INDEX attempts_with_leftovers ON attempts (job) WHERE {LEFT}",),
@@ -212,9 +213,11 @@ ANSWERS = ObjectTable(
 )
 DESCRIPTIONS = Table("descriptions", {"job": "INTEGER PRIMARY KEY"}, {"text": _TEXT, "surroundings": "TEXT"})
 """What was submitted, as JSON; `surroundings` is NULL if none were sent."""
+STOPPING = Table("stopping", {"attempt": "TEXT PRIMARY KEY"}, {"node": _TEXT}, options="WITHOUT ROWID")
+"""Attempts on nodes that no instance wants any more, until they have ended. Of jobs that were deleted, too."""
 META = Table("meta", {"name": "TEXT PRIMARY KEY"}, {"value": _TEXT}, options="WITHOUT ROWID")
 
-ALL = (META, JOBS, DESCRIPTIONS, TASKS, INSTANCES, ANSWERS, ATTEMPTS)
+ALL = (META, JOBS, DESCRIPTIONS, TASKS, INSTANCES, ANSWERS, ATTEMPTS, STOPPING)
 OF_A_JOB = (JOBS, DESCRIPTIONS, TASKS, INSTANCES, ATTEMPTS)
 """The rows that are deleted with a job."""
 
@@ -229,7 +232,7 @@ _OF_AN_ATTEMPT = f"job = (SELECT seq FROM {JOBS.name} WHERE id = ?) AND task = ?
 _END = ("worker_started", "worker_ended", "exit_code", "signal", "reason", "host", "timed_out", "leftovers")
 _SET_END = "SET " + ", ".join(f"{name} = ?" for name in _END)
 _OF_AN_INSTANCE = "job = ? AND task = ? AND number = ?"
-_CHANGED_BY_BEGIN = ("started", "round")
+_CHANGED_BY_BEGIN = ("started", "round", "node")
 _CHANGED_BY_END = ("state", "ended", *_END)
 
 
@@ -263,6 +266,14 @@ What is reported again changes nothing.
 """
 SELECT_STARTED = f"SELECT task, count(*), max(number) FROM {INSTANCES.name} WHERE job = ? GROUP BY task"  # noqa: S608  # names of ours, no values
 """The position of each task of which an instance was started, the number of these instances, and the last one."""
+UPDATE_LOST = f"UPDATE {ATTEMPTS.name} {_SET_END} WHERE {_OF_AN_ATTEMPT} AND reason = '{LOST}' AND worker_ended = 0"
+"""The same for an attempt that was given up, and has another attempt after it."""
+SELECT_CLAIMS = (
+    f"SELECT id || '.' || task || '.' || number || '.' || attempt, node FROM {JOBS.name} JOIN {INSTANCES.name} ON job = seq"  # noqa: S608  # names of ours
+    f" WHERE {JOBS.name}.{ACTIVE} AND {INSTANCES.name}.state = {RUNNING:d} AND node > ''"
+    f" UNION ALL SELECT attempt, node FROM {STOPPING.name}"
+)
+"""The node of each attempt that was given to one and has not ended."""
 DELETE_ATTEMPTS = (
     f"DELETE FROM {ATTEMPTS.name} WHERE job = ?1 AND task = ?2 AND number = ?3 AND attempt <= (SELECT attempt"  # noqa: S608  # names of ours, no values
     f" FROM {ATTEMPTS.name} WHERE job = ?1 AND task = ?2 AND number = ?3 ORDER BY attempt DESC LIMIT 1 OFFSET ?4)"

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from batchcompute_local.executors.base import Exited
 from batchcompute_local.jobs import states
-from batchcompute_local.jobs.model import Changes, Instance, Job, Task, as_earlier, attempt_id, encode_leftovers
+from batchcompute_local.jobs.model import LOST, Changes, Instance, Job, Task, as_earlier, attempt_id, encode_leftovers
 from batchcompute_local.jobs.states import ENDED, FAILED, FINISHED, RUNNING, STOPPED, WAITING, Counts, State
 
-_LOST = "lost: it is not known how it ended"
 
-
-def claim(job: Job, task: Task, number: int, now: float, changes: Changes) -> str:
-    """Claim instance `number`, which is about to start. Returns the new attempt; it may start once this is on disk."""
+def claim(job: Job, task: Task, number: int, now: float, changes: Changes, node: str = "") -> str:
+    """Claim instance `number`, which is about to start on `node`. Returns the new attempt; it may start once this is on disk."""
     instance = _move(job, task, number, RUNNING)
     instance.attempt += 1
     instance.round = job.round
     instance.started = now
+    instance.node = node
     if not job.started:
         job.started = now
     if not task.started:
@@ -126,7 +125,7 @@ def restart(job: Job, changes: Changes) -> None:
 
 def lose(job: Job, task: Task, instance: Instance, now: float, changes: Changes) -> None:
     """Let a running instance wait for its next attempt, since nobody knows how this one ended. It spends no retry."""
-    instance.ended, instance.reason = max(now, instance.started), _LOST
+    instance.ended, instance.reason = max(now, instance.started), LOST
     _keep_attempt(job, task, instance, FAILED, changes)
     requeue(job, task, instance, changes)
 

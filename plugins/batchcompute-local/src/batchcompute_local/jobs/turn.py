@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 
 from batchcompute_local.jobs import transitions
 from batchcompute_local.jobs.active import ActiveJobs
-from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
 from batchcompute_local.jobs.model import Changes, Job, StoredAnswer, new_job
 from batchcompute_local.jobs.reading import Reading
@@ -28,9 +27,7 @@ class Turn(Reading):
         active: ActiveJobs,
         changes: Changes,
         effects: Effects,
-        capacity: Capacity,
         clock: Callable[[], float],
-        slots: int,
         steady: Callable[[], float],
     ) -> None:
         super().__init__(store)
@@ -38,9 +35,7 @@ class Turn(Reading):
         self._active = active
         self._changes = changes
         self._effects = effects
-        self._capacity = capacity
         self._clock = clock
-        self._slots = slots
         self._steady = steady
 
     # -- read
@@ -72,11 +67,11 @@ class Turn(Reading):
             job = self.find(job_id)
             return job is not None and job.owner == owner
 
-        return Reasons(self._active, self._capacity, self._slots, is_known)
+        return Reasons(self._active, is_known)
 
     def remarks(self, plan: JobPlan) -> Iterator[str]:
         """Say for the log which tasks of `plan` ask for more than there is."""
-        return self._capacity.notes(plan)
+        return self._active.placement.remarks(plan)
 
     # -- change
 

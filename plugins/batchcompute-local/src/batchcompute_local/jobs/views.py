@@ -109,7 +109,7 @@ def write_task(task: Task, job: State, instances: Iterable[Instance]) -> Iterato
 
 
 def _instance_view(one: Instance) -> dict[str, Any]:
-    return {
+    view = {
         "InstanceId": one.number,
         "State": int(one.state),
         "StartTime": int(one.started),
@@ -117,6 +117,7 @@ def _instance_view(one: Instance) -> dict[str, Any]:
         "WorkerStartTime": int(one.worker_started),
         "WorkerEndTime": int(one.worker_ended),
     }
+    return view | {"Node": one.node} if one.node else view
 
 
 def _untouched(number: int, state: State) -> dict[str, Any]:

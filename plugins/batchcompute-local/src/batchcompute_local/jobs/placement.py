@@ -1,0 +1,216 @@
+"""Where instances run, and how much room is left there: the interface, and this machine as the simple case. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from batchcompute_local.executors.base import Node
+from batchcompute_local.jobs.capacity import Capacity
+from batchcompute_local.jobs.claim_ahead import ClaimAhead
+from batchcompute_local.jobs.model import Job, Task
+from batchcompute_local.jobs.scheduler import Scheduler
+from batchcompute_local.plan import JobPlan, TaskSpec
+
+_AHEAD_SECONDS = 0.05
+
+Rank = tuple[int, int, int]
+"""The place of a task in the order of all: minus its priority, the number of its job, its position."""
+
+
+def rank_of(job: Job, task: Task) -> Rank:
+    """Return the place of a task in the order of all."""
+    return -job.priority, job.seq, task.position
+
+
+class Hold(NamedTuple):
+    """What a live attempt takes besides a slot: `cpu` in hundredths of a core, `memory` in MB, on `node` (empty: no node)."""
+
+    node: str
+    cpu: int
+    memory: int
+
+
+class Placement:
+    """The `live` attempts: those whose final event has not come, and what each takes.
+
+    Holds and releases of a turn are kept by `commit` or undone by `rollback`. Only the engine's turn changes it; `live` and
+    `by_job` may be read from any thread.
+    """
+
+    slots: int
+    """How many instances can run at once."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, Hold] = {}
+        self.by_job: dict[str, int] = {}
+        """The number of live attempts of each job that has any."""
+        self.has_grown = False
+        """Whether there may be room since `reopened` for what is parked."""
+        self._before: dict[str, Hold | None] = {}
+
+    # -- what is live
+
+    def hold(self, attempt: str, task: TaskSpec | None, node: str = "") -> None:
+        """Count what `attempt` takes until `release`; `task` is None if that is not known."""
+        self._note(attempt)
+        self._put(attempt, Hold(node, 0, 0) if task is None else Hold(node, task.cpu, task.memory))
+
+    def release(self, attempt: str) -> str:
+        """Free what `attempt` took: nothing of it runs any more. Returns the name of its node; empty for none."""
+        if attempt not in self.live:
+            return ""
+        self._note(attempt)
+        return self._drop(attempt).node
+
+    def commit(self) -> None:
+        """Keep what was held and released since the last commit."""
+        self._before.clear()
+
+    def rollback(self) -> None:
+        """Undo what was held and released since the last commit."""
+        before, self._before = self._before, {}
+        for attempt, hold in before.items():
+            if attempt in self.live:
+                self._drop(attempt)
+            if hold is not None:
+                self._put(attempt, hold)
+        self._before = {}
+
+    def _note(self, attempt: str) -> None:
+        self._before.setdefault(attempt, self.live.get(attempt))
+
+    def _put(self, attempt: str, hold: Hold) -> None:
+        if attempt in self.live:
+            self._drop(attempt)
+        self.live[attempt] = hold
+        job = attempt.partition(".")[0]
+        self.by_job[job] = self.by_job.get(job, 0) + 1
+        self.take(attempt, hold)
+
+    def _drop(self, attempt: str) -> Hold:
+        hold = self.live.pop(attempt)
+        job = attempt.partition(".")[0]
+        left = self.by_job[job] - 1
+        if left:
+            self.by_job[job] = left
+        else:
+            del self.by_job[job]
+        self.give_back(attempt, hold)
+        return hold
+
+    # -- what a kind of placement does
+
+    def take(self, attempt: str, hold: Hold) -> None:
+        """Have less room by `hold`."""
+        raise NotImplementedError
+
+    def give_back(self, attempt: str, hold: Hold) -> None:
+        """Have more room by `hold`."""
+        raise NotImplementedError
+
+    def begin(self, look_ahead: int) -> None:
+        """Begin to find room for the instances that wait. look_ahead: that of the executor."""
+        raise NotImplementedError
+
+    def has_room(self) -> bool:
+        """Return False if nothing more can be placed now."""
+        raise NotImplementedError
+
+    def find(self, spec: TaskSpec, task: Task, rank: Rank) -> str | None:
+        """Return the node for one more instance of a task; an empty name if there are no nodes, None if there is no room."""
+        raise NotImplementedError
+
+    def request_of(self, spec: TaskSpec) -> Hashable | None:
+        """Return what parts tasks that ask for the same from others, which may go on while they wait; None if nothing may."""
+        return None
+
+    def reopened(self, scheduler: Scheduler) -> Iterable[Hashable]:
+        """Return the requests under which tasks are parked, and for which there may be room now."""
+        return ()
+
+    def note_end(self, task: Task | None, seconds: float) -> None:
+        """Note that an instance ended that ran for `seconds`; `task` is None if it is not active any more."""
+        raise NotImplementedError
+
+    def note_return(self, task: Task | None) -> None:
+        """Note that an instance did not begin in time."""
+        raise NotImplementedError
+
+    def describe_never(self, spec: TaskSpec) -> str:
+        """Say why an instance of a task could not run even if nothing else did; empty if it could."""
+        return ""
+
+    def describe_lack(self, spec: TaskSpec) -> str:
+        """Say what is missing for one more instance of a task; empty if nothing is, but a slot."""
+        raise NotImplementedError
+
+    def remarks(self, plan: JobPlan) -> Iterator[str]:
+        """Say for the log which tasks ask for more than there is."""
+        return iter(())
+
+    def reset(self) -> None:
+        """Forget what waits: the jobs are read again."""
+
+    # -- nodes
+
+    def note_up(self, node: Node) -> Iterable[str]:
+        """Note that a node is there. Returns its live attempts."""
+        return ()
+
+    def note_down(self, name: str, reason: str) -> None:
+        """Note that a node gets nothing more."""
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return what is known of each node. May be called from any thread."""
+        return []
+
+
+class Machine(Placement):
+    """One machine, or an executor that places by itself: slots, and sums of Cpu and Memory. Nothing overtakes what waits."""
+
+    def __init__(self, slots: int, capacity: Capacity) -> None:
+        super().__init__()
+        self.slots = slots
+        self._capacity = capacity
+        self._claim_ahead = ClaimAhead(_AHEAD_SECONDS)
+        self._limit = slots
+        self._is_full = False
+
+    def take(self, attempt: str, hold: Hold) -> None:
+        """See Placement."""
+        self._capacity.take(hold.cpu, hold.memory)
+
+    def give_back(self, attempt: str, hold: Hold) -> None:
+        """See Placement."""
+        self._capacity.give_back(hold.cpu, hold.memory)
+
+    def begin(self, look_ahead: int) -> None:
+        """See Placement."""
+        self._limit = self.slots + min(look_ahead, self._claim_ahead.count(self.slots))
+        self._is_full = False
+
+    def has_room(self) -> bool:
+        """See Placement."""
+        return len(self.live) < self._limit and not self._is_full
+
+    def find(self, spec: TaskSpec, task: Task, rank: Rank) -> str | None:
+        """See Placement."""
+        self._is_full = not self._capacity.fits(spec)
+        return None if self._is_full else ""
+
+    def note_end(self, task: Task | None, seconds: float) -> None:
+        """See Placement."""
+        self._claim_ahead.note_end(seconds)
+
+    def note_return(self, task: Task | None) -> None:
+        """See Placement."""
+        self._claim_ahead.note_return()
+
+    def describe_lack(self, spec: TaskSpec) -> str:
+        """See Placement."""
+        return self._capacity.describe_lack(spec)
+
+    def remarks(self, plan: JobPlan) -> Iterator[str]:
+        """See Placement."""
+        return self._capacity.notes(plan)
