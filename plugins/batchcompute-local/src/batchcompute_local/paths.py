@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from batchcompute_local.procs import ATTEMPT_FILE_VARIABLE
+
 ENV_DATA_DIR = "BATCHCOMPUTE_DATA_DIR"
-ENV_ATTEMPT = "BATCHCOMPUTE_LOCAL_ATTEMPT"
-"""The environment variable of a program with the path of its attempt file (`attempt_files`)."""
+ENV_ATTEMPT = ATTEMPT_FILE_VARIABLE
 
 
 def own_data_dir() -> Path | None:

@@ -8,7 +8,10 @@ from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 
 ATTEMPT_VARIABLE = "BATCHCOMPUTE_ATTEMPT"
+ATTEMPT_FILE_VARIABLE = "BATCHCOMPUTE_LOCAL_ATTEMPT"
+"""The environment variable of a program with the path of its attempt file (`attempt_files`)."""
 _MARK = ATTEMPT_VARIABLE.encode() + b"="
+_FILE = ATTEMPT_FILE_VARIABLE.encode() + b"="
 
 
 def boot_id() -> str:
@@ -66,14 +69,22 @@ def in_sessions(sessions: Container[int]) -> Iterator[tuple[int, int]]:
 
 def attempt_of(pid: int) -> str | None:
     """Return the attempt in the environment of process `pid`; None if absent or not readable."""
+    return _attempt_and_file(pid)[0]
+
+
+def _attempt_and_file(pid: int) -> tuple[str | None, str]:
+    """Return the attempt in the environment of process `pid` (None if absent), and the path of its attempt file (or "")."""
+    attempt, file = None, ""
     try:
         content = _environment(pid)
     except OSError:
-        return None
+        return None, ""
     for entry in content.split(b"\0"):
-        if entry.startswith(_MARK):
-            return entry[len(_MARK) :].decode("ascii", "replace")
-    return None
+        if attempt is None and entry.startswith(_MARK):
+            attempt = entry[len(_MARK) :].decode("ascii", "replace")
+        elif not file and entry.startswith(_FILE):
+            file = os.fsdecode(entry[len(_FILE) :])
+    return attempt, file
 
 
 def children(pid: int) -> list[int]:
@@ -102,12 +113,17 @@ def _children_of_threads(pid: int) -> list[int]:
     return found
 
 
-def attempts(prefix: str) -> Iterator[tuple[int, str]]:
-    """Yield pid and attempt of all processes whose attempt begins with `prefix`."""
+def attempts(prefix: str, files: str = "") -> Iterator[tuple[int, str]]:
+    """Yield pid and attempt of all processes whose attempt begins with `prefix`.
+
+    With `files`, without those whose environment names an attempt file in another folder.
+    """
     for name in os.listdir("/proc"):
         if name.isdigit():
-            attempt = attempt_of(int(name))
-            if attempt is not None and attempt.startswith(prefix):
+            attempt, file = _attempt_and_file(int(name))
+            if attempt is None or not attempt.startswith(prefix):
+                continue
+            if not files or not file or os.path.dirname(file) == files:
                 yield int(name), attempt
 
 

@@ -109,9 +109,10 @@ class StartRecord(Started):
 
 @dataclass(frozen=True)
 class ExitRecord(Exited):
-    """An exit with the working folder of the attempt."""
+    """An exit with the working folder of the attempt. `lease_ended`: the runner ended it, since it had no word of the service."""
 
     cwd: str = ""
+    lease_ended: bool = _later(False)
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Start:
-    """Begin these in order, no more than `slots` programs being there at once."""
+    """Begin these in order, no more than `slots` programs being there at once; give back what waits for `patience` seconds."""
 
     orders: tuple[Order, ...]
     slots: int
+    patience: float = _later(0.25)
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,13 @@ class Introduce:
 
 
 @dataclass(frozen=True)
+class Renew:
+    """Programs may run until `until`, in seconds of the boot clock. Then a runner that was told so ends them, and itself."""
+
+    until: float
+
+
+@dataclass(frozen=True)
 class End:
     """The daemon leaves: end, unless something runs or an end is not acknowledged."""
 
@@ -203,7 +212,7 @@ class Ping:
     """Say that you are there. A runner whose greeting does not say that it knows this is not asked."""
 
 
-Request = Start | Stop | Acknowledge | Introduce | End | Ping
+Request = Start | Stop | Acknowledge | Introduce | Renew | End | Ping
 
 
 # -- on the wire
@@ -221,6 +230,7 @@ _REQUESTS: dict[str, type[Request]] = {
     "stop": Stop,
     "acknowledge": Acknowledge,
     "introduce": Introduce,
+    "renew": Renew,
     "end": End,
     "ping": Ping,
 }

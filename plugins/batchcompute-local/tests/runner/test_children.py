@@ -20,7 +20,7 @@ from batchcompute_local.jobs.scheduler import ClaimAhead
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.process.executor import ProcessExecutor, _Attempt, _State
-from batchcompute_local.records import Order
+from batchcompute_local.records import Order, Start
 from batchcompute_local.runner import children
 from batchcompute_local.runner.spawners import Spawners
 from batchcompute_local.settings import Settings
@@ -120,7 +120,7 @@ def test_what_waits_too_long_is_given_back(slot: OneSlot) -> None:
     begun = time.monotonic()
     slot.start(1, 2)
     assert {slot.next(Returned).attempt for _ in range(2)} == {slot.attempt(1), slot.attempt(2)}
-    assert time.monotonic() - begun >= children.PATIENCE_SECONDS
+    assert time.monotonic() - begun >= Start((), 1).patience
     slot.let_go()
     assert slot.next(Exited).attempt == slot.attempt(0)
     assert not slot.has_begun(1)
@@ -262,6 +262,7 @@ def test_the_length_of_a_run_is_not_that_of_a_clock_that_is_set(
     there.line_up(
         [Order("job-0.0.0.1", ("/bin/sleep", "0.1"), str(tmp_path / "cwd"), {}, *logs, 60, 1.0, 1.0)],
         1,
+        60.0,
         time.monotonic(),
     )
     (begun,) = there.begin()

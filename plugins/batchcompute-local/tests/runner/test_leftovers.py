@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from batchcompute_local import mark as mark_module, procs
 from batchcompute_local.mark import Marks
+from batchcompute_local.paths import ENV_ATTEMPT, Layout
 from batchcompute_local.records import StartRecord
 from batchcompute_local.runner.leftovers import Leftovers
 from batchcompute_local.runner.orphans import find_orphans
@@ -56,6 +58,7 @@ def test_a_service_in_a_program_has_other_marks_than_the_outer_one() -> None:
     marks = Marks()
     code = """
 import resource
+import signal
 from batchcompute_local.mark import Marks, has_mark
 import os
 print(resource.getrlimit(resource.RLIMIT_MSGQUEUE)[0], has_mark(os.getpid()))
@@ -88,5 +91,30 @@ def test_without_a_mark_left_none_is_borne(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_journal_without_times_of_birth_is_read(tmp_path: Path) -> None:
     record = StartRecord("job-x.0.0.1", 1.0, "h", pid=os.getpid(), boot=procs.boot_id())
-    leftovers = Leftovers([record], "job-x", tmp_path, ())
+    leftovers = Leftovers([record], "job-x", Layout.at(tmp_path), ())
     assert leftovers.collect() == ["job-x.0.0.1"]  # it is somebody else's process
+
+
+def test_programs_of_another_runner_of_the_same_service_are_left_alone(tmp_path: Path) -> None:
+    """Two nodes may be on one machine: their attempts begin alike, their attempt files are in different folders."""
+    layout = Layout.at(tmp_path / "ours")
+    folders = {"job-twins.0.0.1": layout.attempts, "job-twins.0.1.1": tmp_path / "theirs/attempts"}
+    programs = {
+        attempt: subprocess.Popen(
+            ["/bin/sleep", "60"], env={procs.ATTEMPT_VARIABLE: attempt, ENV_ATTEMPT: f"{folder}/{attempt}"}
+        )
+        for attempt, folder in folders.items()
+    }
+    try:
+        deadline = time.monotonic() + 10
+        while len(list(procs.attempts("job-twins"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        leftovers = Leftovers([], "job-twins", layout, ())
+        assert leftovers.live() == ["job-twins.0.0.1"]
+        leftovers.collect()
+        assert programs["job-twins.0.0.1"].wait(10) == -signal.SIGKILL
+        assert programs["job-twins.0.1.1"].poll() is None
+    finally:
+        for program in programs.values():
+            program.kill()
+            program.wait()

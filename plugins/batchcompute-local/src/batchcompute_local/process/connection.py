@@ -28,6 +28,7 @@ from batchcompute_local.records import (
     Introduce,
     Ping,
     Pong,
+    Renew,
     Request,
     RunnerEvent,
     Start,
@@ -77,6 +78,7 @@ class RunnerConnection:
         self._is_silent = False
         self._version = VERSION
         self._runner = 0
+        self._lease: Renew | None = None
 
     @property
     def is_old(self) -> bool:
@@ -133,6 +135,11 @@ class RunnerConnection:
             return not is_start
         line = encode(translate_request(request) if self.is_old else request)
         return self._outbox.put(line, must=not is_start)
+
+    def renew(self, until: float) -> None:
+        """Let the runner, and one that replaces it, have a lease until `until` (seconds of the boot clock)."""
+        self._lease = Renew(until)
+        self.send(self._lease)
 
     def listen(self, hear: Callable[[RunnerEvent], None], take_over: Callable[[Greeting], None]) -> None:
         """Call `hear` with each event until `close`; `take_over` with the greeting of each runner that replaces another.
@@ -210,6 +217,8 @@ class RunnerConnection:
         self._pid = _peer(sock)
         self._is_silent = False
         self._outbox = Outbox(sock, encode(Ping()) if greeting.pings else b"")
+        if self._lease is not None:
+            self.send(self._lease)
         if self._introduction is not None and not self.is_old:
             self.send(self._introduction)
         return greeting

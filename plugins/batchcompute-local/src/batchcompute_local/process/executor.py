@@ -158,6 +158,11 @@ class ProcessExecutor:
         if removals:
             self._pool.submit(partial(self._remove_folders, removals))
 
+    def renew(self, until: float) -> None:
+        """Let programs run until `until` (seconds of the boot clock); without this they have no such limit."""
+        with self._lock:
+            self._connection.renew(until)
+
     def forget(self, job: str) -> None:
         """See Executor."""
         self._pool.submit(partial(self._workspaces.forget, job))

@@ -33,8 +33,14 @@ from batchcompute_local.runner.spawners import Spawner, Spawners
 _FIRST_POLL_SECONDS = 0.005
 _LONGEST_POLL_SECONDS = 0.1
 _MESSAGE_SECONDS = 3.0
-PATIENCE_SECONDS = 0.25
-"""How long an order waits for a slot before it is given back."""
+_PATIENCE_SECONDS = 0.25
+"""How long an order waits for a slot before it is given back, unless the daemon says another time."""
+_LEASE = "lease"
+_REASONS = {
+    "timeout": "ran longer than Timeout allows",
+    "stopped": "stopped",
+    _LEASE: "its lease ended: this machine had no word of the service for too long, so the instance may run elsewhere",
+}
 
 
 @dataclass
@@ -73,6 +79,7 @@ class Children:
         self.others: set[int] = set()
         """Children of this process that belong to no attempt; each is removed when it has ended."""
         self._slots = 1
+        self._patience = _PATIENCE_SECONDS
         self._queue: dict[str, tuple[float, Order]] = {}
         self._all: dict[str, _Child] = {}
         self._by_pid: dict[int, _Child] = {}
@@ -99,9 +106,9 @@ class Children:
         """The start records of live attempts."""
         return [child.record for child in self._all.values()]
 
-    def line_up(self, orders: Iterable[Order], slots: int, now: float) -> None:
-        """Have these begin, in order, no more than `slots` programs being there at once."""
-        self._slots = slots
+    def line_up(self, orders: Iterable[Order], slots: int, patience: float, now: float) -> None:
+        """Have these begin, in order, no more than `slots` programs being there at once, each within `patience` seconds."""
+        self._slots, self._patience = slots, patience
         for order in orders:
             if order.attempt not in self._all:
                 self._queue.setdefault(order.attempt, (now, order))
@@ -122,7 +129,7 @@ class Children:
 
     def give_back(self, now: float) -> list[str]:
         """Take what waited too long off the queue."""
-        overdue = [attempt for attempt, (since, _) in self._queue.items() if now - since >= PATIENCE_SECONDS]
+        overdue = [attempt for attempt, (since, _) in self._queue.items() if now - since >= self._patience]
         for attempt in overdue:
             del self._queue[attempt]
         return overdue
@@ -169,6 +176,12 @@ class Children:
             elif attempt in self._all:
                 self._terminate(self._all[attempt], "stopped")
 
+    def end_all(self) -> None:
+        """End all of them, since the lease ended; nothing begins any more. Called again until nothing is left."""
+        self._queue.clear()
+        for child in [*self._all.values()]:
+            self._terminate(child, _LEASE)
+
     def wait(self, now: float) -> float | None:
         """Seconds until something must be done; None if only a signal can bring something."""
         if self._failed:
@@ -176,7 +189,7 @@ class Children:
         times = [child.deadline if child.kill_at is None else child.kill_at for child in self._by_pid.values()]
         times = [due if due > now else now + _LONGEST_POLL_SECONDS for due in times]
         times += [now + child.poll for child in self._ending]
-        times += [since + PATIENCE_SECONDS for since, _ in islice(self._queue.values(), 1)]
+        times += [since + self._patience for since, _ in islice(self._queue.values(), 1)]
         return max(0.0, min(times) - now) if times else None
 
     def collect(self, now: float) -> list[ExitRecord]:
@@ -320,13 +333,14 @@ class Children:
             attempt=child.record.attempt,
             code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
-            reason={"timeout": "ran longer than Timeout allows", "stopped": "stopped"}.get(child.asked, ""),
+            reason=_REASONS.get(child.asked, ""),
             timed_out=child.asked == "timeout",
             started=child.record.time,
             ended=child.ended,
             host=self._host,
             cwd=child.order.cwd,
             leftovers=tuple(child.signalled.values()),
+            lease_ended=child.asked == _LEASE,
         )
 
     def _record_unbegun(self, order: Order, reason: str) -> ExitRecord:

@@ -12,6 +12,7 @@ from pathlib import Path
 from batchcompute_local import procs
 from batchcompute_local.containment import is_populated, kill_group, remove_group
 from batchcompute_local.mark import has_mark
+from batchcompute_local.paths import Layout
 from batchcompute_local.records import StartRecord
 
 _POLL_SECONDS = 0.005
@@ -22,18 +23,20 @@ _GROUP_SECONDS = 1.0
 class Leftovers:
     """What is left of attempts begun by an earlier runner: those in its journal, and those whose environment says so.
 
-    `groups` are the cgroups that it left: all that is in them is killed, and they are removed.
+    `groups` are the cgroups that it left: all that is in them is killed, and they are removed. Other runners of the same
+    service may be on this machine: a process whose attempt file is in another data folder than `layout` is not ours.
     """
 
-    def __init__(self, begun: list[StartRecord], prefix: str, work: Path, groups: Iterable[Path]) -> None:
+    def __init__(self, begun: list[StartRecord], prefix: str, layout: Layout, groups: Iterable[Path]) -> None:
         self._prefix = prefix
+        self._files = str(layout.attempts)
         self._groups = [group for group in groups if not _end_group(group)]
         deadline = time.monotonic() + _EXEC_SECONDS
         # one that is between fork and exec has not its environment yet, but is in its folder already
-        while procs.is_any_nameless(work) and time.monotonic() < deadline:
+        while procs.is_any_nameless(layout.work("")) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         self._begun = {record.attempt: record for record in begun}
-        self._live = set(self._begun) | {attempt for _, attempt in procs.attempts(prefix)}
+        self._live = set(self._begun) | {attempt for _, attempt in procs.attempts(prefix, self._files)}
         self._boot = procs.boot_id() if self._live else ""
 
     def __bool__(self) -> bool:
@@ -57,7 +60,7 @@ class Leftovers:
         if not self._live:
             return []
         there = set()
-        for pid, attempt in procs.attempts(self._prefix):
+        for pid, attempt in procs.attempts(self._prefix, self._files):
             if attempt in self._live and procs.start_time(pid) is not None:
                 there.add(attempt)
                 _kill(pid)

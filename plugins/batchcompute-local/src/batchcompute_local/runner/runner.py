@@ -9,6 +9,7 @@ Orders wait here until one of the slots is free, so that a slot is not empty whi
 what ended: many ends and many orders then share a commit there. An exit record is synced here only if the daemon does
 not say soon that it has it.
 Without a daemon nothing begins: the queue is forgotten with the connection. A daemon that is lost is started again.
+A runner with a lease (`lease.py`) ends its programs and itself when nobody renews it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from batchcompute_local.records import (
     Ping,
     Pong,
     Refused,
+    Renew,
     Request,
     Returned,
     RunnerEvent,
@@ -51,6 +53,7 @@ from batchcompute_local.records import (
 from batchcompute_local.runner.children import Children
 from batchcompute_local.runner.groups import Groups
 from batchcompute_local.runner.journal import Journal
+from batchcompute_local.runner.lease import Lease
 from batchcompute_local.runner.leftovers import Leftovers
 from batchcompute_local.runner.restart import DaemonStarter
 from batchcompute_local.runner.spawners import Spawners
@@ -79,10 +82,11 @@ class Runner:
         records = self._journal.records
         self._unacked = {record.attempt: record for record in records if isinstance(record, ExitRecord)}
         begun = [one for one in records if isinstance(one, StartRecord) and one.attempt not in self._unacked]
-        self._leftovers = Leftovers(begun, prefix, layout.work(""), self._groups.stale)
+        self._leftovers = Leftovers(begun, prefix, layout, self._groups.stale)
         self._spawners = Spawners(self._groups.folder)
         self._children = Children(self._spawners)
         self._starter = DaemonStarter(layout, self._children.others)
+        self._lease = Lease()
         self._unwritten: list[ExitRecord] = []
         self._unsynced_since: float | None = None
         self._retry_at = 0.0
@@ -109,7 +113,7 @@ class Runner:
         self._selector.register(self._spawners.reports, selectors.EVENT_READ)
 
     def run(self) -> None:
-        """Work until a signal, or until there is neither a daemon nor a program for `linger` seconds."""
+        """Work until a signal, until there is neither a daemon nor a program for `linger` seconds, or until the lease ends."""
         while not self._ended:
             for key, mask in self._selector.select(self._wait()):
                 if self._ended:
@@ -124,6 +128,8 @@ class Runner:
                     if mask & selectors.EVENT_READ:
                         self._receive()
             now = time.monotonic()
+            if self._lease.has_ended():
+                self._children.end_all()
             self._unwritten.extend(self._children.collect(now))
             self._begin(now)
             self._record(now)
@@ -140,12 +146,14 @@ class Runner:
                 self._quiet_since = now
             elif now - self._quiet_since >= self._linger:
                 self._ended = True
+            if self._lease.has_ended() and not (self._children or self._leftovers or self._unwritten):
+                self._ended = True  # ends that are not acknowledged are in the journal for the next one
         self._spawners.close()
         self._groups.close()
 
     def _wait(self) -> float | None:
         now = time.monotonic()
-        times = [self._children.wait(now), self._leftovers.wait(), self._starter.wait(now)]
+        times = [self._children.wait(now), self._leftovers.wait(), self._starter.wait(now), self._lease.wait()]
         if self._unsynced_since is not None:
             times.append(max(0.0, self._unsynced_since + _SYNC_SECONDS - now))
         if self._untold:
@@ -305,8 +313,8 @@ class Runner:
 
     def _obey(self, request: Request) -> None:
         match request:
-            case Start(orders, slots):
-                self._children.line_up(orders, slots, time.monotonic())
+            case Start(orders, slots, patience):
+                self._children.line_up(orders, slots, patience, time.monotonic())
             case Stop(attempts):
                 self._children.stop(attempts)
             case Acknowledge(attempts):
@@ -315,6 +323,8 @@ class Runner:
                 if not self._unacked:
                     self._unsynced_since = None
                 self._compact()
+            case Renew(until):
+                self._lease.renew(until)
             case Introduce():
                 self._starter.introduce(request)
             case Ping():
