@@ -32,6 +32,7 @@ ELSEWHERE = {
     "pip install ./ ./plugins/batchcompute-local": "the Makefile installs both, in .ci/run",
     "pip install ./plugins/batchcompute-alibabacloud": "the Makefile installs it, in .ci/run",
     "pip install ./plugins/batchcompute-oss": "the Makefile installs it, in .ci/run",
+    "pip install ./plugins/batchcompute-dask": "the Makefile installs it, in .ci/run",
 }
 # A venv takes 3 s with pip and 0.1 s without. Nobody misses it here, since all that is installed is installed elsewhere.
 VENV = ("python3 -m venv ", "python3 -m venv --without-pip ")

@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 _LOCAL = ROOT / "plugins" / "batchcompute-local"
-_ROOTS = (ROOT, _LOCAL / "src" / "batchcompute_local", _LOCAL)
+_DASK = ROOT / "plugins" / "batchcompute-dask" / "src"
+_ROOTS = (ROOT, _LOCAL / "src" / "batchcompute_local", _LOCAL, _DASK)
 _ROW = re.compile(r"^\| ([a-z -]+) \| (.+) \| `([a-z_/]+\.py)` \|$", flags=re.MULTILINE)
 _SEARCHED = ("batchcompute", "benchmarks", "docs", "examples", "plugins", "tests")
 RETIRED = {

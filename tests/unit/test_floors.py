@@ -25,6 +25,10 @@ PACKAGES = {
         "The credential plugin: floors",
     ),
     "batchcompute_oss": (ROOT / "plugins/batchcompute-oss/src/batchcompute_oss", "The plugin for objects: floors"),
+    "batchcompute_dask": (
+        ROOT / "plugins/batchcompute-dask/src/batchcompute_dask",
+        "The executor on a Dask cluster: floors",
+    ),
     "batchcompute_local": (ROOT / "plugins/batchcompute-local/src/batchcompute_local", "The service: floors"),
 }
 packages = pytest.mark.parametrize("package", PACKAGES)

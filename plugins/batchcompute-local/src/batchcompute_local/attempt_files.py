@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from typing import Protocol
 
 from batchcompute_local.damage import DamageError, clear_place, put_aside, read_whole
 from batchcompute_local.files import open_regular
@@ -78,11 +79,19 @@ class AttemptKeys:
         return (int(found[1]), found[2]) if found else None
 
 
+class Keys(Protocol):
+    """Where the access keys of attempts come from."""
+
+    def make(self, owner: int, attempt: str) -> tuple[str, str]:
+        """Return access key id and secret of an attempt of `owner`."""
+
+
 class AttemptFiles:
     """The attempt files of a data folder, one for each running attempt. Thread-safe."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._keys = AttemptKeys.of(layout)
+    def __init__(self, layout: Layout, keys: Keys | None = None) -> None:
+        """`keys`: those of this data folder if None."""
+        self._keys = keys or AttemptKeys.of(layout)
         self._folder = str(layout.attempts)
         layout.attempts.mkdir(mode=0o700, exist_ok=True)
         self._places = {"socket": str(layout.programs_socket), "objects": str(layout.oss)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from batchcompute_local.procs import ATTEMPT_FILE_VARIABLE
 
@@ -36,9 +37,13 @@ def default_data_dir() -> Path:
 
 @dataclass(frozen=True)
 class Layout:
-    """The data folder, absolute. One daemon at a time owns it (`lock`)."""
+    """The data folder, absolute. One daemon at a time owns it (`lock`).
+
+    `has_objects` is False where the objects are not files of this machine: then their folder has what was fetched, and logs.
+    """
 
     root: Path
+    has_objects: ClassVar[bool] = True
 
     @classmethod
     def at(cls, root: str | os.PathLike[str]) -> Layout:
@@ -179,6 +184,10 @@ class Layout:
     def work(self, job: str) -> Path:
         """The folder of one job: working folders, and the output of tasks without a redirect path."""
         return self.root.joinpath("work", job)
+
+    def logs(self, job: str) -> Path:
+        """The folder of the output of tasks without a redirect path."""
+        return self.work(job)
 
     def instance(self, job: str, task: str, number: int) -> Path:
         """The working folder of one instance. Task names have no `@`."""

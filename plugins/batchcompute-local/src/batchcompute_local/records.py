@@ -21,6 +21,8 @@ T = TypeVar("T")
 VERSION = 2
 """Of these records. A greeting without a version is of version 1, that of 3.0: see `process/old_records.py`."""
 
+PATIENCE_SECONDS = 0.25
+"""How long an order waits for a slot before it is given back, unless it says another time."""
 _MOST_NAMED = 10
 _LATER = {"later": True}
 
@@ -170,7 +172,7 @@ class Start:
 
     orders: tuple[Order, ...]
     slots: int
-    patience: float = _later(0.25)
+    patience: float = _later(PATIENCE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ class Introduce:
 
 @dataclass(frozen=True)
 class Renew:
-    """Programs may run until `until`, in seconds of the boot clock. Then a runner that was told so ends them, and itself."""
+    """Programs may run until `until`, in seconds of the boot clock. Then a runner that has heard so ends them, and itself."""
 
     until: float
 

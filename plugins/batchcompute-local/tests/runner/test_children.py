@@ -20,7 +20,7 @@ from batchcompute_local.jobs.scheduler import ClaimAhead
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.process.executor import ProcessExecutor, _Attempt, _State
-from batchcompute_local.records import Order, Start
+from batchcompute_local.records import PATIENCE_SECONDS, Order
 from batchcompute_local.runner import children
 from batchcompute_local.runner.spawners import Spawners
 from batchcompute_local.settings import Settings
@@ -120,7 +120,7 @@ def test_what_waits_too_long_is_given_back(slot: OneSlot) -> None:
     begun = time.monotonic()
     slot.start(1, 2)
     assert {slot.next(Returned).attempt for _ in range(2)} == {slot.attempt(1), slot.attempt(2)}
-    assert time.monotonic() - begun >= Start((), 1).patience
+    assert time.monotonic() - begun >= PATIENCE_SECONDS
     slot.let_go()
     assert slot.next(Exited).attempt == slot.attempt(0)
     assert not slot.has_begun(1)

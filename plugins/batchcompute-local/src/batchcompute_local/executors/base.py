@@ -169,13 +169,13 @@ class ClusterExecutor(Protocol):
         """As `Executor.start`, each on its `node`."""
 
     def stop(self, attempts: Sequence[str]) -> None:
-        """As `Executor.stop`; a node that is away is told when it is there again."""
+        """As `Executor.stop`; a node that is away hears of it when it is there again."""
 
     def acknowledge(self, attempts: Sequence[str]) -> None:
         """As `Executor.acknowledge`."""
 
     def forget(self, job: str) -> None:
-        """As `Executor.forget`; a node that is away is told when it is there again."""
+        """As `Executor.forget`; a node that is away hears of it when it is there again."""
 
     def close(self) -> None:
         """As `Executor.close`."""

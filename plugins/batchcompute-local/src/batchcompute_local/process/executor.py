@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
+from batchcompute_local.attempt_files import Keys
 from batchcompute_local.executors.base import Delayed, Exited, Launch, Lost, Recovered, Returned, Sink
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.connection import RunnerConnection
@@ -22,6 +23,7 @@ from batchcompute_local.process.patience import Workers, on_no_answer
 from batchcompute_local.process.preparing import Batch, Outcome, Preparer
 from batchcompute_local.process.workspace import Prepared, Workspaces
 from batchcompute_local.records import (
+    PATIENCE_SECONDS,
     Acknowledge,
     End,
     ExitRecord,
@@ -70,7 +72,8 @@ class _Attempt:
 class ProcessExecutor:
     """One per daemon. `prefix` is what the ids of all its jobs begin with; `is_job` tells which of them still exist.
 
-    `introduction` tells the runner how to start this daemon again; without one it does not.
+    `introduction` tells the runner how to start this daemon again; without one it does not. `patience` is how long an attempt
+    may wait for a slot before it is returned. `keys` are the access keys of attempts, if the data folder is not the service's.
     """
 
     look_ahead = _LOOK_AHEAD
@@ -82,10 +85,13 @@ class ProcessExecutor:
         prefix: str,
         is_job: Callable[[str], bool],
         introduction: Introduce | None = None,
+        patience: float = PATIENCE_SECONDS,
+        keys: Keys | None = None,
     ) -> None:
+        self._patience = patience
         self._settings = settings
         self._is_job = is_job
-        self._workspaces = Workspaces(layout, settings)
+        self._workspaces = Workspaces(layout, settings, keys)
         self._preparer = Preparer(self._workspaces, settings)
         self._quick = Workers("quick", 1, settings.file_seconds, layout.oss)
         self._pool = Workers("prepare", _PREPARERS, settings.file_seconds, layout.oss)
@@ -216,7 +222,7 @@ class ProcessExecutor:
                 else:
                     refused.append(name)
             unsent = []
-            if orders and not self._connection.send(Start(tuple(orders), self._settings.slots)):
+            if orders and not self._connection.send(Start(tuple(orders), self._settings.slots, self._patience)):
                 unsent = [order.attempt for order in orders]
                 for name in unsent:
                     self._drop(name)

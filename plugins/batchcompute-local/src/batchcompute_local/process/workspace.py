@@ -12,7 +12,7 @@ from pathlib import Path
 
 from batchcompute.surroundings import LOCALE_VARIABLES, Surroundings
 from batchcompute_local import known_state
-from batchcompute_local.attempt_files import AttemptFiles
+from batchcompute_local.attempt_files import AttemptFiles, Keys
 from batchcompute_local.executors.base import Launch
 from batchcompute_local.images import Image
 from batchcompute_local.objects import address
@@ -73,13 +73,14 @@ def log_path(layout: Layout, redirect: str, stream: str, job: str, task: str, nu
     Raises UriError if the redirect path is not a usable URI.
     """
     name = f"{stream}.{job}.{task}.{number}"
-    return ObjectStore(layout.oss).place(f"{redirect.rstrip('/')}/{name}") if redirect else layout.work(job) / name
+    return ObjectStore(layout.oss).place(f"{redirect.rstrip('/')}/{name}") if redirect else layout.logs(job) / name
 
 
 class Workspaces:
     """Prepares instances. Thread-safe. Writes files, so not for the engine's thread."""
 
-    def __init__(self, layout: Layout, settings: Settings) -> None:
+    def __init__(self, layout: Layout, settings: Settings, keys: Keys | None = None) -> None:
+        """`keys` are the access keys of attempts, where this data folder is not the service's."""
         self._layout = layout
         self._settings = settings
         self._store = ObjectStore(layout.oss)
@@ -90,7 +91,7 @@ class Workspaces:
         self._mapper = Mapper(layout)
         self._kept_logs = KeptLogs(layout.kept_logs)
         self._latest: _Common | None = None
-        self.attempt_files = AttemptFiles(layout)
+        self.attempt_files = AttemptFiles(layout, keys)
 
     def logs(self, launch: Launch) -> tuple[Path, Path]:
         """Return the files of stdout and stderr; create their folders. Raises PreparationError."""
@@ -277,7 +278,7 @@ class Workspaces:
             "BATCH_COMPUTE_DAG_TASK_ID": task.name,
             "BATCH_COMPUTE_OSS_HOST": host,
             "BATCH_COMPUTE_REGION": "local",
-            "BATCHCOMPUTE_OSS_ROOT": str(self._layout.oss),
+            **({"BATCHCOMPUTE_OSS_ROOT": str(self._layout.oss)} if self._layout.has_objects else {}),
             "BATCHCOMPUTE_ENDPOINT": "local",
             **task.environment,
         }

@@ -25,7 +25,7 @@ from batchcompute_local.clocks import uptime
 from batchcompute_local.exhaustion import is_exhausted
 from batchcompute_local.files import create_log
 from batchcompute_local.mark import Marks
-from batchcompute_local.records import ExitRecord, Leftover, Order, StartRecord
+from batchcompute_local.records import PATIENCE_SECONDS, ExitRecord, Leftover, Order, StartRecord
 from batchcompute_local.runner.exit_message import has_exit_message, start_exit_message, write_exit_message
 from batchcompute_local.runner.orphans import find_orphans, has_group, is_spared, kill, list_tree, terminate
 from batchcompute_local.runner.spawners import Spawner, Spawners
@@ -33,8 +33,6 @@ from batchcompute_local.runner.spawners import Spawner, Spawners
 _FIRST_POLL_SECONDS = 0.005
 _LONGEST_POLL_SECONDS = 0.1
 _MESSAGE_SECONDS = 3.0
-_PATIENCE_SECONDS = 0.25
-"""How long an order waits for a slot before it is given back, unless the daemon says another time."""
 _LEASE = "lease"
 _REASONS = {
     "timeout": "ran longer than Timeout allows",
@@ -79,7 +77,7 @@ class Children:
         self.others: set[int] = set()
         """Children of this process that belong to no attempt; each is removed when it has ended."""
         self._slots = 1
-        self._patience = _PATIENCE_SECONDS
+        self._patience = PATIENCE_SECONDS
         self._queue: dict[str, tuple[float, Order]] = {}
         self._all: dict[str, _Child] = {}
         self._by_pid: dict[int, _Child] = {}

@@ -1,0 +1,1 @@
+"""The process beside the daemon that has the Dask client."""
