@@ -50,8 +50,8 @@ def show(
     after, instances_total, instances_waiting, instances_running, instances_finished, instances_failed, instances_stopped, failed,
     reason, max_retry_count, leftovers, attempts, more}; after lists its predecessors, failed the numbers of the failed instances.
     attempts is a list of {instance, attempt, round, state, started, ended, worker_started, worker_ended, seconds, exit_code,
-    signal, reason, host, timed_out, leftovers, node}, with leftovers a list of {pid, command, signal} and node empty where there are
-    none; more counts the instances that are left out.
+    signal, reason, host, timed_out, leftovers, node}, with leftovers a list of {pid, command, signal} and node empty where there
+    are none; more counts the instances that are left out.
     """
     if instance is not None and task_name is None:
         raise click.UsageError("--instance needs --task")

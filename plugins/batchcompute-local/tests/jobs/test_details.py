@@ -76,6 +76,7 @@ def test_instances_with_something_to_say_are_listed(world: World, mixed: str) ->
         "Host": "h",
         "TimedOut": False,
         "Leftovers": [{"Pid": 7, "Command": "sleep", "Signal": "SIGTERM"}],
+        "Node": "",
     }
     assert world.do(lambda turn: world.service.list_job_details(turn, 1))["Jobs"] == {
         mixed: {"Reason": "", "Leftovers": 1}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from batchcompute_local.executors.base import Delayed, Exited, Lost, Node, Recovered, Returned, Started, Unreachable
+from batchcompute_local.jobs.turn import Turn
 
 from tests.support.cluster import ClusterWorld, FakeCluster
 from tests.support.descriptions import describe
@@ -262,7 +263,11 @@ def test_a_stopped_attempt_on_a_node_is_known_after_a_restart_until_it_has_ended
     world.up(node("n1"))
     stopped, deleted = world.create(describe({"A": task()})), world.create(describe({"A": task()}))
     for job in (stopped, deleted):
-        world.do(lambda turn, job=job: world.service.stop_job(turn, 1, job))
+
+        def stop(turn: Turn, job: str = job) -> None:
+            world.service.stop_job(turn, 1, job)
+
+        world.do(stop)
     world.do(lambda turn: world.service.delete_job(turn, 1, deleted))
     world.crash(FakeCluster((node("n1"),)))
     assert world.executor.claims == {f"{stopped}.0.0.1": "n1", f"{deleted}.0.0.1": "n1"}

@@ -16,7 +16,7 @@ import pytest
 from batchcompute_local import procs
 from batchcompute_local.client import control
 from batchcompute_local.executors.base import Event, Exited, Launch, Lost, Recovered, Returned, Started
-from batchcompute_local.jobs.scheduler import ClaimAhead
+from batchcompute_local.jobs.claim_ahead import ClaimAhead
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.process.executor import ProcessExecutor, _Attempt, _State
@@ -184,7 +184,7 @@ def test_only_short_instances_are_claimed_ahead(world: World) -> None:
 
 
 def test_how_many_are_claimed_ahead() -> None:
-    ahead = ClaimAhead()
+    ahead = ClaimAhead(0.05)
     assert ahead.count(2) == 0
     for _ in range(50):
         ahead.note_end(0.01)
