@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from batchcompute_local.objects.content import ContentFile
 from batchcompute_local.objects.records import NORMAL, Object, Record
 from batchcompute_local.objects.store import Store, now
 
@@ -27,5 +26,5 @@ def read(store: Store, key: str) -> bytes | None:
     found = store.find_open("b", key)
     if found is None:
         return None
-    with os.fdopen(found[1], "rb") as file:
-        return file.read()
+    with ContentFile(found[1]) as file:
+        return file.readall()

@@ -20,7 +20,8 @@ from batchcompute_local.http.accounts import Account
 from batchcompute_local.http.connections import Limits
 from batchcompute_local.http.server import Listener, _Server
 from batchcompute_local.objects.address import bind
-from batchcompute_local.objects.store import Store
+from batchcompute_local.objects.elsewhere import BucketElsewhere
+from batchcompute_local.objects.remote import open_objects
 from batchcompute_local.oss.application import OssFront
 from batchcompute_local.oss.signatures import Signed, sign_v1, sign_v4
 
@@ -44,8 +45,14 @@ class Known:
 class OssService:
     """The endpoint for the folder `root`, in a thread."""
 
-    def __init__(self, root: Path, seconds: float = 30.0, clock: Callable[[], float] = time.time) -> None:
-        self.store = Store(root)
+    def __init__(
+        self,
+        root: Path,
+        seconds: float = 30.0,
+        clock: Callable[[], float] = time.time,
+        buckets: Mapping[str, BucketElsewhere] = {},  # nobody changes it
+    ) -> None:
+        self.store = open_objects(root, buckets, root.parent / "unsent")
         self.front = OssFront(self.store, Known(OWN, ANN), seconds, ["oss.example.com"], clock)
         sock = bind("127.0.0.1", 0)
         self.port: int = sock.getsockname()[1]

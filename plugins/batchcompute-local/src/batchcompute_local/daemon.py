@@ -171,8 +171,9 @@ def _lock_for_port(layout: Layout) -> int:
 
 def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_restarted: bool) -> None:
     from batchcompute_local.http.accounts import WatchedAccounts, ensure_credentials
+    from batchcompute_local.objects.backing import find_missing
     from batchcompute_local.objects.buckets import find_owner
-    from batchcompute_local.objects.store import Store as Objects
+    from batchcompute_local.objects.remote import open_objects
     from batchcompute_local.objects_service import Endpoint
     from batchcompute_local.places import mend_places
     from batchcompute_local.settings import read_settings
@@ -228,15 +229,24 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     watch = SelfWatch(layout, lock, clock, lambda: engine.trouble)
     more: dict[str, Any] = {**({"url": url} if url else {}), **({"restarted": True} if is_restarted else {})}
     more |= endpoint.describe()
+    if settings.buckets:
+        more["buckets_elsewhere"] = {name: each.place for name, each in settings.buckets.items()}
     own = {
         "/-/status": lambda: (
             _status(engine, executor)
             | more
-            | {"troubles": [*engine.writing.notes(), *watch.troubles(), *copying.troubles()]}
+            | {
+                "troubles": [
+                    *engine.writing.notes(),
+                    *watch.troubles(),
+                    *copying.troubles(),
+                    *filter(None, map(find_missing, settings.buckets.values())),
+                ]
+            }
         ),
         "/-/installation": describe_installation,
     }
-    objects = Objects(layout.oss)
+    objects = open_objects(layout.oss, settings.buckets, layout.unsent)
     owner_of = partial(find_owner, objects)
     is_shared = layout.accounts.exists
     front = Front(engine, authenticator, settings, layout, own, owner_of, is_shared)

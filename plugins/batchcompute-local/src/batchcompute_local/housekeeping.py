@@ -16,6 +16,7 @@ from batchcompute_local.errors import ServiceError
 from batchcompute_local.jobs.engine import Engine
 from batchcompute_local.jobs.states import State
 from batchcompute_local.jobs.turn import Turn
+from batchcompute_local.objects.notes import write_notes
 from batchcompute_local.objects.store import Store
 from batchcompute_local.objects.tidying import tidy
 from batchcompute_local.paths import Layout
@@ -52,6 +53,7 @@ class Housekeeping:
         self._clock = clock
         self._left: set[str] = set()
         self._objects = Store(layout.oss)
+        self._buckets = settings.buckets
         self._next_tidying = 0.0
         self._tidying: threading.Thread | None = None
         self._closing = threading.Event()
@@ -71,6 +73,7 @@ class Housekeeping:
 
     def _run(self) -> None:
         self._guard(self.forget_gone)
+        self._guard(self.note_buckets)
         while not self._closing.is_set():
             self._guard(self.delete_old)
             self._guard(self.pack_logs)
@@ -122,6 +125,16 @@ class Housekeeping:
     def _tidy_objects(self) -> None:
         if count := tidy(self._objects):
             _log.info("removed %d old unfinished files and uploads of objects", count)
+
+    def note_buckets(self) -> None:
+        """Say in the folder of the objects which buckets are elsewhere. In a thread of its own, as `tidy_objects`."""
+        threading.Thread(target=self._guard, args=[self._note_buckets], name="notes", daemon=True).start()
+
+    def _note_buckets(self) -> None:
+        for name in write_notes(self._objects.root, self._buckets):
+            _log.warning(
+                "the folder %s is hidden: service.toml says that this bucket is elsewhere", self._objects.root / name
+            )
 
     def forget_gone(self) -> None:
         """Remove packed logs of jobs that are no longer there: a crash came between their deletion and this."""

@@ -157,6 +157,11 @@ class Layout:
         return self.root / "oss"
 
     @property
+    def unsent(self) -> Path:
+        """Logs for buckets elsewhere that are not there yet, by bucket and key."""
+        return self.root / "unsent"
+
+    @property
     def objects_database(self) -> Path:
         """What is beside the objects: metadata, odd keys, owners of buckets, uploads."""
         return self.oss / ".batchcompute" / "objects.sqlite3"

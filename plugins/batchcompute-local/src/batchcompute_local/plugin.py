@@ -152,11 +152,12 @@ def object_store(ctx: CallContext) -> ObjectStore | None:
     if ctx.region.transport != NAME:
         return None
     from batchcompute_local.paths import Layout
-    from batchcompute_local.storage import ObjectStore as Folder
+    from batchcompute_local.routing import AllObjects
 
     inside = _inside()
     if inside is not None:
-        return Folder(Path(inside.objects))
+        layout = Layout.at(_data_dir())
+        return AllObjects(Path(inside.objects), _settings(layout.root).buckets, layout.unsent)
     layout = Layout.at(_data_dir())
     try:
         layout.create()
@@ -164,7 +165,7 @@ def object_store(ctx: CallContext) -> ObjectStore | None:
         from batchcompute_local.errors import DaemonError
 
         raise DaemonError(f"the data folder {layout.root} cannot be used: {error.strerror}") from error
-    return Folder(layout.oss)
+    return AllObjects(layout.oss, _settings(layout.root).buckets, layout.unsent)
 
 
 @hookimpl

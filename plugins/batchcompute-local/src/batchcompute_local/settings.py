@@ -16,6 +16,7 @@ from batchcompute_local.containment import AUTO, MODES
 from batchcompute_local.damage import DamageError, read_whole
 from batchcompute_local.errors import SettingsError
 from batchcompute_local.images import Image, read_images
+from batchcompute_local.objects.elsewhere import BucketElsewhere, read_buckets
 
 _FRACTIONS = ("_seconds", "_days")
 """Endings of settings that may be 0 or no whole number."""
@@ -68,6 +69,8 @@ class Settings:
     """Variables of all programs, e.g. `[environment] TMPDIR = "/scratch"`."""
     images: Mapping[str, Image] = field(default_factory=dict)
     """Images besides img-local, by id; see `images`."""
+    buckets: Mapping[str, BucketElsewhere] = field(default_factory=dict)
+    """Buckets elsewhere by name, e.g. `[buckets.data] url = "s3://my-data"`; see docs/objects.md."""
     executor: str = "process"
     """The executor: `process` is this machine, others are installed; see docs/executors.md."""
     executors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -126,6 +129,10 @@ def read_settings(path: Path) -> Settings:
         values["images"] = read_images(values.get("images", {}))
     except ValueError as error:
         raise SettingsError(f"{_find(path, text, 'images')}: {error}") from error
+    try:
+        values["buckets"] = read_buckets(values.get("buckets", {}))
+    except ValueError as error:
+        raise SettingsError(f"{_find(path, text, 'buckets')}: {error}") from error
     return Settings(**values)
 
 
@@ -154,8 +161,8 @@ def _check(path: str, key: str, value: Any) -> None:
     elif key == "executors":
         if not isinstance(value, dict) or not all(isinstance(v, dict) for v in value.values()):
             raise SettingsError(f"{path}: executors must be tables, as [executors.name]")
-    elif key == "images":
-        pass  # read_images checks it
+    elif key in ("images", "buckets"):
+        pass  # read_images and read_buckets check them
     elif key == "require_nonce":
         if not isinstance(value, bool):
             raise SettingsError(f"{path}: require_nonce must be true or false")

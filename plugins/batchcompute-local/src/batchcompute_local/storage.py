@@ -18,6 +18,7 @@ from typing import BinaryIO
 from batchcompute.writing import PART
 from batchcompute_local.files import NotRegularError, open_regular
 from batchcompute_local.objects.listing import list_odd_keys
+from batchcompute_local.objects.notes import is_note
 from batchcompute_local.objects.store import Store
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -95,6 +96,7 @@ class ObjectStore:
         try:
             handle, name = self._part(path)
         except (FileExistsError, NotADirectoryError):
+            self._check_here(uri)
             raise UriError(f"{uri!r}: a folder of its path is an object already") from None
         if path.is_dir():
             os.close(handle)
@@ -113,6 +115,14 @@ class ObjectStore:
             os.unlink(name)
             raise
 
+    def _check_here(self, uri: str) -> None:
+        """Raise UriError for a bucket that is elsewhere: a program in a container knows no more of it than that."""
+        bucket, _ = _split(uri)
+        if is_note(self.root / bucket):
+            raise UriError(
+                f"{uri!r}: the bucket is elsewhere, and not in {self.root}; reach it over $ALI_DIKU_OSS_HOST"
+            )
+
     @staticmethod
     def _part(path: Path) -> tuple[int, str]:
         while True:
@@ -127,13 +137,14 @@ class ObjectStore:
         try:
             handle = open_regular(os.path.realpath(self.path(uri)), os.O_RDONLY)
         except (UriError, FileNotFoundError, NotADirectoryError, IsADirectoryError, NotRegularError) as error:
+            self._check_here(uri)
             with self._beside() as beside:
                 found = beside.find_open(*_split(uri)) if beside else None
             if found is None and isinstance(error, IsADirectoryError | NotRegularError):
                 raise FileNotFoundError(f"{uri} is not an object") from None
             if found is None:
                 raise
-            handle = found[1]
+            handle = found[1].handle
         return os.fdopen(handle, "rb")
 
     def exists(self, uri: str) -> bool:

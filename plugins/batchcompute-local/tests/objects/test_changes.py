@@ -60,8 +60,8 @@ def test_copies(store: Store, known: bool) -> None:
     opened = store.find_open("b", "from")
     assert opened is not None
     part = store.new_part("b")
-    record = copy(store, *opened, part)
-    os.close(opened[1])
+    record = copy(*opened, part)
+    opened[1].close()
     store.put("b", "to", part, record)
     assert read(store, "to") == content
     assert record.crc == crc64.update(0, content)

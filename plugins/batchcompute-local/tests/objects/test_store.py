@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from batchcompute_local.objects.changes import plain_record
+from batchcompute_local.objects.content import ContentFile
 from batchcompute_local.objects.parts import Part
 from batchcompute_local.objects.records import Record
 from batchcompute_local.objects.store import Store, TakenError, now
@@ -224,8 +225,8 @@ def test_readers_see_the_old_object_or_the_new_one(store: Store, key: str) -> No
             if found is None:
                 wrong.append("absent")
                 break
-            with os.fdopen(found[1], "rb") as file:
-                content = file.read()
+            with ContentFile(found[1]) as file:
+                content = file.readall()
             if hashlib.md5(content).hexdigest().upper() != found[0].etag:
                 wrong.append((content[:10], found[0]))
 

@@ -17,6 +17,7 @@ _COLUMNS: dict[str, output.Column] = {
     "name": "NAME",
     "account": ("ACCOUNT", lambda row: row["account"] or "no account"),
     "owner": "OWNER",
+    "url": ("WHERE", lambda row: row["url"] or "here"),
 }
 
 bucket = Noun("bucket", "Buckets of the service, and whose they are.")
@@ -27,14 +28,22 @@ bucket = Noun("bucket", "Buckets of the service, and whose they are.")
 def list_command(session: Session, layout: Layout) -> None:
     """List the buckets with the accounts that have them.
 
-    JSON: a list of {name, owner, account}.
+    JSON: a list of {name, owner, account, url}; url is null for a bucket of this machine.
     """
     from batchcompute_local.objects.buckets import list_buckets
-    from batchcompute_local.objects.store import Store
+    from batchcompute_local.objects.remote import open_objects
+    from batchcompute_local.settings import read_settings
 
-    names, store = _names(layout), Store(layout.oss)
+    elsewhere = read_settings(layout.settings).buckets
+    names, store = _names(layout), open_objects(layout.oss, elsewhere, layout.unsent)
     rows = [
-        {"name": each.name, "owner": each.owner, "account": names.get(each.owner, "")} for each in list_buckets(store)
+        {
+            "name": each.name,
+            "owner": each.owner,
+            "account": names.get(each.owner, ""),
+            "url": elsewhere[each.name].place if each.name in elsewhere else None,
+        }
+        for each in list_buckets(store)
     ]
     store.database.close()
     output.emit(rows, _COLUMNS, session.format, "There are no buckets.")
@@ -52,9 +61,10 @@ def give(session: Session, layout: Layout, name: str, which: str) -> None:
     from batchcompute.errors import did_you_mean
     from batchcompute_local.http.accounts import OWN_NAME, Book
     from batchcompute_local.objects.buckets import OWN_OWNER, find_bucket, give_bucket, list_buckets
-    from batchcompute_local.objects.store import Store
+    from batchcompute_local.objects.remote import open_objects
+    from batchcompute_local.settings import read_settings
 
-    store = Store(layout.oss)
+    store = open_objects(layout.oss, read_settings(layout.settings).buckets, layout.unsent)
     if find_bucket(store, name) is None:
         there = [each.name for each in list_buckets(store)]
         hint = did_you_mean(name, there) or f"; there are: {', '.join(there) or 'none'}"

@@ -107,6 +107,8 @@ def status(session: Session, layout: Layout) -> None:
             output.put(f"It listens on {found['url']}.")
         if "objects" in found:
             output.put(f"Objects by the protocol of OSS: {found.get('objects_url') or found['objects']}.")
+        for name, url in found.get("buckets_elsewhere", {}).items():
+            output.put(f"The bucket {name} is at {output.plain(url)}, not below $BATCHCOMPUTE_OSS_ROOT.")
 
 
 def _describe_slots(found: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from batchcompute.cli.caller import describe_caller
 from batchcompute.hooks import Finding
 from batchcompute_local import __version__, known_state
 from batchcompute_local.client import control
+from batchcompute_local.client.bucket_report import find_buckets
 from batchcompute_local.client.damage_report import find_damage
 from batchcompute_local.errors import SettingsError
 from batchcompute_local.extensions import check_names
@@ -39,6 +40,7 @@ def findings(layout: Layout) -> Iterator[Finding]:
     except SettingsError as error:
         yield Finding("service.toml", "problem", str(error), "correct the file; the service does not start with it")
     else:
+        yield from find_buckets(layout, settings)
         yield from _interpreters(settings)
 
 

@@ -37,7 +37,7 @@ from batchcompute_local.http.routes import READERS, Match, find_route
 from batchcompute_local.images import name_unknown
 from batchcompute_local.jobs import idempotency
 from batchcompute_local.jobs.engine import Engine
-from batchcompute_local.jobs.ownership import find_foreign
+from batchcompute_local.jobs.ownership import find_foreign, find_unusable
 from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.service import Service
 from batchcompute_local.jobs.snapshots import BusyError
@@ -152,6 +152,8 @@ class Front:
             remarks += name_unknown(images, self._settings.images, LOCAL_IMAGE)
             plan = replace(*arguments, parent=account.attempt)
             await self._refuse_foreign(plan, account.owner)
+            if self._settings.buckets and (unusable := find_unusable(plan, self._settings.buckets)):
+                raise unusable
             arguments = (plan,)
         run = route.bind(self._service, account.owner, arguments)
         if route.operation.method == "GET":

@@ -35,8 +35,9 @@ _BACKLOG = 1024
 class App(Protocol):
     """An ASGI application with an answer for too many connections."""
 
-    last_request: float
-    """When a request came last, by time.monotonic."""
+    @property
+    def last_request(self) -> float:
+        """When a request came last, by time.monotonic."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""

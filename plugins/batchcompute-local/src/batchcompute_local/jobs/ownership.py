@@ -1,10 +1,12 @@
-"""A description may name buckets of its own account only, or such that are not there yet."""
+"""A description may name buckets of its own account only, or such that are not there yet; one elsewhere needs its library."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from batchcompute_local.errors import ServiceError, invalid
+from batchcompute_local.objects.backing import find_missing
+from batchcompute_local.objects.elsewhere import BucketElsewhere
 from batchcompute_local.plan import JobPlan, TaskSpec
 from batchcompute_local.storage import split_uri
 
@@ -25,6 +27,16 @@ def find_foreign(plan: JobPlan, owner: int, owner_of: Callable[[str, int], int |
             if known[bucket] not in (None, owner):
                 path = f"TaskDag.TaskDescMap.{task.name}.{field}"
                 return invalid(path, f"{uri[:200]!r} is in the bucket {bucket!r} of another account. {_CURE}")
+    return None
+
+
+def find_unusable(plan: JobPlan, buckets: Mapping[str, BucketElsewhere]) -> ServiceError | None:
+    """Return the refusal of a plan that names a bucket elsewhere whose library is not installed; None if it names none."""
+    for task in plan.tasks:
+        for field, uri in _uris(task):
+            bucket = buckets.get(split_uri(uri)[0])
+            if bucket is not None and (missing := find_missing(bucket)):
+                return invalid(f"TaskDag.TaskDescMap.{task.name}.{field}", f"{uri[:200]!r}: {missing}.")
     return None
 
 

@@ -1,6 +1,6 @@
 """Buckets and whose they are: of the account that made them, or to which `batchcompute local bucket give` gave them.
 
-A folder that a program or a person made belongs to the service's own account.
+A folder that a program or a person made, and a bucket elsewhere, belongs to the service's own account.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from batchcompute_local.objects.listing import is_empty, is_folder
 from batchcompute_local.objects.names import is_bucket
+from batchcompute_local.objects.remote import UnsupportedError
 from batchcompute_local.objects.store import Store, now
 
 OWN_OWNER = 1000
@@ -38,6 +39,8 @@ def find_bucket(store: Store, name: str) -> Bucket | None:
         row = db.execute("SELECT owner, created FROM buckets WHERE name = ?", (name,)).fetchone()
     if row is not None:
         return Bucket(name, *row)
+    if name in store.elsewhere:
+        return Bucket(name, OWN_OWNER, 0)
     path = f"{store.root}/{name}"
     return Bucket(name, OWN_OWNER, int(os.lstat(path).st_mtime)) if is_folder(path) else None
 
@@ -51,7 +54,9 @@ def find_owner(store: Store, name: str, asking: int) -> int | None:
         row = db.execute("SELECT owner FROM buckets WHERE name = ?", (name,)).fetchone()
     if row is not None:
         return int(row[0])
-    return OWN_OWNER if asking != OWN_OWNER and is_folder(f"{store.root}/{name}") else None
+    if asking == OWN_OWNER:
+        return None
+    return OWN_OWNER if name in store.elsewhere or is_folder(f"{store.root}/{name}") else None
 
 
 def find_highest_owner(store: Store) -> int:
@@ -63,7 +68,7 @@ def find_highest_owner(store: Store) -> int:
 def list_buckets(store: Store) -> list[Bucket]:
     """Return all buckets by name."""
     with store.database.read() as db:
-        names = {row[0] for row in db.execute("SELECT name FROM buckets")}
+        names = {row[0] for row in db.execute("SELECT name FROM buckets")} | store.elsewhere.keys()
     with suppress(FileNotFoundError), os.scandir(store.root) as entries:
         names |= {entry.name for entry in entries if is_bucket(entry.name) and entry.is_dir(follow_symlinks=False)}
     found = (find_bucket(store, name) for name in sorted(names))
@@ -92,7 +97,9 @@ def give_bucket(store: Store, name: str, owner: int) -> None:
 
 
 def delete_bucket(store: Store, name: str) -> None:
-    """Remove a bucket. Raises NotEmptyError."""
+    """Remove a bucket. Raises NotEmptyError, and UnsupportedError for one that is elsewhere."""
+    if name in store.elsewhere:
+        raise UnsupportedError("the deletion of the bucket: service.toml names it")
     with store.database.read() as db:
         uploads = db.execute("SELECT 1 FROM uploads WHERE bucket = ? LIMIT 1", (name,)).fetchone()
     if uploads or not is_empty(store, name):

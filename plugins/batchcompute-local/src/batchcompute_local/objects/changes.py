@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from batchcompute_local.objects import crc64
+from batchcompute_local.objects.content import Content
 from batchcompute_local.objects.parts import Part
 from batchcompute_local.objects.records import APPENDABLE, Object, Record
 from batchcompute_local.objects.store import Store, now
@@ -42,27 +43,27 @@ def append(
         return store.put(
             bucket, key, added, Record(added.etag, added.crc, now(), APPENDABLE, dict(headers), dict(tags))
         )
-    handle = store.open(found)
-    if handle is None:
+    content = store.open(found)
+    if content is None:
         raise PositionError(length)
     part = store.new_part(bucket)
     try:
-        part.take_from(handle, 0, length)
+        part.take_from(content.handle, 0, length)
         _take_part(part, added)
         crc = crc64.combine([(found.crc, length), (added.crc, added.size)])
         record = Record(added.etag, crc, now(), APPENDABLE, found.headers, found.tags)
         return store.put(bucket, key, part, record)
     finally:
-        os.close(handle)
+        content.close()
         part.discard()
 
 
-def copy(store: Store, source: Object, handle: int, part: Part) -> Record:
+def copy(source: Object, content: Content, part: Part) -> Record:
     """Copy an open object into a part; return the metadata of the copy, as it is. Raises EOFError."""
     if source.crc is None or source.is_bare:
-        part.read_from(handle, 0, source.size)
+        part.read_from(content, 0, source.size)
         return replace(plain_record(source), etag=part.etag, crc=part.crc, modified=now())
-    part.take_from(handle, 0, source.size)
+    part.take_from(content.handle, 0, source.size)
     part.sum_up(source.etag, source.crc)
     return replace(plain_record(source), modified=now())
 

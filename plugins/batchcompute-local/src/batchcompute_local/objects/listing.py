@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from batchcompute.writing import PART
 from batchcompute_local.objects.records import Object
+from batchcompute_local.objects.remote import RemoteStore
 from batchcompute_local.objects.store import Store
 
 _LAST = "\U0010ffff"
@@ -30,26 +31,36 @@ def list_page(store: Store, bucket: str, prefix: str, delimiter: str, after: str
     objects: list[Object] = []
     prefixes: list[str] = []
     last, truncated = after, False
-    keys = list_keys(store, bucket, prefix, after)
-    while (key := next(keys, None)) is not None:
+    keys = walk(store, bucket, prefix, after)
+    while (one := next(keys, None)) is not None:
+        key, found = one
         cut = key.find(delimiter, len(prefix)) if delimiter else -1
         entry = key if cut < 0 else key[: cut + len(delimiter)]
         if entry <= after and cut >= 0:  # its prefix was on an earlier page
-            keys = list_keys(store, bucket, prefix, entry + _LAST)
+            keys = walk(store, bucket, prefix, entry + _LAST)
             continue
         if len(objects) + len(prefixes) == limit:
             truncated = True
             break
         if cut < 0:
-            found = store.find(bucket, key)
+            found = found or store.find(bucket, key)
             if found is None:
                 continue
             objects.append(found)
         else:
             prefixes.append(entry)
-            keys = list_keys(store, bucket, prefix, entry + _LAST)
+            keys = walk(store, bucket, prefix, entry + _LAST)
         last = entry
     return Page(objects, prefixes, last if truncated else "")
+
+
+def walk(store: Store, bucket: str, prefix: str, after: str = "") -> Iterator[tuple[str, Object | None]]:
+    """Yield keys as `list_keys` does, with the objects of a bucket elsewhere, whose listing has them anyway."""
+    if isinstance(store, RemoteStore):
+        yield from store.walk(bucket, prefix, after)
+    else:
+        for key in list_keys(store, bucket, prefix, after):
+            yield key, None
 
 
 def list_keys(store: Store, bucket: str, prefix: str, after: str = "") -> Iterator[str]:
@@ -65,7 +76,7 @@ def list_keys(store: Store, bucket: str, prefix: str, after: str = "") -> Iterat
 
 def is_empty(store: Store, bucket: str) -> bool:
     """Return whether a bucket has no object."""
-    return next(list_keys(store, bucket, ""), None) is None
+    return next(walk(store, bucket, ""), None) is None
 
 
 def _file_keys(folder: str, base: str, prefix: str, after: str) -> Iterator[str]:
@@ -123,8 +134,8 @@ def list_odd_keys(store: Store, bucket: str, prefix: str, after: str = "") -> It
 def measure(store: Store, bucket: str) -> tuple[int, int]:
     """Return how many objects a bucket has, and their bytes."""
     count = size = 0
-    for key in list_keys(store, bucket, ""):
-        found = store.find(bucket, key)
+    for key, found in walk(store, bucket, ""):
+        found = found or store.find(bucket, key)
         if found is not None:
             count, size = count + 1, size + found.size
     return count, size

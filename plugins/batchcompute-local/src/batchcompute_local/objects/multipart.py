@@ -135,7 +135,8 @@ class Uploads:
             raise InvalidPartError
         if any(part.size < SMALLEST_PART for part in chosen[:-1]):
             raise TooSmallError
-        part = self._store.new_part(upload.bucket)
+        store = self._store.of(upload.bucket)
+        part = store.new_part(upload.bucket)
         try:
             for each in chosen:
                 self._add(part, each)
@@ -143,8 +144,8 @@ class Uploads:
             etag = f"{sums.hexdigest().upper()}-{len(chosen)}"
             crc = crc64.combine([(each.crc, each.size) for each in chosen])
             record = Record(etag, crc, now(), MULTIPART, upload.headers, upload.tags)
-            with self._store.locked(upload.bucket, upload.key):
-                made = self._store.put(upload.bucket, upload.key, part, record, forbid)
+            with store.locked(upload.bucket, upload.key):
+                made = store.put(upload.bucket, upload.key, part, record, forbid)
         finally:
             part.discard()
         self.abort(upload)

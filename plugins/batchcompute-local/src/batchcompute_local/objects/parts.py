@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from batchcompute_local.objects import crc64
+from batchcompute_local.objects.content import Content
 
 BLOCK = 1 << 20
 
@@ -58,10 +59,10 @@ class Part:
         while view:
             view = view[os.write(self._handle, view) :]
 
-    def read_from(self, handle: int, offset: int, size: int) -> None:
-        """Add `size` bytes of an open file from `offset` on, and compute their sums. Raises EOFError if there are fewer."""
+    def read_from(self, content: Content, offset: int, size: int) -> None:
+        """Add `size` bytes of an open object from `offset` on, and compute their sums. Raises EOFError if there are fewer."""
         while size:
-            block = os.pread(handle, min(size, BLOCK), offset)
+            block = content.read(min(size, BLOCK), offset)
             if not block:
                 raise EOFError
             self.write(block)

@@ -7,12 +7,13 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from batchcompute_local.files import NotRegularError, fsync_folder, open_regular
+from batchcompute_local.objects.content import Content
 from batchcompute_local.objects.database import Database
 from batchcompute_local.objects.names import OWN_FOLDER, OWN_PART, has_file
 from batchcompute_local.objects.parts import Part, Stamp, new_name, open_part
@@ -47,6 +48,12 @@ class Store:
         self.own = root / OWN_FOLDER
         self.database = Database(self.own / "objects.sqlite3")
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
+        self.elsewhere: dict[str, Store] = {}
+        """The stores of the buckets that are elsewhere, by name; see `remote`."""
+
+    def of(self, bucket: str) -> Store:
+        """Return the store that has a bucket: this one, unless it is elsewhere."""
+        return self.elsewhere.get(bucket, self)
 
     @property
     def odd(self) -> Path:
@@ -89,8 +96,8 @@ class Store:
         target = self.find(found.bucket, found.target)
         return None if target is None or target.kind == SYMLINK else target
 
-    def open(self, found: Object) -> int | None:
-        """Open the file of an object for reading; return the descriptor. None if it was replaced or removed meanwhile."""
+    def open(self, found: Object) -> Content | None:
+        """Open an object for reading. None if it was replaced or removed meanwhile."""
         try:
             handle = open_regular(os.path.realpath(found.path), os.O_RDONLY)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, NotRegularError):
@@ -98,17 +105,17 @@ class Store:
         if Stamp.of(os.fstat(handle)) != found.stamp:
             os.close(handle)
             return None
-        return handle
+        return Content(handle)
 
-    def find_open(self, bucket: str, key: str) -> tuple[Object, int] | None:
-        """Return the object, behind a symlink if it is one, and its open file; None if absent."""
+    def find_open(self, bucket: str, key: str) -> tuple[Object, Content] | None:
+        """Return the object, behind a symlink if it is one, and its open content; None if absent."""
         for _ in range(_TRIES):
             found = self.follow(self.find(bucket, key))
             if found is None:
                 return None
-            handle = self.open(found)
-            if handle is not None:
-                return found, handle
+            content = self.open(found)
+            if content is not None:
+                return found, content
         raise BlockingIOError(f"oss://{bucket}/{key} changes all the time")
 
     def ensure(self, bucket: str) -> None:
@@ -118,6 +125,12 @@ class Store:
     def new_part(self, bucket: str) -> Part:
         """Create an unfinished file for an object of the bucket."""
         return open_part(str(self.root / bucket), OWN_PART, lambda: self.ensure(bucket))
+
+    def check_put(self, key: str, headers: Mapping[str, str], tags: Mapping[str, str], forbid: bool) -> None:
+        """Check, before its body is read, that an object with these can be put. This store takes all."""
+
+    def check_append(self) -> None:
+        """Check that an append is possible. Here it is."""
 
     def put(self, bucket: str, key: str, part: Part, record: Record, forbid: bool = False) -> Object:
         """Make a part the object. forbid: raise TakenError if there is one already. The caller holds the lock of the key."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import os
 import time
 from collections.abc import AsyncGenerator, Callable, Collection
+from dataclasses import replace
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -15,12 +15,15 @@ from starlette.types import Receive, Scope, Send
 
 from batchcompute_local.http.accounts import Accounts
 from batchcompute_local.http.application import new_request_id
+from batchcompute_local.objects.backing import ElsewhereError
+from batchcompute_local.objects.content import Content
 from batchcompute_local.objects.multipart import Uploads
 from batchcompute_local.objects.names import check_key
+from batchcompute_local.objects.remote import UnsupportedError
 from batchcompute_local.objects.store import Store
 from batchcompute_local.oss.bodies import Incoming
 from batchcompute_local.oss.calls import Answer, Call, http_date, read_signed
-from batchcompute_local.oss.errors import OssError
+from batchcompute_local.oss.errors import OssError, not_implemented
 from batchcompute_local.oss.object_calls import check_owner
 from batchcompute_local.oss.operations import find_operation
 from batchcompute_local.oss.signatures import Checker
@@ -44,43 +47,60 @@ class OssFront:
         names: Collection[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.last_request = time.monotonic()
+        self._last_request = time.monotonic()
         self._store = store
         self._uploads = Uploads(store)
         self._checker = Checker(accounts, clock)
         self._seconds = seconds
         self._names = names
         self._threads = Threads(_THREADS, "objects")
+        # of their own, so that a store that is slow or away holds up no other bucket
+        self._elsewhere = {name: Threads(_THREADS, f"objects of {name}") for name in store.elsewhere}
+        self._waiting = 0
+
+    @property
+    def last_request(self) -> float:
+        """When there was a request last, by the monotonic clock; now while one waits for a bucket elsewhere."""
+        return time.monotonic() if self._waiting else self._last_request
 
     def close(self) -> None:
         """Let what is being written end."""
-        self._threads.shutdown()
+        for threads in (self._threads, *self._elsewhere.values()):
+            threads.shutdown()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever it is."""
         request = Request(scope, receive)
         body = Incoming(request, self._seconds)
         request_id = new_request_id()
-        self.last_request = time.monotonic()
+        self._last_request = time.monotonic()
         try:
             answer = await self._answer(request, body)
         except OssError as error:
             answer = _error(error, request, request_id)
+        except UnsupportedError as error:
+            refusal = not_implemented(f"{error} in a bucket that is elsewhere")
+            answer = _error(refusal, request, request_id)
+        except ElsewhereError as error:
+            _log.warning("request %s: %s", request_id, error)
+            answer = _error(OssError("ServiceUnavailable", f"{error}."), request, request_id)
         except ClientDisconnect:
             return
         except Exception:
             _log.exception("request %s for an object failed", request_id)
             answer = _error(OssError("InternalError", "The request could not be processed."), request, request_id)
-        self.last_request = time.monotonic()
+        self._last_request = time.monotonic()
         try:
             headers = {**_common(request_id), **answer.headers}
             if not await body.discard():
                 headers["Connection"] = "close"  # nobody reads what may still come
             await self._send(answer, headers, scope, receive, send)
         finally:
-            if answer.handle >= 0:
-                os.close(answer.handle)
-            self.last_request = time.monotonic()
+            if answer.content is not None and answer.bucket in self._elsewhere:
+                self._elsewhere[answer.bucket].submit(answer.content.close)
+            elif answer.content is not None:
+                answer.content.close()
+            self._last_request = time.monotonic()
 
     async def refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 503: all connections are taken."""
@@ -103,31 +123,39 @@ class OssFront:
         account = self._checker.check(signed)
         operation = find_operation(signed)
         host = signed.headers.get("host", "")
-        call = Call(signed, account, body, self._store, self._uploads, self._threads, host)
+        store = self._store.of(signed.bucket)
+        call = Call(signed, account, body, store, self._uploads, self._threads_for, host)
         if operation.name not in _FORMS:
             await call.run(check_owner, call, signed.bucket)
         if signed.key and (wrong := check_key(signed.key)):
             raise OssError("InvalidObjectName", f"{signed.key[:80]!r} is not a key: {wrong}.")
-        answer = await operation.run(call)
+        self._waiting += store is not self._store
+        try:
+            answer = await operation.run(call)
+        finally:
+            self._waiting -= store is not self._store
         if answer.body:
             answer.headers.setdefault("Content-Type", "application/xml")
-        return answer
+        return replace(answer, bucket=signed.bucket)
+
+    def _threads_for(self, bucket: str) -> Threads:
+        return self._elsewhere.get(bucket, self._threads)
 
     async def _send(self, answer: Answer, headers: dict[str, str], scope: Scope, receive: Receive, send: Send) -> None:
-        if answer.handle < 0:
+        if answer.content is None:
             await Response(answer.body, answer.status, headers)(scope, receive, send)
             return
-        blocks = self._read(answer)
+        blocks = self._read(answer, answer.content)
         try:
             await StreamingResponse(blocks, answer.status, headers)(scope, receive, send)
         finally:
             await blocks.aclose()
 
-    async def _read(self, answer: Answer) -> AsyncGenerator[bytes, None]:
+    async def _read(self, answer: Answer, content: Content) -> AsyncGenerator[bytes, None]:
         """Yield the content of an object; the next block is read while one is sent."""
         offset, left = answer.offset, answer.size
-        loop = asyncio.get_running_loop()
-        reading = loop.run_in_executor(self._threads, os.pread, answer.handle, min(_BLOCK, left), offset)
+        loop, threads = asyncio.get_running_loop(), self._threads_for(answer.bucket)
+        reading = loop.run_in_executor(threads, content.read, min(_BLOCK, left), offset)
         try:
             while left:
                 block = await reading
@@ -136,9 +164,9 @@ class OssFront:
                         "an object became shorter while it was sent"
                     )  # the connection is closed: no silent loss
                 offset, left = offset + len(block), left - len(block)
-                reading = loop.run_in_executor(self._threads, os.pread, answer.handle, min(_BLOCK, left), offset)
+                reading = loop.run_in_executor(threads, content.read, min(_BLOCK, left), offset)
                 yield block
-                self.last_request = time.monotonic()
+                self._last_request = time.monotonic()
         finally:
             await asyncio.wait([reading])  # before the file is closed
 

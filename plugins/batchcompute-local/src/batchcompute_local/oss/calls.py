@@ -17,6 +17,7 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 from starlette.requests import Request
 
 from batchcompute_local.http.accounts import Account
+from batchcompute_local.objects.content import Content
 from batchcompute_local.objects.multipart import Uploads
 from batchcompute_local.objects.names import is_bucket
 from batchcompute_local.objects.store import Store
@@ -34,26 +35,30 @@ _CLOUD = re.compile(r"(?:(?P<bucket>[a-z0-9][a-z0-9-]*)\.)?oss[-.a-z0-9]*\.aliyu
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer: a body, or `size` bytes of the open file `handle` from `offset` on. Who sends it closes the file."""
+    """An answer: a body, or `size` bytes of the open `content` from `offset` on. Who sends it closes the content."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
-    handle: int = -1
+    content: Content | None = None
     offset: int = 0
     size: int = 0
+    bucket: str = ""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request whose signature is right. Names of parameters are as sent, those of headers in lower case."""
+    """A request whose signature is right. Names of parameters are as sent, those of headers in lower case.
+
+    `store` is that of the bucket.
+    """
 
     signed: Signed
     account: Account
     body: Incoming
     store: Store
     uploads: Uploads
-    threads: Executor
+    threads_for: Callable[[str], Executor]
     host: str
 
     @property
@@ -76,9 +81,19 @@ class Call:
         """The parameters of the URL."""
         return self.signed.parameters
 
+    @property
+    def threads(self) -> Executor:
+        """The threads for the bucket."""
+        return self.threads_for(self.bucket)
+
     async def run(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """Run a function that waits for the disk in a thread."""
+        """Run a function that waits for the bucket in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, partial(function, *arguments, **named))
+
+    async def run_copy(self, source: str, function: Callable[[], T]) -> T:
+        """Run a function that waits for the bucket `source` too in a thread: one of a bucket elsewhere, if either is."""
+        threads = self.threads_for(source if source in self.store.elsewhere else self.bucket)
+        return await asyncio.get_running_loop().run_in_executor(threads, function)
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
         """Return a parameter that is a whole number. Raises OssError InvalidArgument."""

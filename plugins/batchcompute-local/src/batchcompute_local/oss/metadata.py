@@ -82,7 +82,7 @@ def full_headers(found: Object, kind: str) -> dict[str, str]:
         "x-oss-object-type": kind,
         "x-oss-storage-class": "Standard",
     }
-    if len(found.etag) == 32:
+    if len(found.etag) == 32 and found.crc is not None:  # of a bucket elsewhere it may be anything
         headers["Content-MD5"] = base64.b64encode(bytes.fromhex(found.etag)).decode()
     if found.kind == APPENDABLE:
         headers["x-oss-next-append-position"] = str(found.size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
 
 from batchcompute_local.objects.multipart import (
@@ -36,6 +35,7 @@ _MOST_LISTED = 1000
 async def start_upload(call: Call) -> Answer:
     """InitiateMultipartUpload."""
     headers, tags = read_headers(call.headers), read_tags(call.headers)
+    call.store.check_put(call.key, headers, tags, forbid=False)
     upload = await call.run(call.uploads.start, call.bucket, call.key, headers, tags)
     names = Names(call, [call.key])
     parts = [*names.note, element("Bucket", call.bucket), names("Key", call.key), element("UploadId", upload)]
@@ -67,10 +67,10 @@ async def copy_part(call: Call) -> Answer:
     await call.run(check_owner, call, bucket)
 
     def run() -> tuple[str, int | None, int]:
-        opened = call.store.find_open(bucket, key)
+        opened = call.store.of(bucket).find_open(bucket, key)
         if opened is None:
             raise no_key(key)
-        source, handle = opened
+        source, content = opened
         try:
             check_conditions(call.headers, source, "x-oss-copy-source-")
             first, size = read_range_header(call, source.size)
@@ -78,16 +78,16 @@ async def copy_part(call: Call) -> Answer:
                 raise OssError("EntityTooLarge", f"At most {LARGEST} bytes are allowed in one part.")
             part = call.uploads.new_part()
             try:
-                part.read_from(handle, first, size)
+                part.read_from(content, first, size)
                 _put(call, upload, number, part)
             except BaseException:
                 part.discard()
                 raise
         finally:
-            os.close(handle)
+            content.close()
         return part.etag, part.crc, source.modified
 
-    etag, crc, modified = await call.run(run)
+    etag, crc, modified = await call.run_copy(bucket, run)
     sums = {"x-oss-hash-crc64ecma": str(crc)} if crc is not None else {}
     body = document("CopyPartResult", [element("LastModified", iso_date(modified)), element("ETag", f'"{etag}"')])
     return Answer(headers={"ETag": f'"{etag}"', **sums}, body=body)
@@ -104,6 +104,7 @@ async def complete_upload(call: Call) -> Answer:
     """CompleteMultipartUpload."""
     upload = await _find(call)
     forbid = call.flag("x-oss-forbid-overwrite")
+    call.store.check_put(call.key, upload.headers, upload.tags, forbid)
     body = await call.body.read_small()
     wanted = None
     if call.headers.get("x-oss-complete-all", "").lower() != "yes":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import quote, unquote
@@ -35,6 +34,7 @@ async def put_object(call: Call) -> Answer:
     """PutObject."""
     headers, tags = read_headers(call.headers), read_tags(call.headers)
     forbid = call.flag(_FORBID)
+    call.store.check_put(call.key, headers, tags, forbid)
     if forbid and await call.run(call.store.find, call.bucket, call.key) is not None:
         raise taken()
     part = await call.run(call.store.new_part, call.bucket)
@@ -75,7 +75,7 @@ async def get_object(call: Call) -> Answer:
     opened = await call.run(call.store.find_open, call.bucket, call.key)
     if opened is None:
         raise no_key(call.key)
-    found, handle = opened
+    found, content = opened
     try:
         headers = {**full_headers(found, link.kind), **override(call.parameters)}
         standard = call.headers.get("x-oss-range-behavior", "").lower() == "standard"
@@ -84,10 +84,10 @@ async def get_object(call: Call) -> Answer:
         if chosen:
             headers["Content-Range"] = f"bytes {offset}-{offset + size - 1}/{found.size}"
     except BaseException:
-        os.close(handle)
+        content.close()
         raise
     headers["Content-Length"] = str(size)
-    return Answer(_PARTIAL if chosen else _WHOLE, headers, handle=handle, offset=offset, size=size)
+    return Answer(_PARTIAL if chosen else _WHOLE, headers, content=content, offset=offset, size=size)
 
 
 async def head_object(call: Call) -> Answer:
@@ -133,6 +133,7 @@ async def append_object(call: Call) -> Answer:
     """AppendObject."""
     position = call.number("position", -1, 0, 1 << 62)
     headers, tags = read_headers(call.headers), read_tags(call.headers)
+    call.store.check_append()
     part = await call.run(call.store.new_part, call.bucket)
 
     def add() -> Object:
@@ -174,26 +175,29 @@ async def copy_object(call: Call) -> Answer:
             tags=tags if new_tags else record.tags,
         )
 
+    if (bucket, key) != (call.bucket, call.key):
+        call.store.check_put(call.key, headers if replaced else {}, tags if new_tags else {}, forbid)
+
     def run() -> Object:
         if (bucket, key) == (call.bucket, call.key) and not forbid:
             with call.store.locked(bucket, key):
                 return _change_own(call, change)
-        opened = call.store.find_open(bucket, key)
+        opened = call.store.of(bucket).find_open(bucket, key)
         if opened is None:
             raise no_key(key)
-        source, handle = opened
+        source, content = opened
         try:
             check_conditions(call.headers, source, "x-oss-copy-source-")
             part = call.store.new_part(call.bucket)
             try:
-                record = change(copy(call.store, source, handle, part))
+                record = change(copy(source, content, part))
                 return _put(call, part, record, forbid)
             finally:
                 part.discard()
         finally:
-            os.close(handle)
+            content.close()
 
-    made = await call.run(run)
+    made = await call.run_copy(bucket, run)
     return Answer(headers=short_headers(made), body=_copied("CopyObjectResult", made.etag, made.modified))
 
 
