@@ -17,10 +17,11 @@ from batchcompute_local.paths import Layout
 
 from batchcompute import Client
 from batchcompute.hooks import Finding
-from tests.support.descriptions import describe
+from tests.support.descriptions import describe, pack_files
 from tests.support.elsewhere import Elsewhere
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
+from tests.support.weed import describe_toml
 
 
 @pytest.fixture
@@ -128,3 +129,37 @@ def _without_library(command: Any, hide: str) -> Any:
         return [*words[:place], "-c", start, *words[place + 2 :]]
 
     return run
+
+
+def test_a_package_elsewhere(there: Cloud, far: Elsewhere) -> None:
+    task = {"A": {"PackageUri": "oss://far/programs/worker.tar.gz", "InstanceCount": 3}}
+    for text in ("first", "second"):  # each job has the package as it is when it starts
+        far.write("programs/worker.tar.gz", pack_files({"main.py": f"print({text!r})"}))
+        job = there.create(task)
+        assert there.ended(job)["State"] == "Terminated", there.log(job, "A", stream="stderr")
+        assert [there.log(job, "A", number) for number in range(3)] == [f"{text}\n"] * 3
+    assert not [path for path in (there.root / "packages").iterdir() if path.name.startswith(".")]
+    far.write("programs/worker.tar.gz", b"this is no package")
+    job = there.create(task)
+    assert there.ended(job)["State"] == "Failed"
+    assert "oss://far/programs/worker.tar.gz cannot be unpacked" in there.log(job, "A", stream="stderr")
+    far.system.rm_file(f"{far.base}/programs/worker.tar.gz")
+    job = there.create(task)
+    assert there.ended(job)["State"] == "Failed"
+    assert "oss://far/programs/worker.tar.gz cannot be read: No such file" in there.log(job, "A", stream="stderr")
+
+
+def test_a_package_of_a_store_that_is_away(cloud: Cloud) -> None:
+    pytest.importorskip("s3fs", reason="s3fs is not installed (the dependency group buckets)")
+    cloud.settings(
+        describe_toml("far", "s3://real", {"endpoint_url": "http://127.0.0.1:9", "key": "k", "secret": "hidden-s"})
+    )
+    cloud.up()
+    cloud.program("print('here')")
+    away = cloud.create({"A": {"PackageUri": "oss://far/worker.tar.gz"}})
+    here = cloud.create({"A": {}})
+    assert cloud.ended(here)["State"] == "Terminated"  # nobody waits for the other
+    assert cloud.ended(away)["State"] == "Failed"
+    said = cloud.log(away, "A", stream="stderr")
+    assert "oss://far/worker.tar.gz cannot be read: the bucket far at s3://real cannot be used: " in said
+    assert "hidden-s" not in said + (cloud.root / "daemon.log").read_text()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from batchcompute_local.process.packages import PackageError, Packages
+from batchcompute_local.process.sources import FileSource
 from batchcompute_local.settings import Settings
 
 from batchcompute import pack
@@ -51,7 +52,7 @@ def test_hostile_packages(
         _without_filters(monkeypatch)
     packages = Packages(tmp_path / "packages", Settings(max_package_bytes=1000))
     with pytest.raises(PackageError):
-        packages.unpacked(_archive(tmp_path / "p.tar.gz", member), "oss://b/p")
+        packages.unpacked(FileSource(_archive(tmp_path / "p.tar.gz", member)), "oss://b/p")
     assert not (tmp_path / "evil").exists()
     assert list((tmp_path / "packages").iterdir()) == []
 
@@ -71,7 +72,9 @@ def test_a_link_that_leads_out_once_another_one_is_there(tmp_path: Path, monkeyp
         _member("up/evil", size=1),
     ]
     with pytest.raises(PackageError, match="'up/evil' leads out of it"):
-        Packages(tmp_path / "packages", Settings()).unpacked(_archive(tmp_path / "p", *members), "oss://b/p")
+        Packages(tmp_path / "packages", Settings()).unpacked(
+            FileSource(_archive(tmp_path / "p", *members)), "oss://b/p"
+        )
     assert not list(tmp_path.rglob("evil"))
 
 
@@ -82,7 +85,9 @@ def test_what_is_unpacked_has_harmless_rights(tmp_path: Path, monkeypatch: pytes
         member.mode, member.uid, member.gid = mode, 12345, 12345
     members[3].type = tarfile.DIRTYPE
     members[5].type, members[5].linkname = tarfile.SYMTYPE, "dir/closed"
-    folder = Packages(tmp_path / "packages", Settings()).unpacked(_archive(tmp_path / "p", *members), "oss://b/p")
+    folder = Packages(tmp_path / "packages", Settings()).unpacked(
+        FileSource(_archive(tmp_path / "p", *members)), "oss://b/p"
+    )
     found = {path.name: path.lstat() for path in folder.rglob("*")}
     assert {name: stat.S_IMODE(facts.st_mode) for name, facts in found.items()} == {
         "abs": 0o644, "tool": 0o755, "text": 0o644, "dir": 0o700, "closed": 0o600, "ln": 0o777,
@@ -98,13 +103,13 @@ def test_bombs_in_headers(tmp_path: Path) -> None:
     for number, members in enumerate(([long_name], [extended], chain)):
         package = _archive(tmp_path / f"{number}.tar.gz", *members, _member("a"))
         with pytest.raises(PackageError, match="cannot be unpacked"):
-            Packages(tmp_path / "packages", Settings()).unpacked(package, f"oss://b/{number}")
+            Packages(tmp_path / "packages", Settings()).unpacked(FileSource(package), f"oss://b/{number}")
     with tarfile.open(
         tmp_path / "g.tar.gz", "w:gz", format=tarfile.PAX_FORMAT, pax_headers=dict.fromkeys(names, "x")
     ) as tar:
         tar.addfile(_member("a"))
     with pytest.raises(PackageError, match="global headers"):
-        Packages(tmp_path / "packages", Settings()).unpacked(tmp_path / "g.tar.gz", "oss://b/g")
+        Packages(tmp_path / "packages", Settings()).unpacked(FileSource(tmp_path / "g.tar.gz"), "oss://b/g")
 
 
 @pytest.mark.parametrize("mode", ["w:", "w:gz", "w:bz2", "w:xz"])
@@ -112,14 +117,14 @@ def test_archives_of_any_compression(tmp_path: Path, mode: str) -> None:
     with tarfile.open(tmp_path / "p", mode) as tar:  # type: ignore[call-overload]
         for name, kind, link in (("a" * 200, tarfile.REGTYPE, ""), ("hard", tarfile.LNKTYPE, "a" * 200)):
             tar.addfile(_member(name, kind, link))
-    folder = Packages(tmp_path / "packages", Settings()).unpacked(tmp_path / "p", "oss://b/p")
+    folder = Packages(tmp_path / "packages", Settings()).unpacked(FileSource(tmp_path / "p"), "oss://b/p")
     assert sorted(path.name for path in folder.iterdir()) == ["a" * 200, "hard"]
 
 
 def test_too_many_files(tmp_path: Path) -> None:
     packages = Packages(tmp_path / "packages", Settings(max_package_files=3))
     with pytest.raises(PackageError, match="max_package_files"):
-        packages.unpacked(_archive(tmp_path / "p.tar.gz", *map(_member, "abcd")), "oss://b/p")
+        packages.unpacked(FileSource(_archive(tmp_path / "p.tar.gz", *map(_member, "abcd"))), "oss://b/p")
 
 
 def test_what_pack_takes_is_unpacked(tmp_path: Path) -> None:
@@ -132,7 +137,7 @@ def test_what_pack_takes_is_unpacked(tmp_path: Path) -> None:
     os.symlink("../main.py", project / "lib" / "again.py")
     (project / "main.py").write_text("print(1)")
     (tmp_path / "p").write_bytes(pack(project))
-    unpacked = Packages(tmp_path / "packages", Settings()).unpacked(tmp_path / "p", "oss://b/p")
+    unpacked = Packages(tmp_path / "packages", Settings()).unpacked(FileSource(tmp_path / "p"), "oss://b/p")
     assert (unpacked / "lib" / "again.py").read_text() == "print(1)"
     assert sorted(path.name for path in unpacked.iterdir()) == ["lib", "main.py", "python"]
 
@@ -140,9 +145,9 @@ def test_what_pack_takes_is_unpacked(tmp_path: Path) -> None:
 def test_unpacked_once_per_version(tmp_path: Path) -> None:
     packages = Packages(tmp_path / "packages", Settings())
     archive = _archive(tmp_path / "p.tar.gz", _member("a"))
-    first = packages.unpacked(archive, "oss://b/p")
-    assert packages.unpacked(archive, "oss://b/p") == first
+    first = packages.unpacked(FileSource(archive), "oss://b/p")
+    assert packages.unpacked(FileSource(archive), "oss://b/p") == first
     archive.unlink()
-    second = packages.unpacked(_archive(archive, _member("b"), _member("c")), "oss://b/p")
+    second = packages.unpacked(FileSource(_archive(archive, _member("b"), _member("c"))), "oss://b/p")
     assert second != first
     assert sorted(path.name for path in second.iterdir()) == ["b", "c"]

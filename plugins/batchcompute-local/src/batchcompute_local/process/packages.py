@@ -19,6 +19,7 @@ from pathlib import Path
 
 from batchcompute_local.process.archives import extract
 from batchcompute_local.process.patience import access
+from batchcompute_local.process.sources import Source
 from batchcompute_local.procs import boot_id
 from batchcompute_local.removal import Remover, log_rest, remove_tree
 from batchcompute_local.settings import Settings
@@ -65,17 +66,18 @@ class Packages:
         self._settings = settings
         self._lock = threading.Lock()
         self._unpacking: dict[str, threading.Lock] = {}
-        self._recent: OrderedDict[str, tuple[Path, str, Package]] = OrderedDict()
+        self._recent: OrderedDict[str, tuple[Source, str, Package]] = OrderedDict()
         # folder names include the boot: after a power failure a folder may exist without its content
         self._boot = boot_id().partition("-")[0]
         self._empty = Package(root / "empty", ())  # the folder never exists, and nothing needs it
 
     def is_known(self, uri: str) -> bool:
-        """Return whether the package `uri` is small and was used before, without a look at its file."""
-        return not uri or uri in self._recent
+        """Return whether the package `uri` is small, near and was used before, without a look at its file."""
+        recent = self._recent.get(uri)
+        return not uri or (recent is not None and recent[0].is_near)
 
     def at_hand(self, uri: str) -> Package | None:
-        """Return the package `uri` if it is small, was used before and is unchanged, else None. Cheap.
+        """Return the package `uri` if it is small, was used before and is unchanged, else None. Cheap, if `is_known`.
 
         The package of a task without a PackageUri, "", is empty.
         """
@@ -84,50 +86,47 @@ class Packages:
         recent = self._recent.get(uri)
         if recent is None:
             return None
-        path, version, package = recent
+        source, version, package = recent
         try:
-            with access(path):
-                current = _version(path, uri)
-            return package if current == version and os.path.isdir(package.folder) else None
+            return package if source.version() == version and os.path.isdir(package.folder) else None
         except OSError:
             return None
 
-    def get(self, path: Path, uri: str) -> Package:
-        """Return the package `uri` (the file `path`); unpack it if necessary. Raises PackageError."""
-        version, folder = self._unpacked(path, uri)
+    def get(self, source: Source, uri: str) -> Package:
+        """Return the package `uri`; unpack it if necessary. Raises PackageError."""
+        version, folder = self._unpacked(source, uri)
         package = Package(folder, _small_files(folder))
         if package.files is not None:
             with self._lock:
-                self._recent[uri] = path, version, package
+                self._recent[uri] = source, version, package
                 if len(self._recent) > _KEPT:
                     self._recent.popitem(last=False)
         return package
 
-    def unpacked(self, path: Path, uri: str) -> Path:
-        """Return the folder with the content of the package `uri` (the file `path`). Raises PackageError."""
-        return self._unpacked(path, uri)[1]
+    def unpacked(self, source: Source, uri: str) -> Path:
+        """Return the folder with the content of the package `uri`. Raises PackageError."""
+        return self._unpacked(source, uri)[1]
 
-    def _unpacked(self, path: Path, uri: str) -> tuple[str, Path]:
+    def _unpacked(self, source: Source, uri: str) -> tuple[str, Path]:
         try:
-            with access(path):
-                version = _version(path, uri)
+            version = source.version()
         except OSError as error:
             raise PackageError(f"the package {uri} cannot be read: {error.strerror}") from None
-        name = hashlib.sha256(version.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+        name = hashlib.sha256(f"{uri}\0{version}".encode("utf-8", "surrogatepass")).hexdigest()[:40]
         folder = self._root / f"{self._boot}-{name}"
         if not folder.is_dir():
-            with self._only_one(name, path):
+            with self._only_one(name, source.place):
                 if not folder.is_dir():
-                    self._unpack(path, uri, folder)
+                    self._unpack(source, uri, folder)
         return version, folder
 
     @contextmanager
-    def _only_one(self, name: str, path: Path) -> Iterator[None]:
+    def _only_one(self, name: str, place: str) -> Iterator[None]:
         """Let others wait who want the same package. Raises NoAnswerError for them if the one before them is abandoned."""
         with self._lock:
             lock = self._unpacking.setdefault(name, threading.Lock())
         while not lock.acquire(timeout=_LOOK_SECONDS):
-            with access(path):
+            with access(place):
                 pass
         try:
             yield
@@ -141,22 +140,18 @@ class Packages:
                 if not folder.name.startswith(self._boot) or folder.name.startswith(f"{self._boot}-part-"):
                     remover.remove(folder)
 
-    def _unpack(self, package: Path, uri: str, folder: Path) -> None:
+    def _unpack(self, source: Source, uri: str, folder: Path) -> None:
         self._root.mkdir(mode=0o700, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f"{self._boot}-part-", dir=self._root))
         try:
-            extract(package, part, self._settings)
+            with source.file(part.parent) as package:
+                extract(package, part, self._settings)
             log_rest(remove_tree(folder))  # what is no folder
             part.rename(folder)
         except Exception as error:  # a hostile archive can cause any error
             raise PackageError(f"the package {uri} cannot be unpacked: {error or type(error).__name__}") from None
         finally:
             log_rest(remove_tree(part))
-
-
-def _version(path: Path, uri: str) -> str:
-    facts = os.stat(path)
-    return f"{uri}\0{facts.st_size}\0{facts.st_mtime_ns}\0{facts.st_ino}"
 
 
 def _small_files(folder: Path) -> tuple[tuple[str, int, bytes], ...] | None:

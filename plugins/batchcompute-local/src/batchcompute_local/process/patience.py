@@ -24,6 +24,7 @@ SLOW_SECONDS = 1.0
 """After this a waiting thread is replaced."""
 _LOOK_SECONDS = 0.25
 _END_SECONDS = 5.0
+_ELSEWHERE = "oss://"
 _local = threading.local()
 
 Work = Callable[[], None]
@@ -58,6 +59,8 @@ class _Watch:
 @contextmanager
 def access(path: str | os.PathLike[str]) -> Iterator[None]:
     """Say that this thread waits for `path` until the end of the block. Not to be nested. Has no effect outside of `Workers`.
+
+    For a bucket elsewhere it is the URI of the object.
 
     Raises NoAnswerError: at once if another thread was abandoned at this path, at the end if this one was.
     """
@@ -184,12 +187,15 @@ class Workers:
         return self._place(path) in self._hung
 
     def _place(self, path: str) -> str:
+        if path.startswith(_ELSEWHERE):  # a bucket elsewhere
+            return _ELSEWHERE + path[len(_ELSEWHERE) :].partition("/")[0]
         if path.startswith(self._root):
             return self._root + path[len(self._root) :].partition(os.sep)[0]
         return os.path.dirname(path)
 
     def _describe(self, path: str) -> str:
-        return f"{path} gives no answer within {self._seconds:g} seconds; it may be on a network folder that hangs"
+        why = "its store may be away" if path.startswith(_ELSEWHERE) else "it may be on a network folder that hangs"
+        return f"{path} gives no answer within {self._seconds:g} seconds; {why}"
 
     # -- threads
 

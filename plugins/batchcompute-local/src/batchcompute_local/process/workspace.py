@@ -23,6 +23,7 @@ from batchcompute_local.process.mappings import Mapper, MappingError
 from batchcompute_local.process.packages import Package, PackageError, Packages
 from batchcompute_local.process.patience import access
 from batchcompute_local.process.pool import FolderPool
+from batchcompute_local.process.sources import Sources
 from batchcompute_local.procs import ATTEMPT_VARIABLE
 from batchcompute_local.programs import BUILT_IN, Program, ProgramError, ProgramType
 from batchcompute_local.removal import Remover
@@ -83,7 +84,7 @@ class Workspaces:
         """`keys` are the access keys of attempts, where this data folder is not the service's."""
         self._layout = layout
         self._settings = settings
-        self._store = ObjectStore(layout.oss)
+        self._sources = Sources(ObjectStore(layout.oss), settings.buckets, layout.unsent)
         self._packages = Packages(layout.packages, settings)
         self._own = {**known_state.environment(), **settings.environment}
         self._remover = Remover(layout.trash)
@@ -146,7 +147,7 @@ class Workspaces:
     def _common_to_task(self, launch: Launch) -> _Common:
         """Return the common part of the task's instances. Raises the errors that `prepare` turns into PreparationError."""
         task, uri, latest = launch.task, launch.task.package_uri, self._latest
-        package = self._packages.at_hand(uri) or self._packages.get(self._path(uri), uri)
+        package = self._packages.at_hand(uri) or self._packages.get(self._sources.find(uri), uri)
         base = str(self._layout.instance(launch.job, task.name, 0)).removesuffix("0")
         known = latest is not None and latest.task is task and latest.base == base and latest.package is package
         if latest is not None and known and not _is_gone(latest.surroundings):
@@ -198,10 +199,6 @@ class Workspaces:
         except FileExistsError:
             self._remover.move_away(cwd)  # removed in another thread: this may be the engine's
             package.copy_to(cwd)
-
-    def _path(self, uri: str) -> Path:
-        with access(self._layout.oss / uri.removeprefix("oss://")):
-            return self._store.path(uri)
 
     def _log(self, launch: Launch, stream: str, redirect: str) -> Path:
         try:
