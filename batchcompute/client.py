@@ -399,6 +399,7 @@ class Client:
                 ctx,
                 find_credentials=partial(self._pipeline.find_credentials, ctx),
                 find_oss_endpoint=self._find_oss_endpoint,
+                find_retry_policy=partial(self._pipeline.retry_policy, ctx),
             )
         )
         if store is None:

@@ -38,6 +38,7 @@ KEYS = (
     "code",
     "error",
     "request_id",
+    "object",
     "elapsed",
     "bytes_sent",
     "bytes_received",
@@ -83,6 +84,25 @@ def after_call(ctx: CallResult) -> None:
     level = logging.INFO if ctx.error is None else logging.WARNING
     if _wanted(config, level):
         _tell(config, level, "call", attempts=ctx.attempts, **_outcome(ctx))
+
+
+def note_object(config: Config, event: str, error: BaseException | None, **values: object) -> None:
+    """Log an event of an operation on an object, for plugins: `attempt` at DEBUG, `call` at INFO, or WARNING when it failed.
+
+    An object that is absent is no failure.
+
+    `values` have keys of `KEYS`, such as operation, object, attempt, elapsed (seconds), status and request_id. Those of a refusal
+    follow from `error`.
+    """
+    is_well = error is None or isinstance(error, FileNotFoundError)
+    level = logging.DEBUG if event == "attempt" else logging.INFO if is_well else logging.WARNING
+    if "tracing" in config.plugins.block or not _wanted(config, level):
+        return
+    if error is not None:
+        values["error"] = type(error).__name__
+    if isinstance(error, ClientError):
+        values |= {"status": error.status, "code": error.code, "request_id": error.request_id}
+    _tell(config, level, event, **values)
 
 
 def decisions(config: Config) -> Callable[[str, str, object], None] | None:

@@ -128,11 +128,21 @@ def _find_wrong(rule: Rule, answer: Any) -> str:
 
 
 def _with_checked_result(origin: Origin, policy: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a retry policy whose result is checked: one that swallows the last error returns nothing."""
+    """Return a retry policy whose result is checked: one that swallows the last error returns nothing.
+
+    The function returns a Response, or for an operation on an object what a plugin for objects has.
+    """
 
     def checked(fn: Any) -> Any:
-        result = policy(fn)
-        if not isinstance(result, Response):
+        last: Any = None
+
+        def noting() -> Any:
+            nonlocal last
+            last = fn()
+            return last
+
+        result = policy(noting)
+        if result is None or not (isinstance(result, Response) or result is last):
             raise PluginError(
                 f"{origin}: the policy of retry_policy returned {_described(result)}, expected the Response that its "
                 "function returns; it must raise the last error, as tenacity does with reraise=True"

@@ -67,8 +67,9 @@ class CallContext:
     `request` is what will be sent, before endpoint, credentials and signature; `credentials` are the ones given to the
     Client, None when none were; `deadline` is the second of `clock` at which the call must end, None for no limit.
     `surroundings` are those that a caller of create_job named, None when none were. `state` is what plugins keep for this Client.
-    In `object_store` two functions are set too: `find_credentials` returns those that the Client would sign with now, or raises
-    CredentialsError; `find_oss_endpoint` returns the URL of the region's OSS, which may ask the service, or None.
+    In `object_store` three functions are set too: `find_credentials` returns those that the Client would sign with now, or raises
+    CredentialsError; `find_oss_endpoint` returns the URL of the region's OSS, which may ask the service, or None;
+    `find_retry_policy` returns the policy for an operation that may be repeated, or None for no retry.
     """
 
     operation: Operation[Any]
@@ -82,6 +83,9 @@ class CallContext:
     state: ClientState = field(default_factory=ClientState, compare=False)
     find_credentials: Callable[[], Credentials] | None = field(default=None, repr=False, compare=False)
     find_oss_endpoint: Callable[[], str | None] | None = field(default=None, repr=False, compare=False)
+    find_retry_policy: Callable[[], Callable[[Callable[[], Any]], Any] | None] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     @property
     def idempotency_token(self) -> str | None:

@@ -310,7 +310,8 @@ def object_store(ctx: CallContext) -> ObjectStore | None:
     """Offer the store that holds packages, logs and data of the region.
 
     When: each time `Client.objects` is read.
-    Set: `ctx.region`, `ctx.config`, `ctx.find_credentials` and `ctx.find_oss_endpoint`; `ctx.request` is not sent.
+    Set: `ctx.region`, `ctx.config`, `ctx.find_credentials`, `ctx.find_oss_endpoint` and `ctx.find_retry_policy`; `ctx.request` is
+    not sent.
     None: declines; if all decline, `Client.objects` raises ConfigError.
     Exception: reaches the caller.
     """

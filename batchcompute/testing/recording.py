@@ -54,6 +54,9 @@ class Recorder:
     @hookimpl(wrapper=True, tryfirst=True)
     def object_store(self, ctx: CallContext) -> Generator[None, ObjectStore | None, ObjectStore | None]:
         """Return the region's store; what is read from it is recorded."""
+        if ctx.credentials is not None:  # a session may have objects alone, and no attempt of a call
+            with self._lock:
+                self._scrubber.learn_credentials(ctx.credentials)
         store = yield
         return None if store is None else record_objects(store, self.keep)
 

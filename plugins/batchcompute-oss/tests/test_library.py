@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -44,8 +45,7 @@ class Fake:
             while True:
                 connection, _ = self._listener.accept()
                 with connection, suppress(OSError):
-                    head = connection.recv(1 << 16).decode("latin-1")
-                    self.asked.append(head)
+                    self.asked.append(_read(connection))
                     answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
                     connection.sendall(answer.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) if answer else b"")
 
@@ -68,6 +68,14 @@ def fake() -> Iterator[Fake]:
     fake = Fake()
     yield fake
     fake.close()
+
+
+def _read(connection: socket.socket) -> str:
+    """A request with its body."""
+    with connection.makefile("rb") as file:
+        head = b"".join(iter(file.readline, b"\r\n")) + b"\r\n"
+        length = re.search(rb"(?i)^content-length: (\d+)", head, re.MULTILINE)
+        return (head + file.read(int(length[1]) if length else 0)).decode("latin-1")
 
 
 def error_xml(status: str, code: str) -> bytes:

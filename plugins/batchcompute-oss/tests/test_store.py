@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from batchcompute_oss import store
+from batchcompute_oss import parts, store
 from batchcompute_oss.store import OssStore, split_uri
 
 from batchcompute import Client
@@ -61,7 +61,7 @@ def test_a_file_is_sent_from_where_it_is_also_after_the_bucket_was_made(client: 
 @pytest.mark.parametrize("kind", [bytes, io.BytesIO, Pipe])
 def test_a_large_object_is_sent_in_parts(client: Client, kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_PARTS_FROM", 300_000)
-    monkeypatch.setattr(store, "_PART", 200_000)
+    monkeypatch.setattr(parts, "_PART", 200_000)
     content = os.urandom(500_000)
     data, begin = kind(content), 0
     if kind is io.BytesIO:

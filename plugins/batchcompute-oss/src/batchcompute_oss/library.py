@@ -43,16 +43,17 @@ def is_cloud(endpoint: str) -> bool:
 def open_client(
     endpoint: str, settings: Settings, region: str, config: Config, find_credentials: Callable[[], Credentials]
 ) -> Any:
-    """Make the library's client. Its retries have the values of the retry settings."""
+    """Make the library's client. It repeats nothing: `Calls` does, by the retry policy of the Client."""
     path_style = settings.path_style if settings.path_style is not None else not is_cloud(endpoint)
-    retry, transport = config.retry, config.transport
+    transport = config.transport
     return oss.Client(
         oss.config.Config(
             region=settings.region or region,
             endpoint=endpoint,
             signature_version="v4",
             credentials_provider=_Provider(find_credentials),
-            retryer=oss.retry.StandardRetryer(retry.attempts, retry.max_wait, retry.base_wait),
+            retryer=oss.retry.NopRetryer(),
+            retry_max_attempts=1,
             http_client=_http(endpoint, transport),
             readwrite_timeout=transport.read_timeout,
             use_path_style=path_style,
@@ -126,6 +127,8 @@ def _explain(error: BaseException, uri: str) -> Exception:
             return FileNotFoundError(f"there is no {what} {uri if what == 'object' else _bucket_of(uri)}")
         message = f"{error.message or 'the answer has no message'} ({uri})"
         return client_error(error.status_code, error.code or "", message, error.request_id or "")
+    if isinstance(error, oss.exceptions.InconsistentError):
+        return damaged(uri)
     if isinstance(error, oss.exceptions.BucketNameInvalidError):
         return ValueError(f"{uri!r} has no usable bucket name: 3 to 63 lower case letters, digits and hyphens")
     if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.ProxyError):
@@ -139,6 +142,11 @@ def _explain(error: BaseException, uri: str) -> Exception:
             f"{uri}: {'no connection to' if refused else 'the connection broke to'} OSS ({type(error).__name__})"
         )
     return DecodeError(f"{uri}: OSS and the library do not understand each other ({type(error).__name__})")
+
+
+def damaged(uri: str) -> ResponseLostError:
+    """Make the error of a body that did not arrive as it was sent."""
+    return ResponseLostError(f"{uri}: the content changed on its way, its CRC64 is another one")
 
 
 def _bucket_of(uri: str) -> str:

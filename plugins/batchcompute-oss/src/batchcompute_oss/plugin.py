@@ -30,7 +30,7 @@ def object_store(ctx: CallContext) -> ObjectStore | None:
 
     None for region local, which has its own way to its folder, and where no endpoint is known.
     """
-    if ctx.region.transport == _LOCAL or ctx.find_credentials is None:
+    if ctx.region.transport == _LOCAL or ctx.find_credentials is None or ctx.find_retry_policy is None:
         return None
     settings = ctx.config.sections.get(NAME, Settings())
     endpoint = settings.endpoint or ctx.region.oss_endpoint
@@ -43,7 +43,9 @@ def object_store(ctx: CallContext) -> ObjectStore | None:
     kept = ctx.state.of(_Kept)
     if kept.store is None or kept.endpoint != endpoint:  # a service may have moved
         kept.endpoint = endpoint
-        kept.store = OssStore(endpoint, settings, ctx.region.name, ctx.config, ctx.find_credentials)
+        kept.store = OssStore(
+            endpoint, settings, ctx.region.name, ctx.config, ctx.find_credentials, ctx.find_retry_policy
+        )
     return kept.store
 
 

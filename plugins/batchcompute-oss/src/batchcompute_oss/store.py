@@ -7,17 +7,19 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from shutil import copyfileobj
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from batchcompute.config import Config
 from batchcompute.credentials import Credentials
 from batchcompute_oss.settings import Settings
 
+if TYPE_CHECKING:
+    from batchcompute_oss.calls import Calls, FindPolicy
+
 _SCHEME = "oss://"
 _CHUNK = 1 << 18
 _LONGEST_KEY = 1023
 _PARTS_FROM = 1 << 30  # a put of OSS takes 5 GiB, and a part that failed is less to send again
-_PART = 16 << 20
 
 
 def split_uri(uri: str) -> tuple[str, str]:
@@ -57,9 +59,11 @@ class OssStore:
         region: str,
         config: Config,
         find_credentials: Callable[[], Credentials],
+        find_policy: FindPolicy,
     ) -> None:
         self.endpoint = endpoint
         self._how = settings, region, config, find_credentials
+        self._find_policy = find_policy
         self._client: Any = None
         self._process = 0
 
@@ -78,49 +82,53 @@ class OssStore:
     def _put(self, uri: str, bucket: str, key: str, data: bytes | BinaryIO) -> None:
         import alibabacloud_oss_v2 as oss
 
-        from batchcompute_oss.library import ask, is_cloud
+        from batchcompute_oss.library import is_cloud
+        from batchcompute_oss.parts import put_parts
 
-        client = self._open()
+        client, calls = self._open(), self._calls()
         size = len(data) if isinstance(data, bytes) else data.seek(0, os.SEEK_END)
 
-        def send() -> None:
+        def put_once() -> Any:
             if not isinstance(data, bytes):
                 data.seek(0)
+            return client.put_object(oss.PutObjectRequest(bucket=bucket, key=key, body=data))
+
+        def put() -> None:
             if size <= _PARTS_FROM:
-                ask(uri, lambda: client.put_object(oss.PutObjectRequest(bucket=bucket, key=key, body=data)))
-                return
-            file = io.BytesIO(data) if isinstance(data, bytes) else data
-            uploader = client.uploader(part_size=_PART, parallel_num=1)
-            ask(uri, lambda: uploader.upload_from(oss.PutObjectRequest(bucket=bucket, key=key), file))
+                calls.do("put_object", uri, put_once, size)
+            else:
+                put_parts(
+                    client, calls, uri, (bucket, key), io.BytesIO(data) if isinstance(data, bytes) else data, size
+                )
 
         try:
-            send()
+            put()
             return
         except FileNotFoundError:
             if is_cloud(self.endpoint):  # names of buckets are global there, and cost money
                 raise
-        ask(uri, lambda: client.put_bucket(oss.PutBucketRequest(bucket=bucket)))
-        send()
+        calls.do("put_bucket", uri, lambda: client.put_bucket(oss.PutBucketRequest(bucket=bucket)))
+        put()
 
     def open(self, uri: str) -> BinaryIO:
         """Open an object for reading from begin to end."""
         import alibabacloud_oss_v2 as oss
 
-        from batchcompute_oss.library import ask
-
         bucket, key = _name(uri)
-        found = ask(uri, lambda: self._open().get_object(oss.GetObjectRequest(bucket=bucket, key=key)))
-        return io.BufferedReader(_Body(uri, found.body), _CHUNK)
+        client = self._open()
+        found = self._calls().do(
+            "get_object", uri, lambda: client.get_object(oss.GetObjectRequest(bucket=bucket, key=key))
+        )
+        return io.BufferedReader(_Body(uri, found.body, found.hash_crc64), _CHUNK)
 
     def exists(self, uri: str) -> bool:
         """Check if the object exists."""
         import alibabacloud_oss_v2 as oss
 
-        from batchcompute_oss.library import ask
-
         bucket, key = _name(uri)
         try:
-            ask(uri, lambda: self._open().get_object_meta(oss.GetObjectMetaRequest(bucket=bucket, key=key)))
+            request = oss.GetObjectMetaRequest(bucket=bucket, key=key)
+            self._calls().do("get_object_meta", uri, lambda: self._open().get_object_meta(request))
         except FileNotFoundError:
             return False
         return True
@@ -129,30 +137,27 @@ class OssStore:
         """Yield URI and size of each object whose URI begins with `prefix`, in order. Nothing if the bucket is absent."""
         import alibabacloud_oss_v2 as oss
 
-        from batchcompute_oss.library import ask
-
         bucket, key = split_uri(prefix)
         request = oss.ListObjectsV2Request(bucket=bucket, prefix=key, encoding_type="url")
-        pages = self._open().list_objects_v2_paginator().iter_page(request)
         while True:
             try:
-                page = ask(prefix, lambda: next(pages, None))
+                page = self._calls().do("list_objects", prefix, lambda: self._open().list_objects_v2(request))
             except FileNotFoundError:
-                return
-            if page is None:
                 return
             for one in page.contents or ():
                 yield f"{_SCHEME}{bucket}/{one.key}", one.size
+            if not page.is_truncated:
+                return
+            request.continuation_token = page.next_continuation_token
 
     def delete(self, uri: str) -> None:
         """Remove an object. No error if absent."""
         import alibabacloud_oss_v2 as oss
 
-        from batchcompute_oss.library import ask
-
         bucket, key = _name(uri)
         try:
-            ask(uri, lambda: self._open().delete_object(oss.DeleteObjectRequest(bucket=bucket, key=key)))
+            request = oss.DeleteObjectRequest(bucket=bucket, key=key)
+            self._calls().do("delete_object", uri, lambda: self._open().delete_object(request))
         except FileNotFoundError:
             return
 
@@ -160,12 +165,20 @@ class OssStore:
         """Yield the names of the account's buckets, in order."""
         import alibabacloud_oss_v2 as oss
 
-        from batchcompute_oss.library import ask
-
-        pages = self._open().list_buckets_paginator().iter_page(oss.ListBucketsRequest())
-        while (page := ask(_SCHEME, lambda: next(pages, None))) is not None:
+        request = oss.ListBucketsRequest()
+        while True:
+            page = self._calls().do("list_buckets", _SCHEME, lambda: self._open().list_buckets(request))
             for one in page.buckets or ():
                 yield one.name
+            if not page.is_truncated:
+                return
+            request.marker = page.next_marker
+
+    def _calls(self) -> Calls:
+        from batchcompute_oss.calls import Calls
+
+        _, region, config, _ = self._how
+        return Calls(self.endpoint, region, config, self._find_policy)
 
     def _open(self) -> Any:
         """Return the library's client; a process that was forked off gets its own connections."""
@@ -178,10 +191,13 @@ class OssStore:
 
 
 class _Body(io.RawIOBase):
-    """The body of an answer as a file."""
+    """The body of an answer as a file. Raises ResponseLostError at its end if its CRC64 is not the one that was named."""
 
-    def __init__(self, uri: str, body: Any) -> None:
-        self._uri, self._body = uri, body
+    def __init__(self, uri: str, body: Any, crc64: str | None) -> None:
+        from alibabacloud_oss_v2.crc import Crc64
+
+        self._uri, self._body, self._expected = uri, body, crc64
+        self._sum = Crc64(0)
         self._pieces = body.iter_bytes(block_size=_CHUNK)
         self._left = memoryview(b"")
 
@@ -189,12 +205,15 @@ class _Body(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        from batchcompute_oss.library import ask
+        from batchcompute_oss.library import ask, damaged
 
         while not self._left:
             piece = ask(self._uri, lambda: next(self._pieces, None))
             if piece is None:
+                if self._expected not in (None, str(self._sum.sum64())):
+                    raise damaged(self._uri)
                 return 0
+            self._sum.update(piece)
             self._left = memoryview(piece)
         count = min(len(buffer), len(self._left))
         buffer[:count] = self._left[:count]
