@@ -91,7 +91,7 @@ class TestLocalAccount(CredentialProviderContract):
 
     @pytest.fixture
     def provider(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CredentialProvider:
-        plugin = pytest.importorskip("batchcompute_local.plugin")
+        plugin = pytest.importorskip("batchcompute_local.plugin", reason="a plugin that need not be installed")
         from batchcompute_local.paths import Layout
 
         from batchcompute.hooks import RegistrationContext

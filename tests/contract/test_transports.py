@@ -14,7 +14,7 @@ from batchcompute.testing import TransportContract
 from batchcompute.testing.contracts.loopback import Loopback
 from batchcompute.wire import Endpoint, Request, Response
 
-local = pytest.importorskip("batchcompute_local.client.transport")
+local = pytest.importorskip("batchcompute_local.client.transport", reason="a plugin that need not be installed")
 
 
 class TestUrllib3(TransportContract):

@@ -32,7 +32,7 @@ _IMAGE = "there is no image 'img-xxxx', its tasks run as with img-local"
 def of_task(task: object) -> JobDescription:
     """A job of that one task."""
     dag = TaskDag()
-    dag.add_task("Find", task)  # type: ignore[arg-type]
+    dag.add_task("Find", task)  # type: ignore[arg-type]  # a dict is taken too
     return JobDescription({"JobName": "find-prime", "Priority": 1, "TaskDag": dag})
 
 

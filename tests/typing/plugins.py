@@ -52,23 +52,23 @@ class Wrong(Plugin):
     """Each has one mistake."""
 
     @override
-    def resolve_credential(self, ctx: CallContext) -> Credentials | None:  # type: ignore[misc]
+    def resolve_credential(self, ctx: CallContext) -> Credentials | None:  # type: ignore[misc]  # a checker has to refuse it
         return None
 
     @hookimpl
     @override
-    def befor_attempt(self, ctx: AttemptContext) -> None:  # type: ignore[misc]
+    def befor_attempt(self, ctx: AttemptContext) -> None:  # type: ignore[misc]  # a checker has to refuse it
         pass
 
     @override
-    def resolve_endpoint(self, ctx: CallContext) -> str:  # type: ignore[override]
+    def resolve_endpoint(self, ctx: CallContext) -> str:  # type: ignore[override]  # a checker has to refuse it
         return "http://lab.example"
 
-    def sign_request(self, ctx: CallContext) -> Mapping[str, str]:  # type: ignore[override]
+    def sign_request(self, ctx: CallContext) -> Mapping[str, str]:  # type: ignore[override]  # a checker has to refuse it
         return {}
 
-    def request_headers(self, ctx: AttemptContext, more: int) -> Mapping[str, str]:  # type: ignore[override]
+    def request_headers(self, ctx: AttemptContext, more: int) -> Mapping[str, str]:  # type: ignore[override]  # a checker has to refuse it
         return {}
 
-    async def clock(self, ctx: RegistrationContext) -> None:  # type: ignore[override]
+    async def clock(self, ctx: RegistrationContext) -> None:  # type: ignore[override]  # a checker has to refuse it
         pass

@@ -62,8 +62,8 @@ def described(desc: JobDescription) -> None:
     desc.TaskDag.get_task("x").InstanceCount = 4
     desc.TaskDag.get_task("x").EnvironmentVariables = {"A": "1"}
     desc.TaskDag = {"TaskDescMap": {}}
-    desc.JobName = 5  # type: ignore[assignment]
-    desc.TaskDag.get_task("x").Timeout = "5"  # type: ignore[assignment]
+    desc.JobName = 5  # type: ignore[assignment]  # a checker has to refuse it
+    desc.TaskDag.get_task("x").Timeout = "5"  # type: ignore[assignment]  # a checker has to refuse it
 
 
 def called(client: Client, desc: JobDescription) -> None:
@@ -92,7 +92,7 @@ def called(client: Client, desc: JobDescription) -> None:
         assert_type(action, ActionResponse)
     assert_type(client.update_job_priority(got, 5).Date, str)
     finished: Job = client.wait(created, timeout=5.0)
-    client.get_job(5)  # type: ignore[arg-type]
+    client.get_job(5)  # type: ignore[arg-type]  # a checker has to refuse it
     print(as_response, as_job, as_description, also_response, finished)
 
 

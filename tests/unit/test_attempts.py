@@ -293,7 +293,7 @@ def test_a_malformed_answer_has_its_status(stub: Stub) -> None:
 
 def test_credentials_errors_name_the_call(stub: Stub) -> None:
     desk = Desk()
-    desk.get = lambda: (_ for _ in ()).throw(CredentialsError("closed"))  # type: ignore[method-assign]
+    desk.get = lambda: (_ for _ in ()).throw(CredentialsError("closed"))  # type: ignore[method-assign]  # fails from now on
     with pytest.raises(CredentialsError) as caught:
         client_of(stub, desk).list_jobs()
     assert (caught.value.operation, caught.value.attempts) == ("list_jobs", 1)

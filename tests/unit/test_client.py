@@ -107,7 +107,7 @@ def test_human_readable_is_a_bool(bad: Any) -> None:
 )
 def test_half_an_access_key_is_refused(given: dict[str, str], missing: str) -> None:
     with pytest.raises(ConfigError, match=f"{missing} is missing"):
-        Client("cn-qingdao", **given)  # type: ignore[arg-type]
+        Client("cn-qingdao", **given)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_without_credentials_the_first_call_tells(stub: Stub) -> None:

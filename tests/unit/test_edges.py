@@ -118,7 +118,7 @@ def test_dependencies_changed_in_place(stub: Stub) -> None:
     description = JobDescription(describe_find())
     description.TaskDag.Dependencies = {"Find": ["Find"]}
     description.TaskDag.Dependencies["Find"] = []
-    description.TaskDag.Dependencies["Find"].append([])  # type: ignore[arg-type]
+    description.TaskDag.Dependencies["Find"].append([])  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(ValidationError, match="is not the name of a task"):
         stub.client().create_job(description)
 

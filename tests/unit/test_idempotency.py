@@ -63,7 +63,7 @@ def test_tokens_are_refused_where_nobody_knows_them(stub: Stub) -> None:
     tokens = Client("tokens", "id", "secret", plugins=[stub, Tokens()])
     for bad in ("", "a b", "x" * 65, "é", "a\n", 5):
         with pytest.raises(ValueError, match="1 to 64 letters"):
-            tokens.create_job(describe_find(), idempotency_token=bad)  # type: ignore[arg-type]
+            tokens.create_job(describe_find(), idempotency_token=bad)  # type: ignore[arg-type]  # wrong on purpose
     statuses(stub, 200)
     stub.client().create_job(json.dumps(describe_find()))
     assert "x-acs-idempotent-token" not in stub.requests[0].headers

@@ -55,4 +55,4 @@ def test_the_end(kind: type[io.BytesIO]) -> None:
 
 
 def test_the_end_of_a_large_log_costs_no_memory() -> None:
-    assert read_end(LargeLog(b"end"), 4000) == b"x" * 3997 + b"end"  # type: ignore[arg-type]
+    assert read_end(LargeLog(b"end"), 4000) == b"x" * 3997 + b"end"  # type: ignore[arg-type]  # it has what a log needs

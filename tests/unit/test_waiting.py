@@ -318,7 +318,7 @@ def test_of_a_large_log_only_the_end_is_read(stub: Stub) -> None:
     class Large:
         @hookimpl
         def fetch_log(self, ctx: LogContext) -> BinaryIO | None:
-            return LargeLog(b"\nthe end")  # type: ignore[return-value]
+            return LargeLog(b"\nthe end")  # type: ignore[return-value]  # it has what a log needs
 
     failed(stub)
     with pytest.raises(JobFailedError) as caught:

@@ -202,7 +202,7 @@ def test_a_whole_call(monkeypatch: pytest.MonkeyPatch, call: object, method: str
     monkeypatch.setattr(loading, "installed_plugins", lambda: ())
     ear = _Ear()
     with Client("cn-qingdao", "testid", "testsecret", security_token=token, plugins=[ear]) as client:
-        call(client)  # type: ignore[operator]
+        call(client)  # type: ignore[operator]  # the functions of the table
     known: Mapping[tuple[str, str, str, str], str] = {(m, t, kind, tok): sig for m, t, kind, tok, sig in VECTORS}
     expected = known.get((method, target, JSON, token)) or signature(
         "testsecret", string_to_sign(method, target, headers_of(JSON, token))

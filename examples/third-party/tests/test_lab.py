@@ -109,7 +109,7 @@ def test_tenant_and_trace_go_with_every_attempt(gateway: int, key: str, monkeypa
         client.list_jobs()
     headers = [dict(ctx.request.headers) for ctx in seen]
     assert {one["x-acs-lab-tenant"] for one in headers} == {"blue"}
-    spans = {re.fullmatch(rf"00-{'a' * 32}-([0-9a-f]{{16}})-01", one["traceparent"])[1] for one in headers}  # type: ignore[index]
+    spans = {re.fullmatch(rf"00-{'a' * 32}-([0-9a-f]{{16}})-01", one["traceparent"])[1] for one in headers}  # type: ignore[index]  # each has one
     assert len(spans) == 2
     assert {ctx.endpoint.transport for ctx in seen} == {"lab-httpx"}
     assert all(ctx.response is not None and ctx.response.status == 200 for ctx in seen), "the tenant was signed"

@@ -124,7 +124,7 @@ def test_a_running_program_is_adopted_and_can_be_stopped(cloud: Cloud) -> None:
     wait_for(lambda: _instance(cloud, job_id)["WorkerStartTime"], "what was known of the program")
     assert cloud.call("PUT", f"/jobs/{job_id}?Action=Stop") == (200, None)
     assert cloud.job(job_id)["State"] == "Stopped"
-    wait_for(lambda: control.status(cloud.root)["idle"], "the program's end")  # type: ignore[index]
+    wait_for(lambda: control.status(cloud.root)["idle"], "the program's end")  # type: ignore[index]  # the service is there
     ended = _instance(cloud, job_id)
     assert ended["WorkerEndTime"] >= ended["WorkerStartTime"] > 0
 

@@ -43,7 +43,7 @@ class Desk:
 
     def keep(self, **days: float) -> Housekeeping:
         """Housekeeping with these settings."""
-        settings = replace(self.world.settings, **days)  # type: ignore[arg-type]
+        settings = replace(self.world.settings, **days)  # type: ignore[arg-type]  # names of days only
         self.keepers.append(Housekeeping(self.layout, settings, self.world.engine, lambda: self.now))
         return self.keepers[-1]
 

@@ -86,7 +86,7 @@ def test_an_odd_caller_leaves_no_trace(cloud: Cloud, tmp_path: Path, how: str) -
         "umask": 0o022, "ignored": python_ignores, "blocked": 0, "nice": 0 if may else 5, "oom": 0 if may else seen["oom"],
         "processors": sorted(_all_processors()), "policy": os.SCHED_OTHER, "files": [0, 1, 2], "session": True, "tty": "0",
     }  # fmt: skip
-    pids = [control.status(cloud.root)["pid"], cloud.runner_pid()]  # type: ignore[index]
+    pids = [control.status(cloud.root)["pid"], cloud.runner_pid()]  # type: ignore[index]  # the service is there
     for pid in pids:
         assert os.readlink(f"/proc/{pid}/cwd") == "/"
         assert not {"7", "50"} & set(os.listdir(f"/proc/{pid}/fd")) or _has_its_own(pid, ("7", "50"))

@@ -104,7 +104,7 @@ class Misspelt:
 
 
 def _install(monkeypatch: pytest.MonkeyPatch, *modules: object) -> extensions.Extensions:
-    found = extensions.load([Point(f"p{n}", module) for n, module in enumerate(modules)])  # type: ignore[misc]
+    found = extensions.load([Point(f"p{n}", module) for n, module in enumerate(modules)])  # type: ignore[misc]  # a stand-in for an entry point
     monkeypatch.setattr(extensions, "installed", lambda: found)
     return found
 

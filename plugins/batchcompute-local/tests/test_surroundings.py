@@ -214,7 +214,7 @@ def test_every_attempt_is_launched_with_them(world: World) -> None:
     own = Surroundings("/v/python", "/v")
     body = describe({"A": {}})
     plans = [read_description(body, world.settings, header) for header in (own.to_header(), None)]
-    jobs = [world.do(lambda turn, plan=plan: world.service.create_job(turn, 1, plan))["ResourceId"] for plan in plans]  # type: ignore[misc]
+    jobs = [world.do(lambda turn, plan=plan: world.service.create_job(turn, 1, plan))["ResourceId"] for plan in plans]  # type: ignore[misc]  # called at once, a default binds it
     expected = {jobs[0]: own, jobs[1]: None}
     assert _launched(world) == {f"{job}.0.0.1": expected[job] for job in jobs}
     world.crash(FakeExecutor())
@@ -223,7 +223,7 @@ def test_every_attempt_is_launched_with_them(world: World) -> None:
     assert _launched(world) == dict(zip(second, expected.values(), strict=True))
     world.end(*second, code=1)
     for job in jobs:
-        world.do(lambda turn, job=job: world.service.start_job(turn, 1, job))  # type: ignore[misc]
+        world.do(lambda turn, job=job: world.service.start_job(turn, 1, job))  # type: ignore[misc]  # called at once, a default binds it
     assert {name: found for name, found in _launched(world).items() if name.endswith("3")} == {
         f"{job}.0.0.3": expected[job] for job in jobs
     }

@@ -30,7 +30,7 @@ def test_objects_of_a_serve_with_a_certificate_of_its_own(tmp_path: Path) -> Non
             client.objects.put("oss://bucket/one", b"1")
             with client.objects.open("oss://bucket/one") as file:
                 assert file.read() == b"1"
-            endpoint = client.objects.endpoint  # type: ignore[attr-defined]
+            endpoint = client.objects.endpoint  # type: ignore[attr-defined]  # the store of this plugin has it
         assert endpoint.startswith("https://127.0.0.1:")
         assert endpoint != url
         doubting = Config(retry=RetryConfig(attempts=1), sections={"oss": {"endpoint": endpoint}})

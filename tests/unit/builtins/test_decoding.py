@@ -230,7 +230,7 @@ def test_a_bad_element_is_reported_when_it_is_read(stub: Stub) -> None:
 def test_elements_are_made_when_they_are_read(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of 100,000 costs a parse, not 100,000 objects up front."""
     made: list[type] = []
-    wrap = Record.wrap.__func__  # type: ignore[attr-defined]
+    wrap = Record.wrap.__func__  # type: ignore[attr-defined]  # a classmethod has it
 
     def counted(cls: type[Record], values: dict[str, Any], origin: Any) -> Any:
         made.append(cls)

@@ -158,7 +158,7 @@ def test_an_instance_that_runs_again_is_read_anew(
     )
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     looks = iter([*looks, (2, b"again\nto the end\n")])  # a last look when it has ended
-    module.Logs(client, "job-1", follow=True).show()  # type: ignore[arg-type]
+    module.Logs(client, "job-1", follow=True).show()  # type: ignore[arg-type]  # a stand-in for the Client
     assert capsysbinary.readouterr().out.splitlines() == [
         b"Say.0 | first try",
         b"Say.0 | again",
@@ -240,7 +240,7 @@ def test_what_has_no_end_is_shown_while_it_is_written(
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(module, "_MOMENT", 0.3)
-    module.Logs(fake, "job-1", follow=True).show()  # type: ignore[arg-type]
+    module.Logs(fake, "job-1", follow=True).show()  # type: ignore[arg-type]  # a stand-in for the Client
     seen.append(capsysbinary.readouterr().out)
     assert [text.replace(b"Say.0 | ", b"").splitlines() for text in seen[1:]] == [
         [b"begin", b"10%"],
@@ -295,7 +295,7 @@ def test_a_running_program_without_follow(
 ) -> None:
     """Progress bars and lines without an end are shown as far as they are written."""
     client = Running([b"begin\n10%\r20%\rwait"], instances)
-    module.Logs(client, "job-1", task="Say", **more).show()  # type: ignore[arg-type]
+    module.Logs(client, "job-1", task="Say", **more).show()  # type: ignore[arg-type]  # a stand-in for the Client
     assert capsysbinary.readouterr().out == shown
 
 
@@ -307,7 +307,7 @@ def test_one_instance_is_followed_byte_for_byte(
     writes = [b"begin\n10%\r", b"20%\r", b"", b"100%\nok?", b" yes"]
     seen: list[bytes] = []
     monkeypatch.setattr(time, "sleep", lambda seconds: seen.append(capsysbinary.readouterr().out))
-    module.Logs(Running(writes, instances), "job-1", task="Say", instance=0, follow=True).show()  # type: ignore[arg-type]
+    module.Logs(Running(writes, instances), "job-1", task="Say", instance=0, follow=True).show()  # type: ignore[arg-type]  # a stand-in for the Client
     assert seen == writes
 
 
@@ -353,7 +353,7 @@ def test_logs_since_a_time(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     )
 
     def run(**more: Any) -> list[bytes]:
-        module.Logs(fake, "job-1", **more).show()  # type: ignore[arg-type]
+        module.Logs(fake, "job-1", **more).show()  # type: ignore[arg-type]  # a stand-in for the Client
         return capsysbinary.readouterr().out.splitlines()
 
     assert len(run()) == 8

@@ -116,14 +116,14 @@ def test_of_a_large_log_only_the_end_is_read() -> None:
         list_tasks=lambda job: [Task({"TaskName": "Find", "State": "Failed", "InstanceList": instances})],
         open_log=lambda job, task, instance: LargeLog(b"\nthe end"),
     )
-    followed = _Followed(fake, "job-1")  # type: ignore[arg-type]
+    followed = _Followed(fake, "job-1")  # type: ignore[arg-type]  # a stand-in for the Client
     followed.update(Job({"State": "Failed"}))
     assert followed.tail is not None
     assert (followed.tail.task, followed.tail.instance, followed.tail.lines[-1]) == ("Find", 3, "the end")
 
 
 def test_the_view_leaves_the_last_line_of_the_screen_to_the_cursor() -> None:
-    followed = _Followed(SimpleNamespace(), "job-1")  # type: ignore[arg-type]
+    followed = _Followed(SimpleNamespace(), "job-1")  # type: ignore[arg-type]  # a stand-in for the Client
     followed.job = Job({"JobName": "many", "State": "Running"})
     followed.rows = [Row(f"T{n}", "Waiting", {"Waiting": 1}) for n in range(100)]
     console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True)

@@ -127,7 +127,7 @@ def test_a_config_made_by_hand_reads_nothing(place: Place, stub: Stub) -> None:
 
 def test_a_config_of_the_wrong_type_is_refused(place: Place) -> None:
     with pytest.raises(TypeError, match="config must be a Config, not dict"):
-        Client("cn-qingdao", config={"endpoint": "local"})  # type: ignore[arg-type]
+        Client("cn-qingdao", config={"endpoint": "local"})  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_every_key_has_a_variable(place: Place) -> None:

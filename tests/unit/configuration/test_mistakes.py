@@ -225,14 +225,14 @@ BY_HAND: dict[str, Callable[[], object]] = {
     "TransportConfig.pool_size must be a whole number": lambda: TransportConfig(pool_size=True),
     "TransportConfig.http_proxy must be a URL": lambda: TransportConfig(http_proxy=CANARY),
     "TracingConfig.level must be one of": lambda: TracingConfig(level="DEBUG"),
-    "CredentialsConfig.chain must be a list of text": lambda: CredentialsConfig(chain="profile"),  # type: ignore[arg-type]
-    "PluginConfig.strict must be true or false": lambda: PluginConfig(strict=1),  # type: ignore[arg-type]
+    "CredentialsConfig.chain must be a list of text": lambda: CredentialsConfig(chain="profile"),  # type: ignore[arg-type]  # wrong on purpose
+    "PluginConfig.strict must be true or false": lambda: PluginConfig(strict=1),  # type: ignore[arg-type]  # wrong on purpose
     "Config.timeout must be a number": lambda: Config(timeout=-1),
     "Config.access_key_secret must be text; what it is (bytes) is not shown": lambda: Config(
-        access_key_secret=CANARY.encode()  # type: ignore[arg-type]
+        access_key_secret=CANARY.encode()  # type: ignore[arg-type]  # wrong on purpose
     ),
-    "Config.retry must be a RetryConfig, not dict": lambda: Config(retry={}),  # type: ignore[arg-type]
-    "Config.sections must be a dict": lambda: Config(sections=[]),  # type: ignore[arg-type]
+    "Config.retry must be a RetryConfig, not dict": lambda: Config(retry={}),  # type: ignore[arg-type]  # wrong on purpose
+    "Config.sections must be a dict": lambda: Config(sections=[]),  # type: ignore[arg-type]  # wrong on purpose
 }
 
 
@@ -245,8 +245,8 @@ def test_a_config_made_by_hand_is_checked_too(message: str) -> None:
 
 
 def test_lists_are_made_immutable() -> None:
-    assert PluginConfig(block=["a"]).block == frozenset("a")  # type: ignore[arg-type]
-    assert TransportConfig(no_proxy=["a"]).no_proxy == ("a",)  # type: ignore[arg-type]
+    assert PluginConfig(block=["a"]).block == frozenset("a")  # type: ignore[arg-type]  # wrong on purpose
+    assert TransportConfig(no_proxy=["a"]).no_proxy == ("a",)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_a_type_that_no_setting_can_have() -> None:

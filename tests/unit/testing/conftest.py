@@ -56,7 +56,7 @@ def guarded(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture
 def local_region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The data folder of a local region of our own; its daemon, if one was started, ends with the test."""
-    control = pytest.importorskip("batchcompute_local.client.control")
+    control = pytest.importorskip("batchcompute_local.client.control", reason="a plugin that need not be installed")
     folder = tmp_path / "region"
     monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(folder))
     yield folder

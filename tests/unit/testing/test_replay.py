@@ -91,7 +91,7 @@ def test_a_file_that_is_no_cassette_is_named(path: Path, play: Callable[..., Any
 
 
 def test_wrong_arguments(path: Path) -> None:
-    with pytest.raises(ConfigError, match="did you mean 'replay'"), replay.use_cassette(path, "repaly"):  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="did you mean 'replay'"), replay.use_cassette(path, "repaly"):  # type: ignore[arg-type]  # wrong on purpose
         pass
     with pytest.raises(ConfigError, match="list of values"), replay.use_cassette(path, scrub="secret"):
         pass

@@ -62,11 +62,11 @@ def test_writable_classes_take_every_property_by_attribute_and_by_key(cls: type[
     (name, value) = next((name, value) for name, value in values.items() if name in cls._fields)
     by_attribute, by_key = cls(), cls()
     setattr(by_attribute, name, value)
-    by_key[name] = value  # type: ignore[index]
+    by_key[name] = value  # type: ignore[index]  # the writable ones have it
     assert by_attribute[name] == by_key[name] == cls({name: value})[name]
     assert by_key != cls()
     delattr(by_attribute, name)
-    del by_key[name]  # type: ignore[attr-defined]
+    del by_key[name]  # type: ignore[attr-defined]  # the writable ones have it
     assert by_attribute == by_key == cls()
 
 
@@ -78,18 +78,18 @@ def test_answered_classes_are_read_only(cls: type[Jsonizable]) -> None:
         with pytest.raises(AttributeError):
             setattr(made, name, None)
     with pytest.raises(TypeError):
-        made["State"] = "Failed"  # type: ignore[index]
+        made["State"] = "Failed"  # type: ignore[index]  # wrong on purpose
     assert made.detail() == before
 
 
 def test_reading_an_unknown_property_names_the_nearest() -> None:
-    uses: list[Callable[[], object]] = [lambda: Job().Sate, lambda: Job()["Sate"]]  # type: ignore[attr-defined]
+    uses: list[Callable[[], object]] = [lambda: Job().Sate, lambda: Job()["Sate"]]  # type: ignore[attr-defined]  # wrong on purpose
     for use in uses:
         with pytest.raises(FieldError, match="Job has no property 'Sate'; did you mean 'State'"):
             use()
     for kind in (AttributeError, KeyError):
         with pytest.raises(kind):
-            _ = JobDescription().TaskDga  # type: ignore[attr-defined]
+            _ = JobDescription().TaskDga  # type: ignore[attr-defined]  # wrong on purpose
     assert not hasattr(Job(), "Sate")
     assert getattr(Job(), "Nonsense", 7) == 7
     with pytest.raises(FieldError):
@@ -135,7 +135,7 @@ def test_a_type_error_names_the_exact_place() -> None:
     with pytest.raises(TypeError, match=r"^TaskDag\.TaskDescMap\.Find\.ResourceDescription\.Cpu: expected an int"):
         JobDescription({"TaskDag": {"TaskDescMap": {"Find": task}}})
     with pytest.raises(TypeError, match=r"^ResourceDescription\.Cpu: expected an int, got str 'fast'$"):
-        ResourceDescription().Cpu = "fast"  # type: ignore[assignment]
+        ResourceDescription().Cpu = "fast"  # type: ignore[assignment]  # wrong on purpose
 
 
 @pytest.mark.parametrize("empty", [None, "", {}, []])

@@ -71,7 +71,7 @@ def test_unknown_properties_deep_inside_are_reported_at_the_callers_line() -> No
 def test_what_was_dropped_is_remembered_with_its_path() -> None:
     desc = JobDescription({"Jobname": "a", "TaskDag": {"TaskDescMap": {"A": {"TimeOut": 5}}}})
     task = TaskDescription()
-    task.Qqq = 1  # type: ignore[attr-defined]
+    task.Qqq = 1  # type: ignore[attr-defined]  # wrong on purpose
     task.ResourceDescription["Memery"] = 2
     desc.TaskDag.add_task("B", task)
     assert [(problem.path, problem.hint, problem.value) for problem in desc.unknown_names()] == [
@@ -103,7 +103,7 @@ def test_private_names_are_no_properties(name: str) -> None:
 def test_keys_that_are_no_text_are_dropped_too() -> None:
     for key in (1, None, ("a",), 1.5):
         with pytest.warns(UnknownPropertyWarning):
-            assert JobDescription({key: 1}) == JobDescription()  # type: ignore[dict-item]
+            assert JobDescription({key: 1}) == JobDescription()  # type: ignore[dict-item]  # wrong on purpose
 
 
 def test_a_read_only_class_warns_on_what_the_user_wrote() -> None:
@@ -138,7 +138,7 @@ def test_dependences_is_taken_as_dependencies() -> None:
         lambda: TaskDag(json.dumps(OLD_DAG)),
         lambda: setattr(dag, "Dependences", {"A": ["B"]}),
         lambda: dag.__setitem__("Dependences", {"A": ["B"]}),
-        lambda: dag.Dependences,  # type: ignore[attr-defined]
+        lambda: dag.Dependences,  # type: ignore[attr-defined]  # wrong on purpose
         lambda: dag["Dependences"],
     ]
     for use in uses:
@@ -152,7 +152,7 @@ def test_dependences_is_taken_as_dependencies() -> None:
 def test_instance_status_list_is_the_instance_list() -> None:
     task = Task({"InstanceList": [{"InstanceId": 3}]})
     uses: list[Callable[[], list[Instance]]] = [
-        lambda: task.InstanceStatusList,  # type: ignore[attr-defined]
+        lambda: task.InstanceStatusList,  # type: ignore[attr-defined]  # wrong on purpose
         lambda: task["InstanceStatusList"],
     ]
     for use in uses:

@@ -221,7 +221,7 @@ def test_dependencies_are_added_in_any_order() -> None:
     ]
     for before, after, name in (("", "A", "before"), ("A", None, "after"), (["A"], "B", "before")):
         with pytest.raises(TypeError, match=f"^{name} must be the name of a task, not "):
-            dag.add_dependency(before, after)  # type: ignore[arg-type]
+            dag.add_dependency(before, after)  # type: ignore[arg-type]  # wrong on purpose
     assert "A" not in dag.Dependencies
 
 
@@ -241,9 +241,9 @@ def test_add_task_copies_and_get_task_is_live() -> None:
             use("Cuont")
     for bad in ("", 5, None):
         with pytest.raises(TypeError, match="name must be a str"):
-            dag.add_task(bad, {})  # type: ignore[arg-type]
+            dag.add_task(bad, {})  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(TypeError):
-        dag.add_task("X", 5)  # type: ignore[arg-type]
+        dag.add_task("X", 5)  # type: ignore[arg-type]  # wrong on purpose
     assert list(dag.TaskDescMap) == ["Count"]
 
 

@@ -114,7 +114,7 @@ def test_the_pickle_holds_what_its_maker_makes() -> None:
     code = MAKER.read_text(encoding="utf-8")
     namespace: dict[str, object] = {"__name__": "maker"}
     exec(compile(code, str(MAKER), "exec"), namespace)  # the file beside this one
-    made = namespace["make"]()  # type: ignore[operator]
+    made = namespace["make"]()  # type: ignore[operator]  # a function of that file
     assert list(made) == list(read_pickle())
     again = pickle.loads(pickle.dumps(made))
     assert {name: str(value) for name, value in again.items()} == {

@@ -171,7 +171,7 @@ def test_a_chain_of_5000_tasks_needs_no_recursion(closed: bool) -> None:
     found = problems(description)
     assert len(found) == closed
     if closed:
-        assert len(found["TaskDag.Dependencies"].value.split(" -> ")) == 5001  # type: ignore[attr-defined]
+        assert len(found["TaskDag.Dependencies"].value.split(" -> ")) == 5001  # type: ignore[attr-defined]  # a text here
         assert len(str(found["TaskDag.Dependencies"])) < 300
 
 

@@ -114,7 +114,7 @@ def test_bombs_in_headers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["w:", "w:gz", "w:bz2", "w:xz"])
 def test_archives_of_any_compression(tmp_path: Path, mode: str) -> None:
-    with tarfile.open(tmp_path / "p", mode) as tar:  # type: ignore[call-overload]
+    with tarfile.open(tmp_path / "p", mode) as tar:  # type: ignore[call-overload]  # mode is a text
         for name, kind, link in (("a" * 200, tarfile.REGTYPE, ""), ("hard", tarfile.LNKTYPE, "a" * 200)):
             tar.addfile(_member(name, kind, link))
     folder = Packages(tmp_path / "packages", Settings()).unpacked(FileSource(tmp_path / "p"), "oss://b/p")

@@ -230,7 +230,7 @@ def test_a_new_job_of_a_higher_priority_hardly_waits(cloud: Cloud) -> None:
     assert cloud.job(first)["NumFinishedInstance"] - before < 2_000
     assert cloud.call("PUT", f"/jobs/{first}?Action=Stop")[0] == 200
     counted = cloud.job(first)["NumFinishedInstance"]
-    wait_for(lambda: control.status(cloud.root)["idle"], "the last programs' end")  # type: ignore[index]
+    wait_for(lambda: control.status(cloud.root)["idle"], "the last programs' end")  # type: ignore[index]  # the service is there
     assert cloud.job(first)["NumFinishedInstance"] == counted
 
 

@@ -114,7 +114,7 @@ def _innermost(error: BaseException) -> BaseException:
     while isinstance(error, oss.exceptions.BaseError) and isinstance(getattr(error, "_error", None), BaseException):
         error = error._error
     if isinstance(error, oss.exceptions.CredentialsFetchError):
-        return error.kwargs["error"]  # type: ignore[no-any-return]
+        return error.kwargs["error"]  # type: ignore[no-any-return]  # the library has no types
     return error
 
 

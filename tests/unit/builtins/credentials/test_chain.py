@@ -53,7 +53,7 @@ def who(stub: Stub) -> Any:
 
     def who(config: Config, *plugins: object, region: str = "cn-qingdao", **arguments: str) -> str:
         stub.answer({"Items": []})
-        with Client(region, config=config, plugins=[stub, *plugins], **arguments) as client:  # type: ignore[arg-type]
+        with Client(region, config=config, plugins=[stub, *plugins], **arguments) as client:  # type: ignore[arg-type]  # arguments of each case
             client.list_jobs()
         return str(stub.requests[-1].headers["x-acs-access-key-id"])
 
@@ -200,7 +200,7 @@ def test_a_plugin_that_resolves_spares_the_chain(stub: Stub) -> None:
 def test_what_is_no_credentials_is_the_plugins_fault(who: Any) -> None:
     class Wrong(Provider):
         def get(self) -> Credentials:
-            return {"id": "x", "secret": SECRET}  # type: ignore[return-value]
+            return {"id": "x", "secret": SECRET}  # type: ignore[return-value]  # arguments of each case
 
     with pytest.raises(PluginError, match="'wrong' answered dict, expected Credentials"):
         who(Config(credentials=CredentialsConfig(provider="wrong")), Wrong("wrong", None))

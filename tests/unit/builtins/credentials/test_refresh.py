@@ -156,14 +156,14 @@ def test_at_the_latest_a_failure_raises_for_all_who_waited(now: Clock) -> None:
             waiting.wait(30)
             return inner()
 
-        cached._of_this_process = noted  # type: ignore[method-assign]
+        cached._of_this_process = noted  # type: ignore[method-assign]  # watched for the test
         calls += [pool.submit(cached.get) for _ in range(3)]
         waiting.wait(30)
         go.set()
         for call in calls:
             with pytest.raises(CredentialsError, match="the desk is closed"):
                 call.result(30)
-    cached._of_this_process = inner  # type: ignore[method-assign]
+    cached._of_this_process = inner  # type: ignore[method-assign]  # watched for the test
     assert source.calls == 2  # who waited did not try one by one
     source.act = lambda: None
     assert cached.get().access_key_id == "key-3"  # a later call tries again

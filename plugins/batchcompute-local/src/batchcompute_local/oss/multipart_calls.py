@@ -12,6 +12,7 @@ from batchcompute_local.objects.multipart import (
     TooSmallError,
     Upload,
 )
+from batchcompute_local.objects.parts import Part
 from batchcompute_local.objects.store import TakenError
 from batchcompute_local.oss.bodies import LARGEST
 from batchcompute_local.oss.bucket_calls import Names
@@ -93,9 +94,9 @@ async def copy_part(call: Call) -> Answer:
     return Answer(headers={"ETag": f'"{etag}"', **sums}, body=body)
 
 
-def _put(call: Call, upload: Upload, number: int, part: object) -> None:
+def _put(call: Call, upload: Upload, number: int, part: Part) -> None:
     try:
-        call.uploads.put(upload, number, part)  # type: ignore[arg-type]
+        call.uploads.put(upload, number, part)
     except NoUploadError:
         raise _no_upload() from None
 

@@ -201,7 +201,7 @@ async def copy_object(call: Call) -> Answer:
     return Answer(headers=short_headers(made), body=_copied("CopyObjectResult", made.etag, made.modified))
 
 
-def _change_own(call: Call, change: object) -> Object:
+def _change_own(call: Call, change: Callable[[Record], Record]) -> Object:
     """Change the metadata of an object that is copied to itself."""
     found = call.store.find(call.bucket, call.key)
     if found is None:
@@ -209,7 +209,7 @@ def _change_own(call: Call, change: object) -> Object:
     check_conditions(call.headers, found, "x-oss-copy-source-")
     if found.kind == SYMLINK:
         raise OssError("InvalidTargetType", "A symlink cannot be copied to itself.")
-    changed = change(found)  # type: ignore[operator]
+    changed = change(found)
     record = replace(changed, kind=found.kind, modified=now())
     call.store.update(found, record)
     return replace(found, **vars(record))
