@@ -154,16 +154,17 @@ class Client:
         """
         if idempotency_token is not None:
             self._check_token(idempotency_token)
+        left = self._start(timeout)
         description = job_desc if isinstance(job_desc, JobDescription) else JobDescription(job_desc)
-        self.check_job(description)
+        self._check_job(description, left)
         if self._strict:
-            self._check_images(description)
+            self._check_images(description, left)
         body = json.dumps(description.detail(), separators=(",", ":")).encode("ascii")
         return self._pipeline.call(
             Call(
                 ops.CREATE_JOB,
                 body=body,
-                timeout=self._choose_timeout(timeout),
+                timeout=left(),
                 token=idempotency_token,
                 surroundings=surroundings,
             )
@@ -229,17 +230,20 @@ class Client:
 
     # --- beyond the reference
 
-    def check_job(self, job_desc: JobDescription) -> None:
+    def check_job(self, job_desc: JobDescription, *, timeout: float | None = None) -> None:
         """Raises ValidationError with everything for which create_job would refuse a description. Creates nothing.
 
         A strict Client refuses names that no class has. Only create_job looks for the images, since it asks the region.
         A service at a URL that no region has is asked for its ranges if those of the reference refuse a description: until it has
         answered; one that does not know the question is asked again after a while.
         """
+        self._check_job(job_desc, self._start(timeout))
+
+    def _check_job(self, job_desc: JobDescription, left: Callable[[], float | None]) -> None:
         unknown = job_desc.unknown_names() if self._strict else []
         problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
         if problems and self._may_ask_region():
-            self._ask_region()
+            self._ask_region(left())
             problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
         if unknown or problems:
             raise ValidationError([*unknown, *problems])
@@ -440,24 +444,24 @@ class Client:
         self._ask_beyond_from[is_log] = now() + _ASK_AGAIN_SECONDS
         return None
 
-    def _ask_region(self) -> None:
+    def _ask_region(self, timeout: float | None) -> None:
         """Ask the service for its ranges. A failure teaches nothing: the next description asks again."""
         with suppress(BatchComputeError):
-            self._learn_region(self._pipeline.read_once)
+            self._learn_region(self._pipeline.read_once, timeout)
 
     def _find_oss_endpoint(self) -> str | None:
         """Return the URL of the region's OSS; None if nobody knows one. A service at a URL that no region has is asked."""
         if self._may_ask_region():
-            self._learn_region(self._pipeline.call)
+            self._learn_region(self._pipeline.call, self._timeout)
         return self._region.oss_endpoint
 
     def _may_ask_region(self) -> bool:
         return not self._region.declared and self._pipeline.clock.monotonic() >= self._ask_region_from
 
-    def _learn_region(self, ask: Callable[[Call[Ranges]], Ranges]) -> None:
+    def _learn_region(self, ask: Callable[[Call[Ranges]], Ranges], timeout: float | None) -> None:
         """Learn what the service says of itself; nothing from one that does not know the question. Raises what a call raises."""
         try:
-            ranges = ask(Call(ops.GET_REGION, timeout=self._timeout))
+            ranges = ask(Call(ops.GET_REGION, timeout=timeout))
         except (ClientError, DecodeError) as error:
             if isinstance(error, ClientError) and not self._does_not_know(error):
                 raise
@@ -479,14 +483,22 @@ class Client:
         check_timeout(timeout)
         return timeout
 
+    def _start(self, timeout: float | None) -> Callable[[], float | None]:
+        """Return what says how many seconds are left of the timeout of a call that asks first; None without one."""
+        seconds, now = self._choose_timeout(timeout), self._pipeline.clock.monotonic
+        if seconds is None:
+            return lambda: None
+        ends = now() + seconds
+        return lambda: max(0.0, ends - now())
+
     def _find_patience(self, timeout: float | None) -> float:
         """Seconds for which an answer may be kept back without looking like a lost one."""
         return min(self._config.transport.read_timeout, timeout or self._timeout or math.inf) / 2
 
-    def _check_images(self, description: JobDescription) -> None:
+    def _check_images(self, description: JobDescription, left: Callable[[], float | None]) -> None:
         """Raises ValidationError for images that the region does not list."""
         if any(task.ImageId for task in description.TaskDag.TaskDescMap.values()):
-            known = {image.ImageId for image in self.list_images()}
+            known = {image.ImageId for image in self._pipeline.call(Call(ops.LIST_IMAGES, timeout=left()))}
             if problems := unknown_images(description, known, "list_images()"):
                 raise ValidationError(problems)
 

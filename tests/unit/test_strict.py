@@ -7,8 +7,18 @@ from typing import Any
 
 import pytest
 
-from batchcompute import Client, Config, ServiceWarning, UnknownPropertyWarning, ValidationError
-from tests.support.stub import Stub
+from batchcompute import (
+    Client,
+    Config,
+    JobDescription,
+    RequestTimeoutError,
+    ServiceWarning,
+    UnknownPropertyWarning,
+    ValidationError,
+)
+from batchcompute.wire import Request, Response
+from tests.support.clock import Clock
+from tests.support.stub import Stub, response
 
 TASK = {"PackageUri": "oss://b/k", "ProgramName": "a.py", "ImageId": "img-one", "Timeout": 60}
 
@@ -76,3 +86,24 @@ def test_what_a_service_says_about_a_request_is_a_warning_at_the_callers_line(st
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         client(stub).create_job(job())
+
+
+def test_the_questions_before_a_job_count_for_its_timeout(stub: Stub, clock: Clock) -> None:
+    """create_job(timeout=) is for the call in all, also when the region is asked for its images and its ranges first."""
+
+    def answer_late(request: Request) -> Response:
+        clock.now += 4
+        return response({"img-one": {}} if request.target.startswith("/images") else {"ResourceId": "job-1"})
+
+    stub.prepare([answer_late] * 2)
+    client(stub, strict=True).create_job(job(), timeout=10)
+    assert [request.timeout for request in stub.requests] == [10, 6]
+    stub.requests.clear()
+    elsewhere = Client("https://lab.example", "testid", "testsecret", plugins=[stub], strict=True)
+    stub.prepare([lambda request: answer_late(request) and response({}, 404), answer_late])
+    with pytest.raises(ValidationError):
+        elsewhere.check_job(JobDescription(job(Timeout=10**6)), timeout=10)
+    stub.prepare([answer_late])
+    with pytest.raises(RequestTimeoutError, match="create_job did not end in time"):
+        elsewhere.create_job(job(), timeout=3)
+    assert [request.timeout for request in stub.requests] == [10, 3], "nothing is sent that nobody waits for"
