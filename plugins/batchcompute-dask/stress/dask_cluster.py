@@ -16,6 +16,13 @@ from batchcompute_local import procs
 from batchcompute_local.containment import remove_all
 from batchcompute_local.paths import Layout
 
+_OTHER_VERSION = """
+import sys
+import batchcompute_dask
+batchcompute_dask.__version__ = sys.argv.pop(1)
+sys.exit(__import__("batchcompute_dask.nodes.worker", fromlist=["main"]).main())
+"""
+
 
 class DaskCluster:
     """`folder` holds the nodes' folders and the logs. The scheduler has a port, which it keeps when it is started again."""
@@ -43,12 +50,11 @@ class DaskCluster:
             ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"],
         )
 
-    def start_worker(self, name: str, *more: str) -> None:
-        """Start a worker, again if it was killed."""
+    def start_worker(self, name: str, version: str = "") -> None:
+        """Start a worker, again if it was killed; with `version` one of that version."""
         options = ["--name", name, "--slots", str(self.slots), "--folder", str(self.nodes), "--host", "127.0.0.1"]
-        self.workers[name] = self._spawn(
-            name, ["-m", "batchcompute_dask.nodes.worker", self.address, *options, *self.extra, *more]
-        )
+        module = ["-c", _OTHER_VERSION, version] if version else ["-m", "batchcompute_dask.nodes.worker"]
+        self.workers[name] = self._spawn(name, [*module, self.address, *options, *self.extra])
 
     def _spawn(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
         self.folder.mkdir(exist_ok=True)

@@ -67,6 +67,8 @@ class Desk:
             "lease_seconds": 5,
             **options,
         }
+        self.ahead = 0
+        """How many attempts a node is given besides those that have a slot."""
         self.jobs: set[str] = set()
         self.executor: DaskExecutor | None = None
         self.claims: dict[str, str] = {}
@@ -133,13 +135,16 @@ class Desk:
         running = {instance for instance, _, _ in (each.rpartition(".") for each in self.claims)}
         taken = Counter(self.claims.values())
         launches = []
-        free = [name for name, node in self.nodes.items() for _ in range(node.slots + 2 - taken[name])]
+        free = [
+            (-count, name) for name, node in self.nodes.items() for count in range(taken[name], node.slots + self.ahead)
+        ]
+        free.sort()  # the node with the fewest is the last
         for instance, (task, number) in self.wanted.items():
             if not free:
                 break
             if instance in running or instance in self.accepted:
                 continue
-            launches.append(self.launch(instance.partition(".")[0], task, number, free.pop()))
+            launches.append(self.launch(instance.partition(".")[0], task, number, free.pop()[1]))
         if launches:
             self.executor.start(launches)
         self.take()

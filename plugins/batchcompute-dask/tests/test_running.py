@@ -43,6 +43,7 @@ def test_attempts_are_stopped(cluster: DaskCluster, desk: Desk) -> None:
     cluster.up("a")
     desk.open()
     desk.put_program()
+    desk.ahead = 1
     desk.want("job-desk1", desk.task("600"), range(3))
     desk.until(lambda: sum(isinstance(each, Started) for each in desk.history) == 2, "the starts")
     assert desk.executor is not None
