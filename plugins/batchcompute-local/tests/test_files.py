@@ -15,6 +15,7 @@ import pytest
 from batchcompute_local import plugin
 from batchcompute_local.files import NotRegularError, create_log, open_regular
 from batchcompute_local.process.packages import PackageError, Packages
+from batchcompute_local.process.sources import FileSource
 from batchcompute_local.records import ExitRecord
 from batchcompute_local.runner.exit_message import write_exit_message
 from batchcompute_local.settings import Settings
@@ -138,7 +139,7 @@ def test_an_object_that_is_no_file(tmp_path: Path, kind: str) -> None:
     assert isinstance(error, FileNotFoundError)
     assert "not an object" in str(error)
     packages = Packages(tmp_path / "packages", Settings())
-    assert isinstance(_at_once(lambda: packages.get(store.path("oss://b/x"), "oss://b/x")), PackageError)
+    assert isinstance(_at_once(lambda: packages.get(FileSource(store.path("oss://b/x")), "oss://b/x")), PackageError)
     assert [uri for uri, _ in store.list("oss://b/")] == ["oss://b/first"]
     assert not store.exists("oss://b/x")
     _at_once(lambda: store.put("oss://b/x", b"2"))
