@@ -156,8 +156,9 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """True if the thread runs."""
-        return self._thread is not None and self._thread.is_alive()
+        """True if the thread runs, and the executor reports what becomes of its attempts."""
+        has_failed = bool(getattr(self._executor, "has_failed", False))
+        return self._thread is not None and self._thread.is_alive() and not has_failed
 
     def recover(self) -> None:
         """Take up the jobs in the store and what the executor knows of them. Call once, before anything else."""
@@ -272,13 +273,13 @@ class Engine:
         self._placement.rollback()
         self._stale = True
         try:
-            self.store.rollback()
             self._restore()
         except Exception as error:
             _log.debug("the jobs cannot be read: %s", error)
         self._stale = self._stale or bool(self._changes)  # an instance that was lost: not committed yet
 
     def _restore(self) -> None:
+        self.store.rollback()  # here, since it may fail too: nothing is read or added in a transaction that is undone
         self._changes.clear()
         self._effects.clear()
         self._active.restore(self.store.active(), self._clock())
