@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from batchcompute_local.settings import Settings
 
 from tests.support.waits import wait_for
 
+JOB = f"job-{os.urandom(8).hex()}"
+"""A runner ends all programs whose attempts begin so."""
 KILLED = """
 import os, signal, sys
 from batchcompute_local import containment
@@ -34,7 +37,7 @@ def end(group):
     os.kill(os.getpid(), signal.SIGKILL)
 
 containment.list_processes = end
-runner.main(sys.argv[1], "job-", "5", "auto", "1")
+runner.main(sys.argv[1], sys.argv[2], "5", "auto", "1")
 """
 """A runner that is killed while it tries out whether it can make cgroups: a process of its own is in one then."""
 
@@ -55,12 +58,12 @@ def groups(tmp_path: Path) -> Iterator[Path]:
 def test_a_runner_that_is_killed_in_its_trial_leaves_nobody_with_its_lock(groups: Path, tmp_path: Path) -> None:
     layout = Layout.at(tmp_path)
     layout.create()
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=60, check=False)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), JOB], timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert [group.name.partition("-")[0] for group in list_subgroups(groups)] == ["trial"]
     wait_for(lambda: not list_processes(groups), "the end of the process in the trial's group", 5.0)
     assert not is_locked(layout.runner_lock)
-    executor = ProcessExecutor(layout, Settings(runner_linger_seconds=0.2), "job-", lambda job: True)
+    executor = ProcessExecutor(layout, Settings(runner_linger_seconds=0.2), JOB, lambda job: True)
     executor.open(lambda event: None)
     assert not list_subgroups(groups), "the next runner removes the group"
     executor.close()

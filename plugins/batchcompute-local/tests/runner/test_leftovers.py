@@ -118,3 +118,14 @@ def test_programs_of_another_runner_of_the_same_service_are_left_alone(tmp_path:
         for program in programs.values():
             program.kill()
             program.wait()
+
+
+def test_a_group_that_is_empty_and_cannot_be_removed_holds_up_no_attempt(tmp_path: Path) -> None:
+    group = tmp_path / "group"
+    (group / "not ours").mkdir(parents=True)
+    (group / "not ours" / "file").touch()
+    begun = StartRecord("job-x.0.0.1", 1.0, "h", pid=2**22 + 1, boot=procs.boot_id(), group=str(group))
+    leftovers = Leftovers([begun], "job-x", Layout.at(tmp_path), [group])
+    assert leftovers.collect() == ["job-x.0.0.1"]
+    assert not leftovers
+    assert leftovers.wait(), "it tries to remove the group again"

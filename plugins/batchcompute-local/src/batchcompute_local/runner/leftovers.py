@@ -70,7 +70,7 @@ class Leftovers:
                 there.add(attempt)
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(record.pid, signal.SIGKILL)
-            if attempt in self._live and any(str(group) == record.group for group in self._groups):
+            if attempt in self._live and any(str(one) == record.group and is_populated(one) for one in self._groups):
                 there.add(attempt)
         there.update(self._kill_sessions())
         gone = self._live - there
@@ -97,7 +97,7 @@ class Leftovers:
 
 
 def _end_group(group: Path) -> bool:
-    """Kill all processes in `group` and remove it; return whether no process is left in it."""
+    """Kill all processes in `group` and remove it; return whether it is gone."""
     if is_populated(group):
         kill_group(group)
     return remove_group(group)
