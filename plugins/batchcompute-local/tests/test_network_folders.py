@@ -67,6 +67,18 @@ def test_only_its_own_instances_fail(calm: Cloud) -> None:
     assert calm.ended(calm.create({"A": {"PackageUri": "oss://far/package.tar.gz"}}))["State"] == "Terminated"
 
 
+def test_an_instance_that_cannot_run_fails_though_its_log_hangs(calm: Cloud) -> None:
+    with hung(calm.root / "oss/far"):
+        jobs = [
+            calm.create({"A": {"PackageUri": f"oss://tests/none-{n}.tar.gz", "StderrRedirectPath": "oss://far/logs/"}})
+            for n in range(6)
+        ]
+        for job_id in jobs:
+            assert calm.ended(job_id)["State"] == "Failed"
+            assert "cannot be read" in _reason(calm, job_id)
+        assert calm.ended(calm.create({"A": {}}))["State"] == "Terminated"
+
+
 def test_the_daemon_ends_and_starts(calm: Cloud) -> None:
     with hung(calm.root / "oss/far"):
         job_id = calm.create({"A": {"PackageUri": "oss://far/package.tar.gz"}})

@@ -273,7 +273,7 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
         oss.close()
         objects.database.close()
     if has_failed:
-        raise DaemonError("the engine has ended; see above")
+        raise DaemonError("the engine or its executor has failed; see above")
     _log.info("ended")
 
 

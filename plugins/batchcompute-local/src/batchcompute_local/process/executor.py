@@ -7,20 +7,19 @@ a time; what takes long, such as unpacking, has others, so that nobody waits beh
 from __future__ import annotations
 
 import logging
-import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
 from batchcompute_local.attempt_files import Keys
-from batchcompute_local.executors.base import Delayed, Exited, Launch, Lost, Recovered, Returned, Sink
+from batchcompute_local.executors.base import Launch, Lost, Recovered, Returned, Sink
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.connection import RunnerConnection
 from batchcompute_local.process.patience import Workers, on_no_answer
 from batchcompute_local.process.preparing import Batch, Outcome, Preparer
+from batchcompute_local.process.unbegun import Unbegun
 from batchcompute_local.process.workspace import Prepared, Workspaces
 from batchcompute_local.records import (
     PATIENCE_SECONDS,
@@ -39,7 +38,6 @@ from batchcompute_local.records import (
 from batchcompute_local.settings import Settings
 
 _log = logging.getLogger(__name__)
-_FULL_SECONDS = 1.0
 _FULL = "the disk or the machine is full; it is tried again"
 _NO_RUNNER = "the runner takes no orders at the moment; it is tried again"
 _PREPARERS = 4
@@ -99,8 +97,11 @@ class ProcessExecutor:
         linger, containment = settings.runner_linger_seconds, settings.containment
         self._connection = RunnerConnection(layout, prefix, linger, self._lock, introduction, containment)
         self._attempts: dict[str, _Attempt] = {}
+        self._unbegun = Unbegun(lambda event: self._sink(event), self._preparer, self._pool)
         self._closing = False
         self._sink: Sink
+        self.has_failed = False
+        """See Executor."""
 
     @property
     def containment(self) -> str:
@@ -119,9 +120,17 @@ class ProcessExecutor:
         greeting = self._connection.open()
         self._take_up(greeting)
         self._workspaces.attempt_files.tidy(greeting.live)
-        listening = (self._hear, self._replace_runner)
-        threading.Thread(target=self._connection.listen, args=listening, name="runner", daemon=True).start()
+        for work, name in ((self._listen, "runner"), (self._unbegun.run, "returning")):
+            threading.Thread(target=self._guard, args=[work], name=name, daemon=True).start()
         return Recovered(frozenset(greeting.live), greeting.ended)
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Do what all attempts depend on. After an error nobody knows what becomes of them: the service has to end."""
+        try:
+            work()
+        except Exception:
+            _log.exception("no attempt can be started or heard of any more")
+            self.has_failed = True
 
     def start(self, launches: Sequence[Launch]) -> None:
         """See Executor."""
@@ -186,27 +195,35 @@ class ProcessExecutor:
             self._closing = True
         self._quick.close()
         self._pool.close()
+        self._unbegun.close()
         self._connection.close(says_goodbye)
 
     # -- preparing
 
     def _launch(self, batch: Batch) -> None:
         """Prepare what of `batch` no other thread has begun, and send what is done of it."""
+        self._guard(partial(self._prepare, batch))
+
+    def _prepare(self, batch: Batch) -> None:
         for launch in batch.take():
             on_no_answer(partial(self._give_up, launch))
             outcome = self._preparer.prepare(launch, batch.is_quick)
-            if outcome is None:
-                self._pool.submit(partial(self._launch, Batch([launch])))
-            else:
+            if outcome is not None:
                 batch.add(outcome)
-        self._send(batch.take_outcomes())
+                continue
+            try:
+                self._pool.submit(partial(self._launch, Batch([launch])))
+            except RuntimeError:  # no thread can be started
+                batch.add(Outcome(launch))
+        self._send(batch)
+        self._unbegun.explain_and_end(batch.failures)
 
-    def _send(self, outcomes: Sequence[Outcome]) -> None:
-        orders, failures, refused = [], [], []
+    def _send(self, batch: Batch) -> None:
+        orders, refused = [], []
         with self._lock:
             if self._closing:
                 return  # claimed but not started: the next daemon runs it again
-            for outcome in outcomes:
+            for outcome in batch.take_outcomes():
                 launch, name = outcome.launch, outcome.launch.attempt
                 attempt = self._attempts.get(name)
                 if attempt is None:
@@ -217,8 +234,10 @@ class ProcessExecutor:
                     orders.append(self._preparer.order(launch, outcome.prepared))
                     continue
                 self._drop(name)
-                if stopped or outcome.reason:
-                    failures.append((launch, "" if stopped else outcome.reason))
+                if stopped:
+                    self._unbegun.end(launch, "")
+                elif outcome.reason:
+                    batch.failures.append((launch, outcome.reason))
                 else:
                     refused.append(name)
             unsent = []
@@ -227,13 +246,9 @@ class ProcessExecutor:
                 for name in unsent:
                     self._drop(name)
         for name in refused:
-            self._return_later(name, _FULL)
+            self._unbegun.return_later(name, _FULL)
         for name in unsent:
-            self._return_later(name, _NO_RUNNER)
-        for launch, reason in failures:
-            if reason:
-                self._preparer.explain(launch, reason)
-            self._sink(_unbegun(launch, reason))
+            self._unbegun.return_later(name, _NO_RUNNER)
 
     def _give_up(self, launch: Launch, reason: str) -> None:
         """Fail an instance whose preparation hangs. Does not touch files outside the data folder."""
@@ -243,22 +258,18 @@ class ProcessExecutor:
                 return
             stopped = attempt.state is _State.UNWANTED
             self._drop(launch.attempt)
-        self._sink(_unbegun(launch, "" if stopped else reason))
+        self._unbegun.end(launch, "" if stopped else reason)
         if not stopped:
-            self._pool.submit(partial(self._preparer.explain, launch, reason))
+            self._unbegun.explain(launch, reason)
 
     def _drop(self, name: str) -> None:
         del self._attempts[name]
         self._workspaces.attempt_files.remove(name)
 
-    def _return_later(self, attempt: str, reason: str) -> None:
-        _log.warning("%s cannot begin: %s", attempt, reason)
-        self._sink(Delayed(attempt, reason))
-        timer = threading.Timer(_FULL_SECONDS, self._sink, (Returned(attempt),))
-        timer.daemon = True
-        timer.start()
-
     # -- what the runner reports
+
+    def _listen(self) -> None:
+        self._connection.listen(self._hear, self._replace_runner)
 
     def _hear(self, event: RunnerEvent) -> None:
         if not isinstance(event, StartRecord):
@@ -266,7 +277,7 @@ class ProcessExecutor:
         if isinstance(event, ExitRecord):
             _log_leftovers(event)
         if isinstance(event, Refused):
-            self._return_later(event.attempt, _FULL)
+            self._unbegun.return_later(event.attempt, _FULL)
         else:
             self._sink(event)
 
@@ -317,11 +328,6 @@ class ProcessExecutor:
                 self._workspaces.remove(cwd)
             except OSError as error:
                 _log.warning("the working folder %s cannot be removed: %s", cwd, error)
-
-
-def _unbegun(launch: Launch, reason: str) -> Exited:
-    """Return the end of an attempt that never began; without a reason it was stopped."""
-    return Exited(launch.attempt, reason=reason or "stopped", ended=time.time(), host=socket.gethostname())
 
 
 def _log_leftovers(event: ExitRecord) -> None:

@@ -90,6 +90,8 @@ class Outbox:
                 with self._changed:
                     self._closed = True
                     self._changed.notify_all()
+                with suppress(OSError):  # nothing is sent any more, so who listens has to connect again
+                    self._socket.shutdown(socket.SHUT_RDWR)
                 return
             with self._changed:
                 del self._pending[:sent]

@@ -134,17 +134,26 @@ class Workers:
         self._watcher: threading.Thread | None = None
 
     def submit(self, work: Work) -> None:
-        """Have `work` done. If its thread waits for a path, another one calls `work` too, for what else there is of it."""
+        """Have `work` done. If its thread waits for a path, another one calls `work` too, for what else there is of it.
+
+        Raises RuntimeError if there is no thread, and none can be started.
+        """
         with self._lock:
             if self._closing.is_set():
                 return
             self._waiting += 1
             if self._watcher is None:
-                self._watcher = threading.Thread(target=self._look, name=f"{self._name} watch", daemon=True)
-                self._watcher.start()
+                watcher = threading.Thread(target=self._look, name=f"{self._name} watch", daemon=True)
+                watcher.start()
+                self._watcher = watcher
             idle = sum(watch.work is None for watch in self._watches)
             if self._waiting > idle and sum(not watch.is_replaced for watch in self._watches) < self._most:
-                self._start()
+                try:
+                    self._start()
+                except RuntimeError:
+                    if not self._watches:
+                        self._waiting -= 1
+                        raise
         self._queue.put(work)
 
     def close(self) -> None:
@@ -204,7 +213,11 @@ class Workers:
         watch.work = work
         watch.thread = threading.Thread(target=self._run, args=(watch,), name=self._name, daemon=True)
         self._watches.append(watch)
-        watch.thread.start()
+        try:
+            watch.thread.start()
+        except RuntimeError:  # the machine has no room for another thread
+            self._watches.remove(watch)
+            raise
 
     def _run(self, watch: _Watch) -> None:
         _local.watch = watch
@@ -247,7 +260,10 @@ class Workers:
             with self._lock:
                 slow = [watch for watch in self._watches if self._is_slow(watch) and not watch.is_abandoned]
             for watch in slow:
-                self._relieve(watch)
+                try:
+                    self._relieve(watch)
+                except RuntimeError as error:  # no other thread can be started; it is tried again
+                    _log.warning("%s waits for %s, and is not replaced: %s", self._name, watch.path, error)
 
     def _relieve(self, watch: _Watch) -> None:
         with self._lock:
@@ -255,8 +271,8 @@ class Workers:
             if not self._is_slow(watch):
                 return
             if not watch.is_replaced:
-                watch.is_replaced = True
                 self._start(watch.work)
+                watch.is_replaced = True
             if time.monotonic() - since < self._seconds:
                 return
             watch.is_abandoned = True

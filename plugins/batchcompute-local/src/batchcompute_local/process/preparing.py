@@ -37,6 +37,8 @@ class Batch:
         """True if no launch may take long; one that would is left to others."""
         self._left = deque(launches)
         self._done: deque[Outcome] = deque()
+        self.failures: deque[tuple[Launch, str]] = deque()
+        """What cannot run, and why; it is still to be reported."""
 
     def take(self) -> Iterator[Launch]:
         """Yield what no thread has begun."""
