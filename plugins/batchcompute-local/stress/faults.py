@@ -117,6 +117,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--only", default="", help="these faults in each round, at once: lock,kill")
+    parser.add_argument(
+        "--busy", action="store_true", help="other programs use the processors: do not count waits for one"
+    )
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 30)
     print(f"seed {seed}", flush=True)
@@ -138,7 +141,7 @@ def main() -> int:
             (folder / "stop").touch()
             faults.hung += sum(helper.wait(60) != 0 for helper in helpers)
             watch.over.set()
-            report = Report(folder, faults.away)
+            report = Report(folder, faults.away, options.busy)
             settle(report, SETTLE_SECONDS)
             if report.problems or faults.problems:
                 print_evidence(harness)

@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "stress" / "faults.py"
 def test_a_fault_stays_where_it_is(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("BATCHCOMPUTE", "PYTEST"))}
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--rounds", "1", "--only", "lock,kill"],
+        [sys.executable, str(SCRIPT), "--rounds", "1", "--only", "lock,kill", "--busy"],
         env=environment | {"TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
