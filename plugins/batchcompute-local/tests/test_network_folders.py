@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +80,26 @@ def test_an_instance_that_cannot_run_fails_though_its_log_hangs(calm: Cloud) -> 
             assert calm.ended(job_id)["State"] == "Failed"
             assert "cannot be read" in _reason(calm, job_id)
         assert calm.ended(calm.create({"A": {}}))["State"] == "Terminated"
+
+
+def test_the_service_answers_while_a_folder_of_its_modules_hangs(cloud: Cloud, tmp_path: Path) -> None:
+    far, script = tmp_path / "far", tmp_path / "python"
+    far.mkdir()
+    script.write_text(
+        f"#!{sys.executable} -BP\nimport runpy, sys\nsys.path.append({str(far)!r})\nat = sys.argv.index('-m')\n"
+        "sys.argv[:] = sys.argv[at + 1:]\nrunpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n"
+    )
+    script.chmod(0o700)
+    cloud.settings(f'interpreter = "{script}"\n')
+    cloud.up()
+    assert control.ask_installation(cloud.root)
+    with hung(far):
+        asking = threading.Thread(target=control.ask_installation, args=(cloud.root,), daemon=True)
+        asking.start()
+        for _ in range(20):
+            assert control.status(cloud.root, time.monotonic() + 5.0)
+    asking.join()
+    assert control.ask_installation(cloud.root)
 
 
 def test_the_daemon_ends_and_starts(calm: Cloud) -> None:

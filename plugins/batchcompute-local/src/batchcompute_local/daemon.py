@@ -249,7 +249,7 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     objects = open_objects(layout.oss, settings.buckets, layout.unsent)
     owner_of = partial(find_owner, objects)
     is_shared = layout.accounts.exists
-    front = Front(engine, authenticator, settings, layout, own, owner_of, is_shared)
+    front = Front(engine, authenticator, settings, layout, own, owner_of, is_shared, aside=["/-/installation"])
     others = Front(engine, authenticator, settings, layout, None, owner_of, is_shared, endpoint.outer_port)
     listeners = [Listener(unixsocket.listen(layout.socket), front, Limits(*limits), path=layout.socket)]
     inside = layout.programs_socket  # with limits of its own, as the port: programs do not keep the user out

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from email.utils import formatdate
 from functools import lru_cache, partial
@@ -30,6 +28,7 @@ from batchcompute.operations import (
 )
 from batchcompute.wire import WARNING_HEADER
 from batchcompute_local.errors import ServiceError
+from batchcompute_local.http.aside import do_aside
 from batchcompute_local.http.auth import VERSION, Authenticator, check_body
 from batchcompute_local.http.bodies import Body
 from batchcompute_local.http.reads import Pieces, Reads, dump
@@ -50,10 +49,12 @@ from batchcompute_local.settings import Settings
 _log = logging.getLogger(__name__)
 _LARGE_BODY = 64 << 10
 _LONGEST_MESSAGE = 4000
-_OWNERS_SECONDS = 5.0
+_ASIDE_SECONDS = 5.0
 _NO_OWNERS = ServiceError(
     503, "ServiceUnavailable", "Whose the buckets are cannot be read now; send it again later.", 5
 )
+_NO_ANSWER = ServiceError(503, "ServiceUnavailable", "Files of the service give no answer; send it again later.", 5)
+_FULL = ServiceError(503, "ServiceUnavailable", "The service has no free connection; send it again later.")
 _MOST_REMARKS = 5
 _PLAIN = " ,;:?'()"
 
@@ -61,8 +62,9 @@ _PLAIN = " ,;:?'()"
 class Front:
     """ASGI application: one endpoint for every path.
 
-    `unsigned` answers a GET of its paths, without a signature; None where nobody may see that. `owner_of` returns the account
-    that has a bucket; None if there is no such bucket. `objects_port` is the port of the OSS endpoint, for clients on a port.
+    `unsigned` answers a GET of its paths, without a signature; None where nobody may see that. Those in `aside` look at files, so
+    a thread answers them. `owner_of` returns the account that has a bucket; None if there is no such bucket. `objects_port` is
+    the port of the OSS endpoint, for clients on a port.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Front:
         owner_of: Callable[[str, int], int | None] = lambda bucket, asking: None,
         is_shared: Callable[[], bool] = lambda: True,
         objects_port: int | None = None,
+        aside: Collection[str] = (),
     ) -> None:
         self.last_request = time.monotonic()
         self._engine = engine
@@ -83,6 +86,7 @@ class Front:
         self._settings = settings
         self._reads = Reads(engine, layout, settings.request_seconds)
         self._unsigned = unsigned or {}
+        self._aside = aside
         self._owner_of = owner_of
         self._is_shared = is_shared
 
@@ -118,11 +122,12 @@ class Front:
         request_id = new_request_id()
         request = Request(scope, receive)
         path = scope["raw_path"].decode("latin-1")
-        if path in self._unsigned:
-            status, body = 200, dump(self._unsigned[path]())
-        else:
-            busy = ServiceError(503, "ServiceUnavailable", "The service has no free connection; send it again later.")
-            status, body = busy.status, error_body(busy, request_id)
+        try:
+            if path not in self._unsigned:
+                raise _FULL
+            status, body = 200, await self._describe(path)
+        except ServiceError as error:
+            status, body = error.status, error_body(error, request_id)
         await Body(request, self._settings.request_seconds).discard()
         headers = answer_headers(request_id) | {"Connection": "close", "Retry-After": "1"}
         await Response(body, status, headers)(scope, receive, send)
@@ -138,7 +143,7 @@ class Front:
         query = scope["query_string"].decode("latin-1")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         if raw_path in self._unsigned and request.method == "GET":
-            return 200, dump(self._unsigned[raw_path]())
+            return 200, await self._describe(raw_path)
         self.last_request = time.monotonic()
         target = raw_path + ("?" + query if query else "")
         account = self._authenticator.check(request.method, target, headers)
@@ -165,6 +170,16 @@ class Front:
         result = await asyncio.wrap_future(self._engine.submit(run))
         return route.operation.status, b"" if result is None else dump(result)
 
+    async def _describe(self, path: str) -> bytes:
+        """Return what an unsigned path says. Raises ServiceError if files that it needs give no answer."""
+        found = self._unsigned[path]
+        if path not in self._aside:
+            return dump(found())
+        try:
+            return dump(await do_aside(found, _ASIDE_SECONDS, path))
+        except TimeoutError:
+            raise _NO_ANSWER from None
+
     async def _refuse_foreign(self, plan: JobPlan, owner: int) -> None:
         """Raise ServiceError if the plan names a bucket of another account.
 
@@ -173,24 +188,13 @@ class Front:
         """
         if owner == OWN_OWNER and not self._is_shared():
             return  # nothing belongs to anybody else, and a thread costs half a millisecond
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[ServiceError | None] = loop.create_future()
-
-        def look() -> None:
-            found: ServiceError | None
-            try:
-                found = find_foreign(plan, owner, self._owner_of)
-            except Exception:
-                _log.exception("the owners of buckets cannot be read")
-                found = _NO_OWNERS
-            with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(_answer, answer, found)
-
-        threading.Thread(target=look, name="owners of buckets", daemon=True).start()
+        look = partial(find_foreign, plan, owner, self._owner_of)
         try:
-            async with asyncio.timeout(_OWNERS_SECONDS):
-                foreign = await answer
+            foreign = await do_aside(look, _ASIDE_SECONDS, "owners of buckets")
         except TimeoutError:
+            foreign = _NO_OWNERS
+        except Exception:
+            _log.exception("the owners of buckets cannot be read")
             foreign = _NO_OWNERS
         if foreign is _NO_OWNERS and owner == OWN_OWNER:
             return
@@ -245,11 +249,6 @@ class Front:
                 raise ClientDisconnect
         view = ended.result() if ended.done() else None
         return await self._look(look) if view is None else view
-
-
-def _answer(waiting: asyncio.Future[ServiceError | None], found: ServiceError | None) -> None:
-    if not waiting.done():
-        waiting.set_result(found)
 
 
 def _respond(body: bytes | Pieces, status: int, headers: dict[str, str]) -> Response:
