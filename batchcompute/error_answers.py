@@ -52,9 +52,11 @@ def _retry_after(text: str) -> float | None:
 def _http_time(text: str) -> float | None:
     if not text:
         return None
+    from datetime import UTC
     from email.utils import parsedate_to_datetime
 
     try:
-        return parsedate_to_datetime(text).timestamp()
+        at = parsedate_to_datetime(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()  # RFC 9110, 5.6.7: always UTC
     except (TypeError, ValueError, OverflowError):
         return None

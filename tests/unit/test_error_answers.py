@@ -25,6 +25,7 @@ from batchcompute import (
     StateConflictError,
     ThrottlingError,
 )
+from batchcompute.error_answers import date_of
 from batchcompute.errors import client_error
 from batchcompute.wire import Response
 from tests.support.stub import Stub
@@ -236,3 +237,14 @@ def test_without_a_date_the_refusal_stands(stub: Stub, date: str) -> None:
     with pytest.raises(ClientError, match="Expired"):
         stub.client().list_jobs()
     assert len(stub.requests) == 1
+
+
+@pytest.mark.parametrize("zone", [" GMT", " -0000", " +0000", ""])
+def test_a_date_of_the_service_is_utc_wherever_we_are(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert date_of(Response(200, {"date": f"Tue, 30 Jun 2015 08:00:00{zone}"}, b"")) == 1_435_651_200
+    finally:
+        monkeypatch.undo()
+        time.tzset()
