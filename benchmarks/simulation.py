@@ -73,7 +73,7 @@ def _run_engine(folder: Path, count: int) -> float:
     """Run such a job; return the seconds spent in the store."""
     store, service = Store(folder / "state.sqlite3"), Service()
     spent: list[float] = []
-    store.commit = _timed(store.commit, spent)  # type: ignore[method-assign]
+    store.commit = _timed(store.commit, spent)  # type: ignore[method-assign]  # measured
     engine = Engine(store, _Simulated(), SLOTS)
     engine.recover()
     description = describe({"Task": {"InstanceCount": count}}, {})

@@ -22,7 +22,7 @@ class FakeCluster(FakeExecutor):
         self.lost: set[str] = set()
         self.claims: dict[str, str] = {}
 
-    def open(self, sink: Sink, claims: Mapping[str, str]) -> Recovered:  # type: ignore[override]
+    def open(self, sink: Sink, claims: Mapping[str, str]) -> Recovered:  # type: ignore[override]  # claims are needed here
         self.sink = sink
         self.claims = dict(claims)
         for node in self.nodes:

@@ -31,7 +31,7 @@ def put_parts(client: Any, calls: Calls, uri: str, where: tuple[str, str], file:
             data = file.read(min(length, size - begin))
             whole.update(data)
             part = oss.UploadPartRequest(part_number=number, body=data, **named)
-            done = calls.do("upload_part", uri, lambda part=part: client.upload_part(part), len(data))  # type: ignore[misc]
+            done = calls.do("upload_part", uri, lambda part=part: client.upload_part(part), len(data))  # type: ignore[misc]  # a default binds it
             parts.append(oss.UploadPart(part_number=number, etag=done.etag))
         _complete(client, calls, uri, named, parts, str(whole.sum64()))
     except BaseException:
