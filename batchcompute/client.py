@@ -12,18 +12,18 @@ from functools import partial
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from . import credentials as _credentials, operations as ops, waiting
+from . import credentials as _credentials, logs, operations as ops, waiting
 from .config import Config
 from .configuration import hooks_for
 from .errors import BatchComputeError, ClientError, ConfigError, DecodeError, NotFoundError, ValidationError
-from .hooks import LogContext, ObjectStore, ValidationContext
+from .hooks import ObjectStore, ValidationContext
 from .log_pieces import read, skip
 from .messages import did_you_mean, warn_caller
 from .operations import A, Call
 from .pipeline import Pipeline
 from .regions import Ranges, find_region
 from .surroundings import Surroundings
-from .values.details import JobDetails, JobDetailsList, LogPiece
+from .values.details import JobDetails, JobDetailsList
 from .values.resources import JobDescription
 from .values.responses import (
     ActionResponse,
@@ -347,52 +347,18 @@ class Client:
         attempt: int | None = None,
     ) -> BinaryIO | None:
         """Open what `read_log` reads, for a log of any size; arguments and errors are the same. The caller closes it."""
-        if stream not in ("stdout", "stderr"):
-            raise ValueError(f"stream must be 'stdout' or 'stderr', not {stream!r}")
-        if attempt is not None and attempt < 1:
-            raise ValueError(f"attempt must be None or at least 1, not {attempt}")
-        job_id = job_id_of(job)
-        task = self.get_job_description(job_id).TaskDag.get_task(task_name)
-        newest = (
-            self._find_newest(job_id, task_name, instance_id) if attempt and instance_id < task.InstanceCount else None
+        return logs.open_log(
+            self,
+            self._hooks,
+            self._region,
+            self._call_beyond,
+            job_id_of(job),
+            task_name,
+            instance_id,
+            stream,
+            attempt,
+            self._timeout,
         )
-        redirect = task.StdoutRedirectPath if stream == "stdout" else task.StderrRedirectPath
-        return self._hooks.fetch_log(
-            LogContext(
-                self._region,
-                self._config,
-                job_id,
-                task_name,
-                instance_id,
-                stream,
-                redirect,
-                attempt,
-                newest,
-                lambda uri: self.objects.open(uri),
-                partial(self._read_piece, job_id, task_name, instance_id, stream, attempt),
-            )
-        )
-
-    def _read_piece(
-        self, job_id: str, task: str, instance: int, stream: str, attempt: int | None, start: int, limit: int, file: str
-    ) -> LogPiece | None:
-        """Ask the service for a piece of a log, see `LogContext.read_piece`."""
-        values = {
-            "Task": task,
-            "Instance": instance,
-            "Stream": stream,
-            "Attempt": attempt,
-            "Start": start,
-            "Limit": limit,
-        }
-        chosen = {name: str(value) for name, value in (values | {"File": file or None}).items() if value is not None}
-        return self._call_beyond(Call(ops.GET_LOG, job_id, timeout=self._timeout, parameters=chosen))
-
-    def _find_newest(self, job_id: str, task_name: str, instance_id: int) -> int | None:
-        """Return the newest attempt of an instance that began; None if none did, or the service does not know it."""
-        details = self.get_job_details(job_id, task_name, instance_id)
-        found = details.tasks[task_name].instances.get(instance_id) if details else None
-        return max((one.number for one in found.attempts if one.host), default=None) if found else None
 
     @property
     def objects(self) -> ObjectStore:

@@ -20,6 +20,8 @@ from batchcompute_local.process.kept_logs import KeptLogs
 
 from batchcompute import Client, ClientError, NotFoundError
 from batchcompute.hooks import hookimpl
+from batchcompute.operations import GET_LOG, Call
+from batchcompute.values.details import LogPiece
 from tests.support.serving import serving
 from tests.support.waits import wait_for
 
@@ -168,6 +170,11 @@ def test_what_a_program_put_in_the_place_of_its_log_is_not_read(
         client.read_log(job, "A", 0, "stdout")
 
 
+def ask_piece(client: Client, job: str, **parameters: str) -> LogPiece:
+    """Ask for a piece with any parameters, which open_log would not send."""
+    return client._pipeline.call(Call(GET_LOG, job, parameters=parameters))
+
+
 def test_another_account_sees_no_log(client: Client, service: Service) -> None:
     job = submit(client, "echo mine")
     client.wait(job, timeout=SECONDS, check=True)
@@ -176,7 +183,7 @@ def test_another_account_sees_no_log(client: Client, service: Service) -> None:
         with pytest.raises(NotFoundError):
             other.read_log(job, "A")
         with pytest.raises(NotFoundError):
-            other._read_piece(job, "A", 0, "stdout", None, 0, 10, "")
+            ask_piece(other, job, Task="A", Instance="0", Stream="stdout", Start="0", Limit="10")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +193,7 @@ def test_another_account_sees_no_log(client: Client, service: Service) -> None:
 def test_wrong_parameters_are_refused(client: Client, task: str, number: int, stream: str, start: int) -> None:
     job = submit(client, "true")
     with pytest.raises(ClientError, match="InvalidParameter"):
-        client._read_piece(job, task, number, stream, None, start, 10, "")
+        ask_piece(client, job, Task=task, Instance=str(number), Stream=stream, Start=str(start), Limit="10")
 
 
 def test_the_command_line_follows(client: Client, service: Service) -> None:
