@@ -22,7 +22,8 @@ def description() -> JobDescription:
     """Describe a job: task Find with 4 instances, then task Count."""
     from .. import JobDescription
 
-    common = {"PackageUri": PACKAGE, "ImageId": "img-local", "StdoutRedirectPath": LOGS, "StderrRedirectPath": LOGS}
+    common: dict[str, object] = {"PackageUri": PACKAGE, "ImageId": "img-local", "Timeout": 600}
+    common |= {"StdoutRedirectPath": LOGS, "StderrRedirectPath": LOGS}
     find = {**common, "ProgramName": "find.py", "ProgramArguments": str(END), "InstanceCount": 4}
     count = {**common, "ProgramName": "count.py"}
     return JobDescription(
