@@ -1,4 +1,4 @@
-"""Every example of a help is run: in region local, and those of jobs and objects against `serve` over TCP too."""
+"""Every example of a help is run: in region local, and those of jobs and objects against `serve` over TCP and in a cloud too."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ import pytest
 from batchcompute_local.client import commands, control
 from batchcompute_local.client.account_commands import account
 
-from batchcompute import Client, StateConflictError, cli
+from batchcompute import Client, StateConflictError, cli, pack
 from batchcompute.cli.failures import guarded
 from batchcompute.cli.table import COMMANDS
+from tests.support.cloud import StandIn, standing_in
 from tests.support.command_line import Terminal
 from tests.support.serving import serving
 
 IDS = ("1C763900000001", "1C763900000002")
 _OF_BASH = set("|>&;$#")
 _OWN_SERVICE = tuple(f"batchcompute local {verb}" for verb in ("stop", "logs", "reset", "restore"))
-_OVER_TCP = ("batchcompute job", "batchcompute oss", "batchcompute demo")
+_ANYWHERE = ("batchcompute job", "batchcompute oss", "batchcompute demo")
+# What a cloud cannot do, and says.
+_NOT_IN_A_CLOUD = {"bash -c": "allowed: python, php", "--attempt": "no log of attempt 1"}
 
 
 def examples() -> list[str]:
@@ -42,7 +45,7 @@ def examples() -> list[str]:
 
 
 EXAMPLES = examples()
-OVER_TCP = [line for line in EXAMPLES if line.startswith(_OVER_TCP)]
+ANYWHERE = [line for line in EXAMPLES if line.startswith(_ANYWHERE)]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -81,48 +84,97 @@ def url(folder: Path) -> Iterator[str]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """A stand-in of a region of the cloud."""
+    with standing_in(tmp_path_factory.mktemp("cloud")) as found:
+        yield found
+
+
 @pytest.fixture
-def place(home: Path, folder: Path, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder of one example. Its jobs do not go on."""
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(folder))
+def files(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder of one example."""
     (tmp_path / "worker").mkdir()
     for name in ("worker.py", "worker/main.py"):
-        (tmp_path / name).write_text("print('works')\n")
-    job = "JobName = 'x'\nPriority = 1\n[TaskDag.TaskDescMap.Find]\nProgramName = 'main.py'\n"
-    (tmp_path / "job.toml").write_text(job)
+        (tmp_path / name).write_text(PROGRAM)
+    (tmp_path / "job.toml").write_text(
+        "JobName = 'x'\nPriority = 1\n"
+        "[TaskDag.TaskDescMap.Find]\nProgramName = 'main.py'\nImageId = 'img-local'\nTimeout = 60\n"
+    )
     for name in ("job.json", "again.json", "job.yaml"):
         (tmp_path / name).write_text(DESCRIPTION)
     (tmp_path / "data.csv").write_text("1,2\n")
     (tmp_path / "results").mkdir()
     (tmp_path / "results/one").write_text("1")
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    return tmp_path
+
+
+@pytest.fixture
+def place(home: Path, folder: Path, url: str, files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder of an example in region local. Its jobs do not go on."""
+    monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(folder))
-    with Client("local") as client:
-        for one in client.list_jobs():
-            if one.State in ("Waiting", "Running"):
-                with suppress(StateConflictError):  # it has ended meanwhile
-                    client.stop_job(one)
+    yield files
+    stop_jobs(folder)
 
 
+@pytest.fixture(params=["serve", "cloud"])
+def elsewhere(
+    request: pytest.FixtureRequest, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """A user with another HOME, the variables that name the place and its key, and no service of their own."""
+    if request.param == "serve":
+        folder = request.getfixturevalue("folder")
+        key, secret = control.read_credentials(folder) if request.getfixturevalue("url") else ("", "")
+        variables = {
+            "BATCHCOMPUTE_ENDPOINT": request.getfixturevalue("url"),
+            "BATCHCOMPUTE_ACCESS_KEY_ID": key,
+            "BATCHCOMPUTE_ACCESS_KEY_SECRET": secret,
+        }
+    else:
+        cloud = request.getfixturevalue("cloud")
+        folder, variables = cloud.folder, cloud.variables
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(tmp_path / "unused"))
+    yield request.param
+    assert not (tmp_path / "unused").exists(), "a service was started here"
+    stop_jobs(folder)
+
+
+def stop_jobs(folder: Path) -> None:
+    """Stop what still runs in a data folder, by its own service."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BATCHCOMPUTE_DATA_DIR", str(folder))
+        patch.delenv("BATCHCOMPUTE_ENDPOINT", raising=False)
+        with Client("local") as client:
+            for one in client.list_jobs():
+                if one.State in ("Waiting", "Running"):
+                    with suppress(StateConflictError):  # it has ended meanwhile
+                        client.stop_job(one)
+
+
+# They are valid in a cloud too: ImageId, Timeout, a package, a program in Python.
+PROGRAM = "import sys, time\nprint('works', flush=True)\nif sys.argv[1:2] == ['sleep']: time.sleep(60)\n"
 DESCRIPTION = """{"JobName": "render-1", "Priority": 1, "TaskDag": {"TaskDescMap": {"Find": {
-  "ProgramType": "command", "ProgramName": "echo", "ProgramArguments": "works", "InstanceCount": 4,
+  "ProgramName": "main.py", "ProgramArguments": "here", "InstanceCount": 4, "Timeout": 120, "ImageId": "img-local",
+  "PackageUri": "oss://mine/worker.tar.gz",
   "StdoutRedirectPath": "oss://mine/logs/", "StderrRedirectPath": "oss://mine/logs/"}}}}"""
 
 
 def prepare(line: str) -> list[str]:
-    """Make the jobs and objects that an example speaks of; the ids of the two newest jobs."""
-    with Client("local") as client:
+    """Make the jobs and objects that an example speaks of, where it runs; the ids of the two newest jobs."""
+    with Client(os.environ.get("BATCHCOMPUTE_ENDPOINT", "local")) as client:
         client.objects.put("oss://mine/hello", b"hello")
         client.objects.put("oss://mine/data.csv", b"1,2")
+        client.objects.put("oss://mine/worker.tar.gz", pack("worker"))
         ids = []
         for _ in IDS:
             holds = any(f"job {verb}" in line for verb in ("stop", "start", "priority"))
-            text = DESCRIPTION.replace('"echo"', '"sleep"').replace('"works"', '"60"') if holds else DESCRIPTION
-            ids.append(client.create_job(text).JobId)
+            ids.append(client.create_job(DESCRIPTION.replace('"here"', '"sleep"') if holds else DESCRIPTION).JobId)
             if not holds:
-                client.wait(ids[-1], timeout=60)
+                client.wait(ids[-1], timeout=60, check=True)
             elif "job stop" not in line:
                 client.stop_job(ids[-1])
         return ids
@@ -185,20 +237,18 @@ def test_in_region_local(
     assert code == 0, shown.err + shown.out
 
 
-@pytest.mark.parametrize("line", OVER_TCP)
-def test_over_tcp(
-    line: str,
-    place: Path,
-    folder: Path,
-    url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    take_key(folder, monkeypatch)
-    monkeypatch.setenv("BATCHCOMPUTE_ENDPOINT", url)
-    code = run(line, place)
-    shown = capsys.readouterr()
-    assert code == 0, shown.err + shown.out
+@pytest.mark.parametrize("line", ANYWHERE)
+def test_elsewhere(line: str, elsewhere: str, files: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    if line.startswith("batchcompute demo"):  # never in a cloud because of a variable
+        line += f" --endpoint {os.environ['BATCHCOMPUTE_ENDPOINT']}"
+    code = run(line, files)
+    shown = capfd.readouterr()
+    refusal = next((said for words, said in _NOT_IN_A_CLOUD.items() if words in line), "")
+    if elsewhere == "cloud" and refusal:
+        assert code != 0
+        assert refusal in shown.err + shown.out
+    else:
+        assert code == 0, shown.err + shown.out
 
 
 @pytest.mark.parametrize("line", commands.serve.examples)
