@@ -7,6 +7,7 @@ which of them are to be stopped. So a bridge that is gone is replaced, and the n
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -159,12 +160,20 @@ class DaskExecutor:
                 for event in events:
                     self._sink(event)
             case Jobs(jobs):
-                gone = tuple(job for job in jobs if not self._is_job(job))
-                with self._lock:
-                    if gone and self._bridge is not None:
-                        self._bridge.send(Forget(gone))
+                self._forget_of(jobs)
             case Condition():
                 self._condition = message
+
+    def _forget_of(self, jobs: Sequence[str]) -> None:
+        """Have nodes forget those of these jobs that are deleted."""
+        try:
+            gone = tuple(job for job in jobs if not self._is_job(job))
+        except sqlite3.Error as error:  # at the next sync, then
+            _log.warning("it cannot be seen which jobs of a node are deleted: %s", error)
+            return
+        with self._lock:
+            if gone and self._bridge is not None:
+                self._bridge.send(Forget(gone))
 
     def _note_ends(self, events: Sequence[Event]) -> None:
         with self._lock:

@@ -308,13 +308,19 @@ def _engine(layout: Layout, settings: Settings, clock: SteadyClock, introduction
 
 
 def _executor(layout: Layout, settings: Settings, store: Store, introduction: Introduce) -> Executor:
-    is_job = store.keeps
     if settings.executor == "process":  # saves the search for installed executors
         from batchcompute_local.process.executor import ProcessExecutor
 
-        return ProcessExecutor(layout, settings, store.prefix, is_job, introduction)
+        return ProcessExecutor(layout, settings, store.prefix, store.keeps, introduction)
     from batchcompute_local.extensions import make_executor
+    from batchcompute_local.jobs.snapshots import Snapshots
     from batchcompute_local.specs import ExecutorContext
+
+    snapshots = Snapshots(store.path)
+
+    def is_job(job_id: str) -> bool:
+        with snapshots.open() as rows:
+            return rows.keeps(job_id)
 
     options = settings.executors.get(settings.executor, {})
     return make_executor(ExecutorContext(layout, settings, store.prefix, is_job, options))

@@ -32,8 +32,8 @@ def hookimpl(function: F) -> F:
 class ExecutorContext:
     """Values for making an executor.
 
-    `prefix` is the beginning of all job ids of this service. `is_job` returns True if a job still exists (call it only in
-    `Executor.open`). `options` is the table `[executors.<name>]` of service.toml.
+    `prefix` is the beginning of all job ids of this service. `is_job` returns True if a job still exists, by what was committed
+    last; it may be called from any thread, and raises sqlite3.Error. `options` is the table `[executors.<name>]` of service.toml.
     """
 
     layout: Layout

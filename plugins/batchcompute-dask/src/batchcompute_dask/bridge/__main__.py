@@ -102,5 +102,5 @@ async def main(descriptor: int) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("distributed").setLevel(logging.WARNING)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is lost is found again, and said here
     asyncio.run(main(int(sys.argv[1])))

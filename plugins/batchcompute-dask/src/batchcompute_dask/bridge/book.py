@@ -146,8 +146,6 @@ class Book:
         if peer.is_away:
             peer.is_away = False
             _log.info("node %s answers again", peer.name)
-            for attempt, started in peer.claims.items():
-                self._tell(started or Delayed(attempt, ""))
         self._compare(peer, answer)
 
     def _note(self, peer: Peer, answer: Answer) -> None:

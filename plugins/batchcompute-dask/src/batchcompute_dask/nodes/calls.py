@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from batchcompute_dask import __version__
-from batchcompute_dask.messages import Chunk, ChunkRefusedError, Exchange, Refusal, Sealed
+from batchcompute_dask.messages import Chunk, ChunkRefusedError, Exchange, Refusal, Sealed, Setup
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 _nodes: dict[str, Node] = {}
 """By the prefix of the service's jobs."""
-_opening = asyncio.Lock()
+_openings: dict[str, asyncio.Task[Node]] = {}
+"""Those that are being made: that goes on when the question is lost."""
 _ROUTINE = "Run out-of-band function %r"
 
 
@@ -32,7 +34,9 @@ async def exchange(version: str, asked: Sealed, dask_worker: Worker | None = Non
     question = asked.open()
     assert isinstance(question, Exchange)  # noqa: S101  # for mypy
     try:
-        node = _nodes.get(question.prefix) or await _open(question, dask_worker)
+        node = _nodes.get(question.prefix)
+        if node is None:
+            node = await asyncio.shield(_opening(question, dask_worker))
     except (OSError, ValueError, RuntimeError) as error:
         return Sealed(Refusal(f"a node cannot be made at {dask_worker.address if dask_worker else '?'}: {error}"))
     return Sealed(await node.answer(question))
@@ -50,23 +54,32 @@ async def run_chunk(version: str, chunk: Sealed) -> None:
     await node.run(opened)
 
 
-async def _open(question: Exchange, worker: Worker | None) -> Node:
-    """Make the node of this process for a service. Raises ValueError if the question is no sync, OSError, RuntimeError."""
+def _opening(question: Exchange, worker: Worker | None) -> asyncio.Task[Node]:
+    """Return the task that makes the node. Raises ValueError if the question is no sync."""
     if question.setup is None:
         raise ValueError("it has been started anew")
+    if question.prefix not in _openings:
+        task = asyncio.create_task(_open(question.prefix, question.setup, worker))
+        task.add_done_callback(lambda _: _openings.pop(question.prefix))
+        _openings[question.prefix] = task
+    return _openings[question.prefix]
+
+
+async def _open(prefix: str, setup: Setup, worker: Worker | None) -> Node:
+    """Make the node of this process for a service. Raises OSError, RuntimeError, ValueError."""
     from batchcompute_dask.nodes.node import Node
     from batchcompute_dask.nodes.place import take_place
 
-    async with _opening:
-        node = _nodes.get(question.prefix)
-        if node is None:
-            _be_quiet()
-            name = "" if worker is None or worker.name == worker.address else str(worker.name)
-            threads = 1 if worker is None else worker.state.nthreads
-            place = take_place(question.prefix, name, threads)
-            node = await asyncio.to_thread(Node, place, question.setup, asyncio.get_running_loop())
-            _nodes[question.prefix] = node
-        return node
+    _be_quiet()
+    name = "" if worker is None or worker.name == worker.address else str(worker.name)
+    place = take_place(prefix, name, 1 if worker is None else worker.state.nthreads)
+    try:
+        node = await asyncio.to_thread(Node, place, setup, asyncio.get_running_loop())
+    except BaseException:
+        os.close(place.lock)
+        raise
+    _nodes[prefix] = node
+    return node
 
 
 def close_nodes() -> None:

@@ -35,6 +35,14 @@ class Rows:
         row = self._db.execute(f"{JOBS.select} WHERE id = ?", (job_id,)).fetchone()
         return JOBS.read(row) if row else None
 
+    def keeps(self, job_id: str) -> bool:
+        """Check if the folder of a job stays: it is one of this store, or was unknown to a copy that was restored."""
+        key = f"{tables.UNKNOWN}{job_id}"
+        return (
+            self.summary(job_id) is not None
+            or self._db.execute("SELECT 1 FROM meta WHERE name = ?", (key,)).fetchone() is not None
+        )
+
     def ended(self, state: State, before: float, limit: int) -> list[Job]:
         """Read up to `limit` jobs, of any owner, that ended in `state` before that time, without tasks, oldest first."""
         condition = f"{JOBS['state']} = ? AND {JOBS['ended']} < ?"

@@ -152,14 +152,6 @@ class Store(Rows):
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise DamageError(f"has rows of job {row[1]} that cannot be read: {type(error).__name__}") from error
 
-    def keeps(self, job_id: str) -> bool:
-        """Check if the folder of a job stays: it is one of this store, or was unknown to a copy that was restored."""
-        key = f"{tables.UNKNOWN}{job_id}"
-        return (
-            self.summary(job_id) is not None
-            or self._db.execute("SELECT 1 FROM meta WHERE name = ?", (key,)).fetchone() is not None
-        )
-
 
 def _submitted(plan: JobPlan) -> tuple[str, str | None]:
     compact = json.JSONEncoder(separators=(",", ":")).encode
