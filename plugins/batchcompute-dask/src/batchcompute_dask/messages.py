@@ -120,6 +120,16 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class RelayPlace:
+    """Where the service's end of the relay listens, and what to say there first. `is_secure`: it speaks TLS."""
+
+    host: str
+    port: int
+    token: str = field(repr=False)
+    is_secure: bool
+
+
+@dataclass(frozen=True)
 class Setup:
     """What a node has to know of its service. `root` is the service's data folder, which the node sees if files are shared."""
 
@@ -128,6 +138,7 @@ class Setup:
     shared_files: bool
     lease_seconds: float
     settings: Settings
+    relay: RelayPlace
 
 
 @dataclass(frozen=True)
@@ -135,7 +146,9 @@ class Exchange:
     """The bridge asks a node. With `setup` it is a sync: from then on messages of a lower epoch are refused.
 
     `granted` is the time of the node's boot clock, from one of its answers, from which its lease counts; None: no lease.
-    `session` is that of the node's latest answer. It answers when something has happened, after `hold` seconds at the latest.
+    `session` is that of the node's latest answer. `received` is the number of the latest answer whose logs are written; None:
+    neither logs nor events are wanted, as another question asks for them. It answers when something has happened, after `hold`
+    seconds at the latest.
     """
 
     prefix: str
@@ -144,9 +157,32 @@ class Exchange:
     setup: Setup | None = None
     granted: float | None = None
     hold: float = 0.0
+    received: int | None = None
     acknowledged: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
     forgets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LogName:
+    """Which log it is. `is_known`: the service has a part of it already."""
+
+    attempt: str
+    job: str
+    task: str
+    number: int
+    stream: str
+    redirect: str
+    is_known: bool = False
+
+
+@dataclass(frozen=True)
+class LogPiece:
+    """A part of a log of an attempt."""
+
+    name: LogName
+    offset: int
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -171,6 +207,8 @@ class Answer:
     live: int
     events: tuple[Event, ...]
     truth: Truth | None = None
+    pieces: tuple[LogPiece, ...] = ()
+    number: int = 0
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class Options:
     """The service's own certificate (PEM)."""
     tls_key: str = ""
     """The key of that certificate (PEM)."""
+    host: str = ""
+    """The address of this machine that nodes connect to; empty: the one from which it reaches the scheduler."""
     lease_seconds: float = 30.0
     """How long a node runs programs without a word of the service."""
 

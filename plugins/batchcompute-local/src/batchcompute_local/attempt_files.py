@@ -29,7 +29,7 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class AttemptFile:
-    """The content of an attempt file. Paths are absolute."""
+    """The content of an attempt file. Paths are absolute; `objects` is empty where the objects are not files of this machine."""
 
     socket: str
     objects: str
@@ -94,7 +94,7 @@ class AttemptFiles:
         self._keys = keys or AttemptKeys.of(layout)
         self._folder = str(layout.attempts)
         layout.attempts.mkdir(mode=0o700, exist_ok=True)
-        self._places = {"socket": str(layout.programs_socket), "objects": str(layout.oss)}
+        self._places = {"socket": str(layout.programs_socket), "objects": str(layout.oss) if layout.has_objects else ""}
 
     def path(self, attempt: str) -> str:
         """Return the path of the file of `attempt`."""

@@ -156,6 +156,8 @@ def object_store(ctx: CallContext) -> ObjectStore | None:
 
     inside = _inside()
     if inside is not None:
+        if not inside.objects:
+            return None  # the endpoint has them: this is a node of a cluster without the service's files
         layout = Layout.at(_data_dir())
         return AllObjects(Path(inside.objects), _settings(layout.root).buckets, layout.unsent)
     layout = Layout.at(_data_dir())

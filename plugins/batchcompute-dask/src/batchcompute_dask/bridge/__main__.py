@@ -20,6 +20,8 @@ from batchcompute_dask import channel
 from batchcompute_dask.bridge.book import Book
 from batchcompute_dask.bridge.chunks import Estimates
 from batchcompute_dask.bridge.cluster import Cluster
+from batchcompute_dask.bridge.logs import LogWriter
+from batchcompute_dask.bridge.relay import Relay
 from batchcompute_dask.messages import Acknowledge, Begin, Events, Forget, Jobs, Setup, Stop, Truth, Work
 
 _LOOK_SECONDS = 0.5
@@ -37,8 +39,16 @@ class Bridge:
         self._events: list[Event] = []
         self._book = Book(begin, self._tell)
         self._estimates = Estimates()
-        setup = Setup(begin.prefix, begin.root, begin.options.shared_files, begin.options.lease_seconds, begin.settings)
-        self._cluster = Cluster(begin, setup, AttemptKeys.of(layout), self._book, self._estimates, self._report)
+        setup = Setup(
+            begin.prefix,
+            begin.root,
+            begin.options.shared_files,
+            begin.options.lease_seconds,
+            begin.settings,
+            Relay(layout, begin.options).place,
+        )
+        keys, logs = AttemptKeys.of(layout), LogWriter(layout, begin.settings.kept_attempts)
+        self._cluster = Cluster(begin, setup, keys, logs, self._book, self._estimates, self._report)
 
     async def run(self, reader: asyncio.StreamReader) -> None:
         """Work until the daemon is gone."""

@@ -108,15 +108,15 @@ class Book:
         """Return an epoch that is larger than all before."""
         return next(self._epochs)
 
-    def ask(self, peer: Peer, hold: float) -> Exchange:
+    def ask(self, peer: Peer, hold: float, wants_news: bool) -> Exchange:
         """Return the next question to a node; it grants a lease."""
-        return peer.ask(self._prefix, self._clock(), hold, self._whole)
+        return peer.ask(self._prefix, self._clock(), hold, self._whole, wants_news)
 
     def take_sync(self, answer: Answer, address: str) -> Peer:
         """Take the answer to a sync: what the node neither has nor tells the end of has never begun, and never will."""
         peer = self._peer(answer.node.name)
         peer.address, peer.epoch = address, answer.epoch
-        peer.node, peer.has_synced, peer.wants_sync, peer.differs_since = None, True, False, None
+        peer.node, peer.has_synced, peer.wants_sync, peer.differs_since, peer.received = None, True, False, None, 0
         self._note(peer, answer)
         truth = answer.truth
         live = truth.live if truth is not None else frozenset()
@@ -150,6 +150,7 @@ class Book:
 
     def _note(self, peer: Peer, answer: Answer) -> None:
         peer.heard, peer.boot, peer.session = self._clock(), answer.boot, answer.session
+        peer.received = answer.number or peer.received
         for event in answer.events:
             self._hear(peer, event)
 

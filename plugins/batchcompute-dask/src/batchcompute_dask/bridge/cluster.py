@@ -16,6 +16,7 @@ from distributed.comm import CommClosedError
 from batchcompute_dask import __version__
 from batchcompute_dask.bridge.book import Book
 from batchcompute_dask.bridge.chunks import Estimates
+from batchcompute_dask.bridge.logs import LogWriter
 from batchcompute_dask.bridge.peers import Peer
 from batchcompute_dask.messages import Answer, Begin, Chunk, Condition, Exchange, Group, Refusal, Sealed, Setup
 from batchcompute_dask.nodes.calls import exchange, run_chunk
@@ -40,6 +41,7 @@ class Cluster:
         begin: Begin,
         setup: Setup,
         keys: AttemptKeys,
+        logs: LogWriter,
         book: Book,
         estimates: Estimates,
         report: Callable[[Any], None],
@@ -47,6 +49,7 @@ class Cluster:
         self._begin = begin
         self._setup = setup
         self._keys = keys
+        self._logs = logs
         self._book = book
         self._estimates = estimates
         self._report = report
@@ -132,14 +135,25 @@ class Cluster:
             else:
                 hold = _HOLD_SECONDS
 
-    async def _ask_peer(self, peer: Peer, hold: float) -> Answer | Refusal | None:
-        asked = self._book.ask(peer, hold)
+    async def _ask_peer(self, peer: Peer, hold: float, wants_news: bool = True) -> Answer | Refusal | None:
+        asked = self._book.ask(peer, hold, wants_news)
         answer = await self._ask(peer.address, asked, hold + _ANSWER_SECONDS)
-        if isinstance(answer, Answer) and answer.epoch == peer.epoch:
+        if isinstance(answer, Answer) and answer.epoch == peer.epoch and await self._write_logs(peer, answer):
             self._book.take(peer, answer)
         else:
             peer.ask_again(asked)
         return answer
+
+    async def _write_logs(self, peer: Peer, answer: Answer) -> bool:
+        """Write the logs in an answer, before the ends in it are reported; return False if the disk is full."""
+        pieces = [piece for piece in answer.pieces if piece.name.attempt in peer.claims]
+        if pieces:
+            try:
+                await asyncio.to_thread(self._logs.write, pieces)
+            except OSError as error:
+                _log.warning("logs of node %s cannot be written yet: %s", peer.name, error)
+                return False
+        return True
 
     async def _ask(self, address: str, asked: Exchange, seconds: float) -> Answer | Refusal | None:
         """Ask what is at an address; None if nobody knows whether it was heard."""
@@ -193,7 +207,7 @@ class Cluster:
                 self._do(self._tell(peer))
 
     async def _tell(self, peer: Peer) -> None:
-        await self._ask_peer(peer, 0.0)
+        await self._ask_peer(peer, 0.0, wants_news=False)
 
     def _do(self, work: Any) -> None:
         task = asyncio.create_task(work)

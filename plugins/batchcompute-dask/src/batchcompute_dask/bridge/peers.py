@@ -32,6 +32,8 @@ class Peer:
     """The service knows that it does not answer."""
     has_synced: bool = False
     wants_sync: bool = False
+    received: int = 0
+    """The number of its latest answer whose logs are written."""
     chunks: int = 0
     """Chunks on their way, or running."""
     differs_since: float | None = None
@@ -48,7 +50,7 @@ class Peer:
         for attempt in attempts:
             self.stops.setdefault(attempt, -_AGAIN_SECONDS)
 
-    def ask(self, prefix: str, now: float, hold: float, whole: float) -> Exchange:
+    def ask(self, prefix: str, now: float, hold: float, whole: float, wants_news: bool) -> Exchange:
         """Return the next question, with all that there is to say. It grants a lease; `whole`: see `leases.whole_lease`."""
         self.expiry = max(self.expiry, self.heard + whole)
         stops = [attempt for attempt, sent in self.stops.items() if now - sent >= _AGAIN_SECONDS]
@@ -61,6 +63,7 @@ class Peer:
             self.session,
             granted=self.boot,
             hold=hold,
+            received=self.received if wants_news else None,
             acknowledged=tuple(acknowledged),
             stops=tuple(stops),
             forgets=tuple(forgets),

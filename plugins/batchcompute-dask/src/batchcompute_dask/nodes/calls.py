@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import ssl
 from typing import TYPE_CHECKING
 
 from batchcompute_dask import __version__
@@ -74,12 +75,18 @@ async def _open(prefix: str, setup: Setup, worker: Worker | None) -> Node:
     name = "" if worker is None or worker.name == worker.address else str(worker.name)
     place = take_place(prefix, name, 1 if worker is None else worker.state.nthreads)
     try:
-        node = await asyncio.to_thread(Node, place, setup, asyncio.get_running_loop())
+        node = await asyncio.to_thread(Node, place, setup, asyncio.get_running_loop(), _context_of(worker))
     except BaseException:
         os.close(place.lock)
         raise
     _nodes[prefix] = node
     return node
+
+
+def _context_of(worker: Worker | None) -> ssl.SSLContext | None:
+    """Return what this worker connects with; None without TLS."""
+    found = None if worker is None else worker.security.get_connection_args("worker").get("ssl_context")
+    return found if isinstance(found, ssl.SSLContext) else None
 
 
 def close_nodes() -> None:

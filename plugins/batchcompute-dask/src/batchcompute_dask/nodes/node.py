@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import secrets
+import ssl
 import time
 from collections import OrderedDict, deque
 from contextlib import suppress
@@ -21,21 +22,25 @@ from pathlib import Path
 from batchcompute_local.clocks import uptime
 from batchcompute_local.errors import DaemonError
 from batchcompute_local.executors import base
-from batchcompute_local.executors.base import Event, Exited, Launch, Lost, Returned, Started
+from batchcompute_local.executors.base import Delayed, Event, Exited, Launch, Lost, Returned, Started
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.executor import ProcessExecutor
 from batchcompute_local.records import ExitRecord
 
-from batchcompute_dask.messages import Answer, Chunk, ChunkRefusedError, Exchange, Group, Refusal, Setup, Truth
+from batchcompute_dask.messages import Answer, Chunk, ChunkRefusedError, Exchange, Refusal, Setup, Truth
+from batchcompute_dask.nodes.keys import GivenKeys
 from batchcompute_dask.nodes.layout import SeparateLayout, SharingLayout
 from batchcompute_dask.nodes.news import News
 from batchcompute_dask.nodes.place import Place
+from batchcompute_dask.nodes.relay import NodeRelay
+from batchcompute_dask.nodes.separate import Separate
 
 _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 3.0
 """How long an attempt may wait here for a slot: more than a chunk takes."""
 _GATHER_SECONDS = 0.01
 _RENEW_SECONDS = 0.5
+_RETURN_SECONDS = 2.0
 _MOST_NEWEST = 200_000
 _MOST_CHUNKS = 2_000
 
@@ -48,29 +53,12 @@ class _Running:
     done: asyncio.Event
 
 
-class GivenKeys:
-    """The access keys that came with the attempts."""
-
-    def __init__(self) -> None:
-        self._keys: dict[str, tuple[str, str]] = {}
-
-    def add(self, group: Group) -> None:
-        """Remember those of a group."""
-        self._keys.update(zip((attempt for attempt, _ in group.members), group.keys, strict=True))
-
-    def make(self, owner: int, attempt: str) -> tuple[str, str]:
-        """See attempt_files.Keys."""
-        return self._keys[attempt]
-
-    def drop(self, attempt: str) -> None:
-        """It is over."""
-        self._keys.pop(attempt, None)
-
-
 class Node:
     """The node of this process for one service. Making it takes a while. Raises OSError, ValueError."""
 
-    def __init__(self, place: Place, setup: Setup, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, place: Place, setup: Setup, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext | None = None
+    ) -> None:
         self._place = place
         self._setup = setup
         self._loop = loop
@@ -85,9 +73,14 @@ class Node:
         self._unwanted: set[str] = set()
         self._inbox: deque[Event] = deque()
         self._happened = asyncio.Event()
+        self._fetching: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._keys = GivenKeys()
         self._layout = _layout(place, setup)
         self._layout.create()
+        self._separate = None if self._layout.has_objects else Separate(self._layout, self._keys.get)
+        self._relay = NodeRelay(self._layout, context)
+        self._relay.place = setup.relay
         settings = replace(setup.settings, slots=place.slots)
         self._executor = ProcessExecutor(
             self._layout, settings, setup.prefix, lambda job: True, patience=_PATIENCE_SECONDS, keys=self._keys
@@ -96,13 +89,14 @@ class Node:
             recovered = self._executor.open(self._put)
         except DaemonError as error:
             raise OSError(str(error)) from error
-        self._live = dict.fromkeys(recovered.live)
+        self._live = dict.fromkeys([*recovered.live, *(event.attempt for event in recovered.ended)])
         for event in recovered.ended:
             self._put(event)
 
     def close(self) -> None:
         """Let go of the runner."""
         self._executor.close()
+        self._relay.close()
         os.close(self._place.lock)
 
     # -- questions
@@ -114,15 +108,19 @@ class Node:
             if asked.epoch <= self._epoch:
                 return Refusal(f"it has obeyed epoch {self._epoch} already", self._place.name)
             self._epoch, self._setup = asked.epoch, asked.setup
+            self._relay.place = asked.setup.relay
             return self._tell_all()
         if asked.epoch != self._epoch or asked.session != self.session:
             return Refusal("it was asked with an epoch or a session that are not its latest", self._place.name)
         self._obey(asked)
+        if asked.received is None:
+            return self._tell(())
+        if self._separate is not None:
+            self._separate.note_received(asked.received)
         await self._wait(asked.hold)
         if asked.epoch != self._epoch:
             return Refusal("another one asks since", self._place.name)
-        self._take_events()
-        return self._tell(self._news.take())
+        return self._tell_news()
 
     def _obey(self, asked: Exchange) -> None:
         if asked.granted is not None:
@@ -130,9 +128,11 @@ class Node:
         if asked.acknowledged:
             for attempt in asked.acknowledged:
                 self._news.acknowledge(attempt)
+                if self._separate is not None:
+                    self._separate.acknowledge(attempt)
             self._executor.acknowledge(asked.acknowledged)
         if asked.stops:
-            self._unwanted.update(attempt for attempt in asked.stops if attempt not in self._live)
+            self._unwanted.update(each for each in asked.stops if each not in self._live or each in self._fetching)
             self._executor.stop(asked.stops)
         for job in asked.forgets:
             self._executor.forget(job)
@@ -147,6 +147,15 @@ class Node:
         place = self._place
         node = base.Node(place.name, place.host, place.slots, place.cpu, place.memory)
         return Answer(node, self.session, self._epoch, uptime(), len(self._live), events, truth)
+
+    def _tell_news(self) -> Answer:
+        self._take_events()
+        if self._separate is None:
+            return self._tell(self._news.take())
+        pieces, ends, number = self._separate.take_logs(self._live)
+        for attempt, event in ends:
+            self._finish(attempt, event)
+        return replace(self._tell(self._news.take()), pieces=pieces, number=number)
 
     def _tell_all(self) -> Answer:
         """Answer a sync."""
@@ -163,7 +172,7 @@ class Node:
         if not seconds:
             return
         self._happened.clear()
-        if not self._news.is_fresh:
+        if not self._news.is_fresh and not (self._separate and self._separate.ending):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._happened.wait(), seconds)
         await asyncio.sleep(_GATHER_SECONDS)
@@ -196,13 +205,31 @@ class Node:
             self._chunks.popitem(last=False)
         self._chunk_of.update(dict.fromkeys(running.left, running))
         self._live.update(dict.fromkeys(running.left))
+        if self._separate is None:
+            self._start(launches)
+        else:
+            self._fetching.update(running.left)
+            work = self._separate.fetch(self._separate.take(launches), self._start, self._return)
+            task = self._loop.create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if not running.left:
+            running.done.set()
+        return running
+
+    def _start(self, launches: list[Launch]) -> None:
+        self._fetching.difference_update(each.attempt for each in launches)
         for launch in launches:
             if launch.attempt in self._unwanted:  # the stop came first
                 self._put(Exited(launch.attempt, reason="stopped", ended=time.time(), host=self._place.host))
         self._executor.start([each for each in launches if each.attempt not in self._unwanted])
-        if not running.left:
-            running.done.set()
-        return running
+
+    def _return(self, launches: list[Launch], reason: str) -> None:
+        """Have these run again after a while, here or elsewhere."""
+        self._fetching.difference_update(each.attempt for each in launches)
+        for launch in launches:
+            self._put(Delayed(launch.attempt, reason))
+            self._loop.call_later(_RETURN_SECONDS, self._put, Returned(launch.attempt))
 
     def _is_new(self, attempt: str) -> bool:
         """Note an attempt; return False if it is not newer than the last of its instance that was seen."""
@@ -239,10 +266,16 @@ class Node:
                     self._end(attempt, Lost(attempt) if is_lost else event)
                 case _:
                     self._news.add(event)
-        if self._news.is_fresh:
+        if self._news.is_fresh or (self._separate and self._separate.ending):
             self._happened.set()
 
     def _end(self, attempt: str, event: Event) -> None:
+        if self._separate is None:
+            self._finish(attempt, event)
+        else:
+            self._separate.ending[attempt] = event  # it is live until its logs are sent
+
+    def _finish(self, attempt: str, event: Event) -> None:
         self._live.pop(attempt, None)
         self._unwanted.discard(attempt)
         self._keys.drop(attempt)

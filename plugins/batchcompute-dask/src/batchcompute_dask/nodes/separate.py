@@ -1,0 +1,76 @@
+"""A node that does not see the service's folders: what it fetches before attempts begin, and what it sends until they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from batchcompute_local.executors.base import Event, Launch
+from batchcompute_local.paths import Layout
+from batchcompute_local.storage import UriError
+
+from batchcompute_dask.messages import LogPiece
+from batchcompute_dask.nodes.fetching import Fetcher, FetchError
+from batchcompute_dask.nodes.logs import Logs
+
+_log = logging.getLogger(__name__)
+
+
+class Separate:
+    """One per node, for the thread of its event loop. `key` returns the access key of an attempt."""
+
+    def __init__(self, layout: Layout, key: Callable[[str], tuple[str, str]]) -> None:
+        self._fetcher = Fetcher(layout)
+        self._logs = Logs(layout)
+        self._key = key
+        self._number = 0
+        self.ending: dict[str, Event] = {}
+        """Attempts that are over, but whose logs the service does not have."""
+
+    def take(self, launches: Sequence[Launch]) -> list[Launch]:
+        """Take attempts that begin here; return them as they run here: with the interpreter and the PATH of this machine."""
+        for launch in launches:
+            self._logs.add(launch)
+        return [
+            replace(each, surroundings=each.surroundings and replace(each.surroundings, interpreter="", path=None))
+            for each in launches
+        ]
+
+    async def fetch(
+        self,
+        launches: Sequence[Launch],
+        go_on: Callable[[list[Launch]], None],
+        give_up: Callable[[list[Launch], str], None],
+    ) -> None:
+        """Fetch what these need; call `go_on` with those that may begin, `give_up` with those that cannot now, and why."""
+        for _, same in groupby(launches, lambda each: id(each.task)):
+            found = [*same]
+            try:
+                await asyncio.to_thread(self._fetcher.fetch, found[0].task, self._key(found[0].attempt))
+            except UriError:
+                go_on(found)  # it fails, with a message
+            except (FetchError, OSError) as error:
+                _log.warning("%s and others: %s", found[0].attempt, error)
+                give_up(found, str(error))
+            else:
+                go_on(found)
+
+    def note_received(self, number: int) -> None:
+        """The service has the logs of the answer with this number, and of no later one."""
+        if number == self._number:
+            self._logs.note_received()
+        else:
+            self._logs.note_lost()
+
+    def take_logs(self, attempts: Iterable[str]) -> tuple[tuple[LogPiece, ...], list[tuple[str, Event]], int]:
+        """Return what there is to send, the ends that may be sent with it, and its number (0: nothing)."""
+        pieces, whole = self._logs.take([*self.ending], [each for each in attempts if each not in self.ending])
+        self._number += bool(pieces)
+        return tuple(pieces), [(attempt, self.ending.pop(attempt)) for attempt in whole], self._number if pieces else 0
+
+    def acknowledge(self, attempt: str) -> None:
+        """The service has its end."""
+        self._logs.remove(attempt)
