@@ -6,16 +6,16 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, BinaryIO
 
 from . import credentials as _credentials, logs, operations as ops, waiting
+from .beyond import Beyond
 from .config import Config
 from .configuration import hooks_for
-from .errors import BatchComputeError, ClientError, ConfigError, DecodeError, NotFoundError, ValidationError
+from .errors import ConfigError, ValidationError
 from .hooks import ObjectStore, ValidationContext
 from .log_pieces import read, skip
 from .messages import did_you_mean, warn_caller
@@ -42,10 +42,6 @@ JobLike = str | CreateResponse | Job | GetResponse
 """A job: its id, or an answer of create_job, get_job or list_jobs."""
 
 _OLD_NAMES = {"human_readabel": "human_readable"}  # misspelt in the reference's example (section 2)
-_UNKNOWN_PATH = ("InvalidUrlPattern", "InvalidApi.NotFound")
-"""The codes with which services refuse a path that they do not know (protocol 2.11)."""
-_ASK_AGAIN_SECONDS = 300.0
-"""After so long a service is asked again what it did not know: another one may have taken its place."""
 _ENDPOINTS = "a region such as 'local' or 'cn-qingdao', a domain or a URL"
 _ARGUMENTS = (
     "endpoint",
@@ -124,13 +120,11 @@ class Client:
             raise ConfigError(
                 f"endpoint is missing: pass {_ENDPOINTS}, or set endpoint in the configuration or BATCHCOMPUTE_ENDPOINT"
             )
-        self._region = find_region(where, self._hooks.regions())
-        from_now = -math.inf if self._region.details or not self._region.declared else math.inf
-        self._ask_beyond_from = dict.fromkeys((False, True), from_now)  # services of 3.1 know the details alone
-        self._ask_region_from = -math.inf
+        found = find_region(where, self._hooks.regions())
         self._timeout = timeout if timeout is not None else self._config.timeout
         humanize = self._hooks.humanize_timestamp if human_readable else None
-        self._pipeline = Pipeline(self._hooks, self._region, self._config, explicit, humanize)
+        self._pipeline = Pipeline(self._hooks, found, self._config, explicit, humanize)
+        self._beyond = Beyond(self._pipeline, found)
 
     # --- the ten operations
 
@@ -198,7 +192,7 @@ class Client:
         """
         if isinstance(priority, bool) or not isinstance(priority, int):
             raise TypeError(f"priority must be an int, not {type(priority).__name__}")
-        ranges = self._region.ranges
+        ranges = self._beyond.region.ranges
         if priority not in ranges.priority:
             raise ValidationError([ranges.priority.problem("Priority", priority, ranges.source)])
         return self._call_on_job(ops.UPDATE_JOB_PRIORITY, job, timeout, str(priority).encode())
@@ -241,10 +235,9 @@ class Client:
 
     def _check_job(self, job_desc: JobDescription, left: Callable[[], float | None]) -> None:
         unknown = job_desc.unknown_names() if self._strict else []
-        problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
-        if problems and self._may_ask_region():
-            self._ask_region(left())
-            problems = self._hooks.validate_description(ValidationContext(job_desc, self._region))
+        problems = self._hooks.validate_description(ValidationContext(job_desc, self._beyond.region))
+        if problems and self._beyond.ask_region(left()):
+            problems = self._hooks.validate_description(ValidationContext(job_desc, self._beyond.region))
         if unknown or problems:
             raise ValidationError([*unknown, *problems])
 
@@ -260,7 +253,7 @@ class Client:
 
         None if its client sent none, and where the service does not keep them, see `list_job_details`.
         """
-        found = self._call_beyond(Call(ops.GET_SURROUNDINGS, job_id_of(job), timeout=self._choose_timeout(timeout)))
+        found = self._beyond.call(Call(ops.GET_SURROUNDINGS, job_id_of(job), timeout=self._choose_timeout(timeout)))
         return found if found != Surroundings() else None
 
     def list_job_details(self, *, timeout: float | None = None) -> JobDetailsList | None:
@@ -268,7 +261,7 @@ class Client:
 
         None where the service does not know that: only region local's does, also over a port. Other regions are not asked.
         """
-        return self._call_beyond(Call(ops.LIST_JOB_DETAILS, timeout=self._choose_timeout(timeout)))
+        return self._beyond.call(Call(ops.LIST_JOB_DETAILS, timeout=self._choose_timeout(timeout)))
 
     def get_job_details(
         self,
@@ -287,7 +280,7 @@ class Client:
             raise ValueError("instance_id needs a task_name")
         chosen = {"Task": task_name, "Instance": instance_id}
         parameters = {name: str(value) for name, value in chosen.items() if value is not None}
-        return self._call_beyond(
+        return self._beyond.call(
             Call(ops.GET_JOB_DETAILS, job_id_of(job), timeout=self._choose_timeout(timeout), parameters=parameters)
         )
 
@@ -350,8 +343,8 @@ class Client:
         return logs.open_log(
             self,
             self._hooks,
-            self._region,
-            self._call_beyond,
+            self._beyond.region,
+            self._beyond.call,
             job_id_of(job),
             task_name,
             instance_id,
@@ -368,12 +361,12 @@ class Client:
             replace(
                 ctx,
                 find_credentials=partial(self._pipeline.find_credentials, ctx),
-                find_oss_endpoint=self._find_oss_endpoint,
+                find_oss_endpoint=partial(self._beyond.find_oss_endpoint, self._timeout),
                 find_retry_policy=partial(self._pipeline.retry_policy, ctx),
             )
         )
         if store is None:
-            raise ConfigError(f"no plugin offers an object store for region {self._region.name}")
+            raise ConfigError(f"no plugin offers an object store for region {self._beyond.region.name}")
         return store
 
     def close(self) -> None:
@@ -389,58 +382,12 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Client({self._region.name!r})"
+        return f"Client({self._beyond.region.name!r})"
 
     def _call_on_job(
         self, operation: ops.Operation[A], job: JobLike, timeout: float | None, body: bytes = b"", wait: int = 0
     ) -> A:
         return self._pipeline.call(Call(operation, job_id_of(job), body, self._choose_timeout(timeout), wait=wait))
-
-    def _call_beyond(self, call: Call[A]) -> A | None:
-        """Do a call that the API does not have; None where the service does not know it."""
-        now = self._pipeline.clock.monotonic
-        is_log = call.operation is ops.GET_LOG
-        if now() < self._ask_beyond_from[is_log]:
-            return None
-        try:
-            return self._pipeline.call(call)
-        except ClientError as error:
-            if not self._does_not_know(error):
-                raise
-        self._ask_beyond_from[is_log] = now() + _ASK_AGAIN_SECONDS
-        return None
-
-    def _ask_region(self, timeout: float | None) -> None:
-        """Ask the service for its ranges. A failure teaches nothing: the next description asks again."""
-        with suppress(BatchComputeError):
-            self._learn_region(self._pipeline.read_once, timeout)
-
-    def _find_oss_endpoint(self) -> str | None:
-        """Return the URL of the region's OSS; None if nobody knows one. A service at a URL that no region has is asked."""
-        if self._may_ask_region():
-            self._learn_region(self._pipeline.call, self._timeout)
-        return self._region.oss_endpoint
-
-    def _may_ask_region(self) -> bool:
-        return not self._region.declared and self._pipeline.clock.monotonic() >= self._ask_region_from
-
-    def _learn_region(self, ask: Callable[[Call[Ranges]], Ranges], timeout: float | None) -> None:
-        """Learn what the service says of itself; nothing from one that does not know the question. Raises what a call raises."""
-        try:
-            ranges = ask(Call(ops.GET_REGION, timeout=timeout))
-        except (ClientError, DecodeError) as error:
-            if isinstance(error, ClientError) and not self._does_not_know(error):
-                raise
-            self._ask_region_from = self._pipeline.clock.monotonic() + _ASK_AGAIN_SECONDS
-        else:
-            self._region = self._region.learn(ranges)
-
-    def _does_not_know(self, error: ClientError) -> bool:
-        """Return whether the service refused a path that the API does not have as one that it does not know."""
-        if error.code in _UNKNOWN_PATH:
-            return True
-        unknown = isinstance(error, NotFoundError) or error.status in (405, 501)
-        return unknown and not self._region.details and error.code != "ResourceNotFound"
 
     def _choose_timeout(self, timeout: float | None) -> float | None:
         """Return the timeout of a call: its own, else the Client's."""
@@ -471,8 +418,8 @@ class Client:
     def _check_token(self, token: str) -> None:
         if not isinstance(token, str) or not re.fullmatch("[A-Za-z0-9_-]{1,64}", token):
             raise ValueError("idempotency_token must be 1 to 64 letters, digits, '-' and '_'")
-        if not self._region.idempotent_tokens:
-            raise ConfigError(f"region {self._region.name} does not support idempotency tokens")
+        if not self._beyond.region.idempotent_tokens:
+            raise ConfigError(f"region {self._beyond.region.name} does not support idempotency tokens")
 
 
 def job_id_of(job: JobLike) -> str:
