@@ -144,7 +144,7 @@ def submit(instances: int, seconds: float) -> str:
 def state_of(job: str) -> tuple[str, int]:
     """State and number of Finished instances of the job."""
     found = ask(lambda client: client.get_job(job))
-    return str(found.State), int(found.NumFinishedInstance)  # type: ignore[attr-defined]
+    return str(found.State), int(found.NumFinishedInstance)  # type: ignore[attr-defined]  # a JobResponse
 
 
 def check(rounds: Rounds, job: str, instances: int) -> tuple[list[str], Counter[str]]:

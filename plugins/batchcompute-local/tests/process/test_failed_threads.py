@@ -102,7 +102,7 @@ def test_a_socket_that_fails_is_shut_down_so_that_it_is_noticed() -> None:
 
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        box: Any = Outbox(Failing(ours))  # type: ignore[arg-type]
+        box: Any = Outbox(Failing(ours))  # type: ignore[arg-type]  # a stand-in for a socket
         assert box.put(b"line\n")
         ours.settimeout(10.0)
         assert ours.recv(1) == b"", "who listens here connects again"
