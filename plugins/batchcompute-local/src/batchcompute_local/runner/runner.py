@@ -101,6 +101,7 @@ class Runner:
         self._quiet_since = time.monotonic()
         self._selector = selectors.DefaultSelector()
         self._path = layout.runner_socket
+        self._is_deaf = False
         self._listener = self._listen()
         self._looked_at = time.monotonic()
         self._wake, wakeup = socket.socketpair()
@@ -227,6 +228,9 @@ class Runner:
         if now < self._looked_at + _LOOK_SECONDS:
             return
         self._looked_at = now
+        if self._is_deaf:
+            self._is_deaf = False
+            self._selector.register(self._listener, selectors.EVENT_READ)
         if unixsocket.identify(self._path) == self._identity or not self._path.parent.exists():
             return
         before = self._listener
@@ -240,7 +244,13 @@ class Runner:
         _log(f"{self._path} was removed or replaced; it is made again")
 
     def _accept(self) -> None:
-        sock, _ = self._listener.accept()
+        try:
+            sock, _ = self._listener.accept()
+        except OSError as error:  # no descriptor is free; who connects is in the queue until the next look
+            _log(f"no daemon can connect at the moment: {error}")
+            self._selector.unregister(self._listener)
+            self._is_deaf = True
+            return
         self._hang_up()  # a new daemon takes over from one that is gone
         self._starter.note_connected(time.monotonic())
         sock.setblocking(False)
