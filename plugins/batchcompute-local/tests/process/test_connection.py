@@ -82,6 +82,22 @@ def test_a_greeting_that_is_not_whole_is_an_error(layout: Layout, monkeypatch: p
     speaking.join()
 
 
+def test_few_processes_are_started_while_another_one_holds_the_lock(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Layout] = []
+
+    def spawn(layout: Layout, *_: object) -> int:
+        started.append(layout)
+        return 0
+
+    monkeypatch.setattr(connection_module, "_GREETING_SECONDS", 3.0)
+    monkeypatch.setattr(connection_module, "spawn_runner", spawn)
+    with pytest.raises(FileNotFoundError):
+        _connect(layout).open()
+    assert 3 <= len(started) <= 9
+
+
 def test_a_connection_that_breaks_before_the_greeting_is_closed(layout: Layout) -> None:
     ours, theirs = socket.socketpair()
     theirs.sendall(b"{")

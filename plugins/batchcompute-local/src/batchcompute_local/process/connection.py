@@ -108,7 +108,7 @@ class RunnerConnection:
             return self._attach(*self._find())
 
     def _find(self) -> tuple[socket.socket, BinaryIO, Greeting]:
-        deadline, tried = time.monotonic() + _GREETING_SECONDS, False
+        deadline, pause = time.monotonic() + _GREETING_SECONDS, 0.0
         while True:
             try:
                 sock = unixsocket.connect(self._layout.runner_socket, max(deadline - time.monotonic(), _JOIN_SECONDS))
@@ -122,8 +122,8 @@ class RunnerConnection:
                 with suppress(ChildProcessError):
                     os.waitpid(self._runner, os.WNOHANG)
             self._runner = spawn_runner(self._layout, self._prefix, self._linger, self._wanted)
-            time.sleep(_JOIN_SECONDS if tried else 0.0)
-            tried = True
+            time.sleep(pause)  # one that is killed holds its lock for a moment; a process costs more than a look
+            pause = min(max(_JOIN_SECONDS, 2 * pause), _RETRY_SECONDS)
 
     def send(self, request: Request) -> bool:
         """Send it. If the runner is gone, `listen` notices, and has its attempts sorted out.
