@@ -79,7 +79,8 @@ def create_bucket(store: Store, name: str, owner: int) -> Bucket:
     """Create a bucket for an account; return it, or the one that is there already, whoever has it."""
     found = find_bucket(store, name)
     if found is None:
-        give_bucket(store, name, owner)
+        with store.database.change() as db:  # another account may have it by now
+            db.execute("INSERT OR IGNORE INTO buckets VALUES (?, ?, ?)", (name, owner, now()))
         store.ensure(name)
         found = find_bucket(store, name)
         if found is None:
@@ -111,6 +112,14 @@ def delete_bucket(store: Store, name: str) -> None:
             continue
         except OSError:
             raise NotEmptyError from None
-    with store.database.change() as db:
-        db.execute("DELETE FROM buckets WHERE name = ?", (name,))
-        db.execute("DELETE FROM objects WHERE bucket = ?", (name,))
+    try:
+        with store.database.change() as db:
+            # something may have come meanwhile that has no file in the folder
+            odd = db.execute("SELECT 1 FROM objects WHERE bucket = ? AND file != '' LIMIT 1", (name,)).fetchone()
+            if odd or db.execute("SELECT 1 FROM uploads WHERE bucket = ? LIMIT 1", (name,)).fetchone():
+                raise NotEmptyError
+            db.execute("DELETE FROM buckets WHERE name = ?", (name,))
+            db.execute("DELETE FROM objects WHERE bucket = ?", (name,))
+    except NotEmptyError:
+        store.ensure(name)
+        raise

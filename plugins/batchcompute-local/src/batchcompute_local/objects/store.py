@@ -184,14 +184,19 @@ class Store:
 
     def _delete(self, bucket: str, key: str, folders: set[str]) -> None:
         with self.database.read() as db:
-            has_rows = bool(rows_of(db, bucket, key))
-        if has_rows:
+            rows = rows_of(db, bucket, key)
+        if any(file for file, _, _ in rows):  # before the file: they must not come to light behind it
             with self.database.change() as db:
-                files = forget(db, bucket, key)
+                files = forget(db, bucket, key, [(file, stamp) for file, stamp, _ in rows if not file])
             self._unlink_odd(files)
         path = self._path(bucket, key)
-        if path is None:
-            return
+        if path is not None:
+            self._delete_file(bucket, path, folders)
+        if any(not file for file, _, _ in rows):  # after the file: it is whole as long as it is there
+            with self.database.change() as db:
+                forget(db, bucket, key)
+
+    def _delete_file(self, bucket: str, path: str, folders: set[str]) -> None:
         try:
             if not stat.S_ISDIR(os.lstat(path).st_mode):
                 os.unlink(path)

@@ -78,6 +78,7 @@ async def get_object(call: Call) -> Answer:
         raise no_key(call.key)
     found, content = opened
     try:
+        check_conditions(call.headers, found)  # again: another object may have taken its place
         headers = {**full_headers(found, link.kind), **override(call.parameters)}
         standard = call.headers.get("x-oss-range-behavior", "").lower() == "standard"
         chosen = read_range(call.headers.get("range", ""), found.size, standard)
