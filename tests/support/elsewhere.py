@@ -40,7 +40,7 @@ class Elsewhere:
         except FileNotFoundError:
             return None
 
-    def keys(self) -> list[str]:
+    def stored(self) -> list[str]:
         self.system.invalidate_cache()
         start = f"{self.base}/"  # weed lists a folder that is empty as an object
         return sorted(path.removeprefix(start) for path in self.system.find(self.base) if path.startswith(start))

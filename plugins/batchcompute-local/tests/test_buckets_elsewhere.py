@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +27,14 @@ from tests.support.elsewhere import Elsewhere
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
 from tests.support.weed import describe_toml
+
+WAITS = """
+import os, time
+print("begun", flush=True)
+while not os.path.exists(%r):
+    time.sleep(0.01)
+print("ended")
+"""
 
 
 @pytest.fixture
@@ -63,7 +76,7 @@ def test_the_client_the_command_line_and_the_endpoint_have_one_bucket(there: Clo
     listed = batchcompute("oss", "ls", "oss://far/t")
     assert [(one["uri"], one["size"]) for one in listed] == [("oss://far/three", 19), ("oss://far/two", 7)]
     batchcompute("oss", "rm", "-r", "oss://far/", "--yes")
-    assert far.keys() == []
+    assert far.stored() == []
 
 
 def test_where_a_user_looks(there: Cloud, far: Elsewhere) -> None:
@@ -94,7 +107,7 @@ def test_a_bucket_of_another_account_is_refused_before_anything_runs(there: Clou
         assert (status, answer["Code"]) == (400, "InvalidParameter")
         assert "in the bucket 'far' of another account" in answer["Message"]
     visitor.client.close()
-    assert far.keys() == []
+    assert far.stored() == []
 
 
 def test_a_store_that_is_away_is_a_finding(cloud: Cloud, tmp_path: Path) -> None:
@@ -163,3 +176,144 @@ def test_a_package_of_a_store_that_is_away(cloud: Cloud) -> None:
     said = cloud.log(away, "A", stream="stderr")
     assert "oss://far/worker.tar.gz cannot be read: the bucket far at s3://real cannot be used: " in said
     assert "hidden-s" not in said + (cloud.root / "daemon.log").read_text()
+
+
+LOGS = {"StdoutRedirectPath": "oss://far/logs/", "StderrRedirectPath": "oss://far/logs/"}
+
+
+def read_log(client: Client, job: str, **more: Any) -> str:
+    return client.read_log(job, "A", 0, "stdout", **more).decode()
+
+
+def test_logs_are_there_when_the_end_is_told(there: Cloud, far: Elsewhere) -> None:
+    there.program("import sys; print('to stdout', flush=True); print('to stderr', file=sys.stderr)")
+    job = there.create({"A": {**LOGS, "InstanceCount": 3}})
+    assert there.ended(job)["State"] == "Terminated"
+    assert {key: far.read(key) for key in far.stored()} == {
+        f"logs/std{stream}.{job}.A.{number}": f"to std{stream}\n".encode()
+        for stream in ("out", "err")
+        for number in range(3)
+    }
+    assert unsent(there) == []
+    with Client("local") as client:
+        assert read_log(client, job) == "to stdout\n"
+
+
+def test_a_log_can_be_read_while_it_is_written(there: Cloud, far: Elsewhere, tmp_path: Path) -> None:
+    there.program(WAITS % str(tmp_path / "go"))
+    job = there.create({"A": LOGS})
+    key = f"logs/stdout.{job}.A.0"
+    with Client("local") as client:
+
+        def look() -> bool:
+            log = client.open_log(job, "A", 0, "stdout")
+            return log is not None and log.read() == b"begun\n"
+
+        wait_for(look, "the log of the running program")
+        assert client.objects.open(f"oss://far/{key}").read() == b"begun\n"
+        assert far.stored() == []
+        (tmp_path / "go").touch()
+        assert there.ended(job)["State"] == "Terminated"
+        assert far.read(key) == b"begun\nended\n"
+
+
+def test_logs_of_earlier_attempts(there: Cloud, far: Elsewhere) -> None:
+    there.settings(far.toml.replace("[buckets", "kept_attempts = 2\nretry_seconds = 0.01\n[buckets", 1))
+    control.stop(there.root)
+    there.up()
+    there.program(
+        "import os\nprint(os.environ['BATCHCOMPUTE_LOCAL_ATTEMPT'].rpartition('.')[2], flush=True)\nraise SystemExit(3)"
+    )
+    job = there.create({"A": {**LOGS, "MaxRetryCount": 3}})
+    assert there.ended(job)["State"] == "Failed"
+    key = f"logs/stdout.{job}.A.0"
+    logs = {each.removeprefix(key): far.read(each) for each in far.stored() if each.startswith(key)}
+    assert logs == {"": b"4\n", ".attempt-2": b"2\n", ".attempt-3": b"3\n"}
+    with Client("local") as client:
+        assert [read_log(client, job, attempt=number) for number in (2, 3, 4)] == ["2\n", "3\n", "4\n"]
+        with pytest.raises(LookupError, match="attempts with a log: 2, 3, 4"):
+            read_log(client, job, attempt=1)
+
+
+def test_why_an_instance_never_began_is_in_its_log(there: Cloud, far: Elsewhere) -> None:
+    job = there.create({"A": {**LOGS, "PackageUri": "oss://far/absent"}})
+    assert there.ended(job)["State"] == "Failed"
+    text = far.read(f"logs/stderr.{job}.A.0")
+    assert text is not None
+    assert b"oss://far/absent cannot be read" in text
+
+
+def test_a_log_that_cannot_be_sent_is_not_lost(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(cloud.root))
+    folder = tmp_path / "mounted"
+    cloud.settings(f'[buckets.far]\nurl = "file://{folder}"\n')
+    cloud.up()
+    cloud.program("print('precious')")
+    job = cloud.create({"A": LOGS})
+    assert cloud.ended(job)["State"] == "Terminated"  # what is lost is the way there, not the result
+    found = control.status(cloud.root)
+    assert found is not None
+    (trouble,) = found["troubles"]
+    assert f"there is no folder {folder}; is it mounted?; logs for it are in {cloud.root}/unsent/far" in trouble
+    assert "2 logs for the bucket far are in" in str(find_bucket(cloud))
+    with Client("local") as client:
+        assert read_log(client, job) == "precious\n"
+    folder.mkdir()
+    control.stop(cloud.root)
+    cloud.up()  # a new service tries again at once
+    sent = folder / f"logs/stdout.{job}.A.0"
+    wait_for(lambda: sent.exists() and unsent(cloud) == [], "the logs to be sent")
+    assert sent.read_text() == "precious\n"
+    found = control.status(cloud.root)
+    assert found is not None
+    assert found["troubles"] == []
+    with Client("local") as client:
+        assert read_log(client, job) == "precious\n"
+
+
+def test_a_service_that_is_killed_sends_the_logs_later(there: Cloud, far: Elsewhere, tmp_path: Path) -> None:
+    there.program(WAITS % str(tmp_path / "go"))
+    job = there.create({"A": LOGS})
+    local = there.root / f"unsent/far/logs/stdout.{job}.A.0"
+    wait_for(lambda: local.exists() and local.read_text(), "the program")
+    there.client.close()
+    os.kill(there.up(), signal.SIGKILL)
+    there.up()
+    assert local.read_text() == "begun\n", "a log that is still being written is not sent"
+    (tmp_path / "go").touch()
+    assert there.ended(job)["State"] == "Terminated"
+    key = f"logs/stdout.{job}.A.0"
+    wait_for(lambda: far.read(key) == b"begun\nended\n" and unsent(there) == [], "the log to be sent")
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The URL of a store that takes every connection, and never answers."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=100)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_store_that_hangs_holds_up_only_those_that_need_it(cloud: Cloud, silent: str) -> None:
+    pytest.importorskip("s3fs", reason="s3fs is not installed (the dependency group buckets)")
+    cloud.settings(
+        "file_seconds = 2\n" + describe_toml("far", "s3://real", {"endpoint_url": silent, "key": "k", "secret": "s"})
+    )
+    cloud.up()
+    cloud.program("print('precious')")
+    logs = [cloud.create({"A": LOGS}) for _ in range(6)]  # more than there are threads
+    package = cloud.create({"A": {"PackageUri": "oss://far/worker.tar.gz"}})
+    here = cloud.create({"A": {"InstanceCount": 5}})
+    assert cloud.ended(here)["State"] == "Terminated"
+    assert cloud.job(package)["State"] in ("Waiting", "Running")
+    assert [cloud.ended(job)["State"] for job in logs] == ["Terminated"] * 6
+    found = control.status(cloud.root)
+    assert found is not None
+    (trouble,) = found["troubles"]
+    assert "gives no answer within 2 seconds; its store may be away; logs for it are in" in trouble
+    assert len([name for name in unsent(cloud) if name.startswith("std")]) == 12
+    assert cloud.ended(package)["State"] == "Failed"
+    assert "oss://far/worker.tar.gz gives no answer within 2 seconds" in cloud.log(package, "A", stream="stderr")
+
+
+def unsent(cloud: Cloud) -> list[str]:
+    return [path.name for path in (cloud.root / "unsent").rglob("*") if path.is_file()]

@@ -240,6 +240,7 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
                     *engine.writing.notes(),
                     *watch.troubles(),
                     *copying.troubles(),
+                    *getattr(executor, "notes", ()),
                     *filter(None, map(find_missing, settings.buckets.values())),
                 ]
             }

@@ -182,8 +182,9 @@ def fetch_log(ctx: LogContext) -> BinaryIO | None:
     from batchcompute_local.paths import Layout
     from batchcompute_local.process.log_files import open_log
 
+    layout = Layout.at(_data_dir())
     return open_log(
-        Layout.at(_data_dir()),
+        layout,
         ctx.redirect_path,
         ctx.stream,
         ctx.job_id,
@@ -191,6 +192,7 @@ def fetch_log(ctx: LogContext) -> BinaryIO | None:
         ctx.instance_id,
         ctx.attempt,
         ctx.newest_attempt,
+        _settings(layout.root).buckets if ctx.redirect_path else {},
     )
 
 

@@ -52,7 +52,7 @@ def test_an_object_from_its_put_to_its_deletion(backing: Backing, far: Elsewhere
     backing.delete("a/b")
     backing.delete("a/b")
     assert backing.find("a/b") is None
-    assert far.keys() == []
+    assert far.stored() == []
     if far.kind == "folder":
         assert os.listdir(far.base) == []  # no empty folder stays
 
@@ -88,7 +88,7 @@ def test_a_listing_is_never_an_old_one(backing: Backing, far: Elsewhere) -> None
 def test_an_object_gets_another_key(backing: Backing, far: Elsewhere) -> None:
     far.write("log", b"text")
     backing.move("log", "sub/log.attempt-1")
-    assert far.keys() == ["sub/log.attempt-1"]
+    assert far.stored() == ["sub/log.attempt-1"]
     with pytest.raises(FileNotFoundError):
         backing.move("log", "other")
 

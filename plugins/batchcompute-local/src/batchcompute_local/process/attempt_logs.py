@@ -10,16 +10,17 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
-_MARK = ".attempt-"
+EARLIER = ".attempt-"
+"""Between the name of a log and the number of the attempt, of a log that is not the newest."""
 
 
 def keep_log(path: str, attempt: int, kept: int) -> None:
     """Rename the log `path`, which `attempt` wrote, and remove all but the newest `kept` earlier logs. Raises OSError."""
     if not _is_regular(path):
         return
-    os.rename(path, f"{path}{_MARK}{attempt}")
+    os.rename(path, f"{path}{EARLIER}{attempt}")
     for number in range(attempt, 0, -1):
-        earlier = f"{path}{_MARK}{number}"
+        earlier = f"{path}{EARLIER}{number}"
         if _is_regular(earlier):
             kept -= 1
             if kept < 0:
@@ -35,7 +36,7 @@ def find_log(path: Path, attempt: int, newest: int | None = None) -> Path:
 def list_logs(path: Path) -> list[Path]:
     """Return the regular files among the newest log `path` and those of earlier attempts, in any order."""
     try:
-        names = [name for name in os.listdir(path.parent) if name == path.name or name.startswith(path.name + _MARK)]
+        names = [name for name in os.listdir(path.parent) if name == path.name or name.startswith(path.name + EARLIER)]
     except FileNotFoundError:
         return []
     return [found for name in names if _is_regular(found := path.with_name(name))]
@@ -47,7 +48,7 @@ def choose_log(name: str, there: Collection[str], attempt: int, newest: int | No
     newest: the attempt that wrote the newest one; None if not known: then it is taken for the one after the earlier logs.
     Raises LookupError with the attempts that there are.
     """
-    start = name + _MARK
+    start = name + EARLIER
     rests = [each.removeprefix(start) for each in there if each.startswith(start)]
     numbers = sorted(int(rest) for rest in rests if rest.isascii() and rest.isdigit())
     if attempt in numbers:

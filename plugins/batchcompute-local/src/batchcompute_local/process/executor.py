@@ -19,6 +19,7 @@ from batchcompute_local.paths import Layout
 from batchcompute_local.process.connection import RunnerConnection
 from batchcompute_local.process.patience import Workers, on_no_answer
 from batchcompute_local.process.preparing import Batch, Outcome, Preparer
+from batchcompute_local.process.sending import Sending
 from batchcompute_local.process.unbegun import Unbegun
 from batchcompute_local.process.workspace import Prepared, Workspaces
 from batchcompute_local.records import (
@@ -90,14 +91,15 @@ class ProcessExecutor:
         self._settings = settings
         self._is_job = is_job
         self._workspaces = Workspaces(layout, settings, keys)
-        self._preparer = Preparer(self._workspaces, settings)
+        self._sending = Sending(layout, settings)
+        self._preparer = Preparer(self._workspaces, settings, self._sending)
         self._quick = Workers("quick", 1, settings.file_seconds, layout.oss)
         self._pool = Workers("prepare", _PREPARERS, settings.file_seconds, layout.oss)
         self._lock = threading.RLock()
         linger, containment = settings.runner_linger_seconds, settings.containment
         self._connection = RunnerConnection(layout, prefix, linger, self._lock, introduction, containment)
         self._attempts: dict[str, _Attempt] = {}
-        self._unbegun = Unbegun(lambda event: self._sink(event), self._preparer, self._pool)
+        self._unbegun = Unbegun(lambda event: self._sink(event), self._preparer, self._pool, self._sending)
         self._closing = False
         self._sink: Sink
         self.has_failed = False
@@ -113,12 +115,18 @@ class ProcessExecutor:
         """What keeps programs from being started, in words; empty if nothing does."""
         return self._connection.trouble
 
+    @property
+    def notes(self) -> list[str]:
+        """Why logs cannot be sent to buckets elsewhere, in words."""
+        return self._sending.troubles()
+
     def open(self, sink: Sink) -> Recovered:
         """See Executor."""
         self._sink = sink
         self._workspaces.tidy(self._is_job)
         greeting = self._connection.open()
         self._take_up(greeting)
+        self._sending.open(greeting.live)
         self._workspaces.attempt_files.tidy(greeting.live)
         for work, name in ((self._listen, "runner"), (self._unbegun.run, "returning")):
             threading.Thread(target=self._guard, args=[work], name=name, daemon=True).start()
@@ -196,6 +204,7 @@ class ProcessExecutor:
         self._quick.close()
         self._pool.close()
         self._unbegun.close()
+        self._sending.close()
         self._connection.close(says_goodbye)
 
     # -- preparing
@@ -265,6 +274,7 @@ class ProcessExecutor:
     def _drop(self, name: str) -> None:
         del self._attempts[name]
         self._workspaces.attempt_files.remove(name)
+        self._sending.forget(name)
 
     # -- what the runner reports
 
@@ -276,7 +286,8 @@ class ProcessExecutor:
             self._note_end(event)
         if isinstance(event, ExitRecord):
             _log_leftovers(event)
-        if isinstance(event, Refused):
+            self._sending.end(event.attempt, partial(self._sink, event))
+        elif isinstance(event, Refused):
             self._unbegun.return_later(event.attempt, _FULL)
         else:
             self._sink(event)
@@ -288,6 +299,8 @@ class ProcessExecutor:
             if isinstance(event, ExitRecord) and event.code == 0 and not event.timed_out:
                 prepared = attempt.prepared if attempt is not None else None
                 self._attempts[event.attempt] = _Attempt(_State.SUCCEEDED, prepared, event.cwd)
+        if not isinstance(event, ExitRecord):
+            self._sending.forget(event.attempt)
 
     def _take_up(self, greeting: Greeting) -> set[str]:
         """Note which attempts the runner has. Returns those that were sent, and that it does not know."""
@@ -296,8 +309,7 @@ class ProcessExecutor:
             _log_leftovers(event)
         gone = sent.difference(greeting.live)
         for name in gone:
-            del self._attempts[name]
-            self._workspaces.attempt_files.remove(name)
+            self._drop(name)
         for name in greeting.live:
             self._attempts.setdefault(name, _Attempt(_State.SENT))
         # folders of what ended meanwhile stay: an end may come here twice, and the folder be a later attempt's by now

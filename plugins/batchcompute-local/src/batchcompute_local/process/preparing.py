@@ -7,12 +7,14 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from batchcompute_local.executors.base import Launch
 from batchcompute_local.exhaustion import is_exhausted
 from batchcompute_local.files import create_log
 from batchcompute_local.process.attempt_logs import keep_log
 from batchcompute_local.process.patience import NoAnswerError, access
+from batchcompute_local.process.sending import Sending
 from batchcompute_local.process.workspace import PreparationError, Prepared, Workspaces
 from batchcompute_local.records import Order
 from batchcompute_local.settings import Settings
@@ -65,7 +67,8 @@ class Batch:
 class Preparer:
     """Prepares launches. Thread-safe."""
 
-    def __init__(self, workspaces: Workspaces, settings: Settings) -> None:
+    def __init__(self, workspaces: Workspaces, settings: Settings, sending: Sending) -> None:
+        self._sending = sending
         self._workspaces = workspaces
         self._settings = settings
 
@@ -78,7 +81,9 @@ class Preparer:
             if is_quick and not self._workspaces.is_at_hand(launch.task):
                 return None
             self._keep_logs(launch)
-            return Outcome(launch, self._workspaces.prepare(launch))
+            prepared = self._workspaces.prepare(launch)
+            self._sending.begin(launch.attempt, (prepared.stdout, prepared.stderr))
+            return Outcome(launch, prepared)
         except NoAnswerError as error:
             if error.is_late:
                 raise
@@ -89,6 +94,19 @@ class Preparer:
             _log.exception("%s could not be prepared", launch.attempt)
             return Outcome(launch, reason=f"the service could not prepare it: {type(error).__name__}")
 
+    def logs(self, launch: Launch) -> tuple[Path, ...]:
+        """Return the logs of a launch that may have to be sent; none if they cannot be written."""
+        if not self._settings.buckets:
+            return ()
+        try:
+            return self._workspaces.logs(launch)
+        except PreparationError:
+            return ()
+        except NoAnswerError as error:
+            if error.is_late:
+                raise
+            return ()
+
     def _keep_logs(self, launch: Launch) -> None:
         """Rename the logs of the attempt before this one. Raises PreparationError."""
         earlier = int(launch.attempt.rpartition(".")[2]) - 1
@@ -96,6 +114,9 @@ class Preparer:
             return
         for path in self._workspaces.logs(launch):
             try:
+                if self._sending.choose([path]):
+                    self._sending.keep(path, earlier, self._settings.kept_attempts)
+                    continue
                 with access(path):
                     keep_log(str(path), earlier, self._settings.kept_attempts)
             except OSError as error:

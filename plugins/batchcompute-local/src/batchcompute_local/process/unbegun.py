@@ -13,6 +13,7 @@ from functools import partial
 from batchcompute_local.executors.base import Delayed, Exited, Launch, Returned, Sink
 from batchcompute_local.process.patience import Workers, on_no_answer
 from batchcompute_local.process.preparing import Preparer
+from batchcompute_local.process.sending import Sending
 
 _log = logging.getLogger(__name__)
 _FULL_SECONDS = 1.0
@@ -21,7 +22,8 @@ _FULL_SECONDS = 1.0
 class Unbegun:
     """One per executor. Reports go to `sink`. `pool` has the threads for logs. Thread-safe."""
 
-    def __init__(self, sink: Sink, preparer: Preparer, pool: Workers) -> None:
+    def __init__(self, sink: Sink, preparer: Preparer, pool: Workers, sending: Sending) -> None:
+        self._sending = sending
         self._sink = sink
         self._preparer = preparer
         self._pool = pool
@@ -41,7 +43,7 @@ class Unbegun:
                 launch, reason = failures.popleft()
                 on_no_answer(partial(self._end_unexplained, launch, reason))
                 self._preparer.explain(launch, reason)
-                self.end(launch, reason)
+                self._sending.end(launch.attempt, partial(self.end, launch, reason), self._preparer.logs(launch))
 
     def explain(self, launch: Launch, reason: str) -> None:
         """Have it written into its log why an attempt ended that is reported already."""

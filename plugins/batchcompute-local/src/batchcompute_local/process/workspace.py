@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from batchcompute_local.procs import ATTEMPT_VARIABLE
 from batchcompute_local.programs import BUILT_IN, Program, ProgramError, ProgramType
 from batchcompute_local.removal import Remover
 from batchcompute_local.settings import Settings
-from batchcompute_local.storage import ObjectStore, UriError
+from batchcompute_local.storage import ObjectStore, UriError, split_uri
 
 _CWD, _ATTEMPT = "\0c", "\0a"
 """Placeholders of the working folder and the attempt in a command line. No user's text can contain a NUL."""
@@ -68,13 +68,19 @@ class _Common:
     stderr: str
 
 
-def log_path(layout: Layout, redirect: str, stream: str, job: str, task: str, number: int) -> Path:
+def log_path(
+    layout: Layout, redirect: str, stream: str, job: str, task: str, number: int, elsewhere: Container[str] = ()
+) -> Path:
     """Return the file of an instance's `stream` (stdout, stderr). `redirect` is its task's redirect path, or "" (protocol 2.9).
 
+    A log for one of the buckets `elsewhere` is in the folder from which it is sent.
     Raises UriError if the redirect path is not a usable URI.
     """
     name = f"{stream}.{job}.{task}.{number}"
-    return ObjectStore(layout.oss).place(f"{redirect.rstrip('/')}/{name}") if redirect else layout.logs(job) / name
+    if not redirect:
+        return layout.logs(job) / name
+    uri = f"{redirect.rstrip('/')}/{name}"
+    return ObjectStore(layout.unsent if split_uri(uri)[0] in elsewhere else layout.oss).place(uri)
 
 
 class Workspaces:
@@ -203,7 +209,8 @@ class Workspaces:
     def _log(self, launch: Launch, stream: str, redirect: str) -> Path:
         try:
             with access(self._layout.oss / redirect.removeprefix("oss://")):
-                path = log_path(self._layout, redirect, stream, launch.job, launch.task.name, launch.number)
+                task, buckets = launch.task.name, self._settings.buckets
+                path = log_path(self._layout, redirect, stream, launch.job, task, launch.number, buckets)
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (UriError, OSError) as error:
             raise PreparationError(f"cannot write {stream}: {error}") from None
