@@ -19,6 +19,9 @@ from batchcompute_local.client import control
 from batchcompute_local.client.diagnosis import findings
 from batchcompute_local.http.accounts import Book
 from batchcompute_local.paths import Layout
+from batchcompute_local.process.mappings import Mapper
+from batchcompute_local.process.sources import Sources
+from batchcompute_local.storage import ObjectStore
 
 from batchcompute import Client
 from batchcompute.hooks import Finding
@@ -28,6 +31,7 @@ from tests.support.service import Cloud
 from tests.support.waits import wait_for
 from tests.support.weed import describe_toml
 
+can_mount = Mapper(Layout.at("/"), Sources(ObjectStore(Path("/")), {}, Path("/"))).can_mount
 WAITS = """
 import os, time
 print("begun", flush=True)
@@ -284,6 +288,78 @@ def test_a_service_that_is_killed_sends_the_logs_later(there: Cloud, far: Elsewh
     assert there.ended(job)["State"] == "Terminated"
     key = f"logs/stdout.{job}.A.0"
     wait_for(lambda: far.read(key) == b"begun\nended\n" and unsent(there) == [], "the log to be sent")
+
+
+SHOWS = """
+import os, sys
+for folder, _, names in sorted(os.walk("%(target)s")):
+    for name in sorted(names):
+        path = os.path.join(folder, name)
+        print(os.path.relpath(path, "%(target)s"), open(path).read())
+print(open("%(file)s").read())
+try:
+    open("%(target)s/new", "w")
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_mappings(there: Cloud, far: Elsewhere, tmp_path: Path) -> None:
+    target, file = tmp_path / "mapped", tmp_path / "one.txt"
+    there.program(SHOWS % {"target": target, "file": file})
+    task = {"OssMapping": {"oss://far/data/": str(target), "oss://far/parts/one": str(file)}, "InstanceCount": 2}
+    far.write("data/a", b"1")
+    far.write("data/b/c", b"2")
+    far.write("database", b"not below")
+    far.write("parts/one", b"old")
+    shown = []
+    for _ in range(2):  # each job sees what is there when it starts
+        job = there.create({"A": task})
+        assert there.ended(job)["State"] == "Terminated", there.log(job, "A", stream="stderr")
+        logs = [there.log(job, "A", number) for number in range(2)]
+        assert logs[0] == logs[1]
+        shown.append(logs[0].splitlines()[:-1] if can_mount else logs[0].splitlines())
+        copies = there.root / "work" / job / ".mapped"
+        assert len(list(copies.iterdir())) == 2, "the instances share a copy"
+        far.write("data/a", b"changed")
+        far.write("parts/one", b"newer")
+    assert shown == [["a 1", "b/c 2", "old"], ["a changed", "b/c 2", "newer"]]
+    if can_mount:
+        assert logs[0].splitlines()[-1] == "Read-only file system"
+    assert far.read("data/new") is None
+
+
+def test_a_task_sees_what_the_one_before_has_written(there: Cloud, far: Elsewhere, tmp_path: Path) -> None:
+    target = tmp_path / "mapped"
+    there.program(f"import os\nprint(sorted(os.listdir({str(target)!r})))")
+    mapped = {"OssMapping": {"oss://far/out": str(target)}, "StdoutRedirectPath": "oss://far/out/"}
+    job = there.create({"A": mapped, "B": mapped}, {"A": ["B"]})
+    assert there.ended(job)["State"] == "Terminated"
+    assert far.read(f"out/stdout.{job}.A.0") == b"[]\n", "a prefix without objects is an empty folder"
+    assert far.read(f"out/stdout.{job}.B.0") == f"['stdout.{job}.A.0']\n".encode()
+
+
+def test_copies_go_with_a_deleted_job(there: Cloud, far: Elsewhere, tmp_path: Path) -> None:
+    far.write("data/a", b"1")
+    there.program("")
+    job = there.create({"A": {"OssMapping": {"oss://far/data/": str(tmp_path / "mapped")}}})
+    assert there.ended(job)["State"] == "Terminated"
+    copies = there.root / "work" / job / ".mapped"
+    assert copies.is_dir()
+    status, _ = there.call("DELETE", f"/jobs/{job}")
+    assert status == 200
+    wait_for(lambda: not copies.exists(), "the copies of a deleted job to go")
+
+
+@pytest.mark.parametrize("far", ["s3"], indirect=True)  # a folder has no object beside a folder of the same name
+def test_a_mapping_that_cannot_be(there: Cloud, far: Elsewhere, tmp_path: Path) -> None:
+    for key in ("data/a", "data/a/b"):
+        far.system.pipe_file(f"{far.base}/{key}", b"x")
+    assert far.stored() == ["data/a", "data/a/b"]
+    there.program("")
+    job = there.create({"A": {"OssMapping": {"oss://far/data/": str(tmp_path / "mapped")}}})
+    assert there.ended(job)["State"] == "Failed"
+    assert "OssMapping cannot show oss://far/data/: " in there.log(job, "A", stream="stderr")
 
 
 @pytest.fixture

@@ -132,6 +132,18 @@ def test_logs_of_finished_jobs_are_packed(desk: Desk) -> None:
     assert [folder.exists() for folder in folders] == [False, True, False]
 
 
+def test_copies_for_mappings_of_finished_jobs_are_removed(desk: Desk) -> None:
+    finished, failed = desk.end_job(), desk.end_job(1)
+    copies = [desk.write_log(job) / ".mapped/one/objects" for job in (finished, failed)]
+    for copy in copies:
+        copy.mkdir(parents=True)
+        (copy / "input").write_text("downloaded")
+    desk.now += 100
+    desk.keep().pack_logs()
+    assert [copy.exists() for copy in copies] == [False, True]
+    assert KeptLogs(desk.layout.kept_logs).list_jobs() == [finished]
+
+
 def test_a_folder_that_stays_is_read_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     job = desk.end_job()
     desk.now += 100

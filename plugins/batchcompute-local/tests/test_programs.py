@@ -17,10 +17,12 @@ from batchcompute_local.jobs.descriptions import read_description
 from batchcompute_local.paths import Layout
 from batchcompute_local.process import binder
 from batchcompute_local.process.mappings import Mapper
+from batchcompute_local.process.sources import Sources
 from batchcompute_local.process.workspace import PreparationError
 from batchcompute_local.programs import ProgramType
 from batchcompute_local.settings import Settings, read_settings
 from batchcompute_local.specs import ExecutorContext, ExecutorType, hookimpl
+from batchcompute_local.storage import ObjectStore
 
 from tests.support.descriptions import describe
 from tests.support.programs import Desk, make_tool, write_settings
@@ -245,7 +247,7 @@ try:
 except OSError as error:
     print(error.strerror)
 """
-can_mount = Mapper(Layout.at("/")).can_mount
+can_mount = Mapper(Layout.at("/"), Sources(ObjectStore(Path("/")), {}, Path("/"))).can_mount
 
 
 def _mapped(desk: Desk, target: Path, **more: Any) -> str:

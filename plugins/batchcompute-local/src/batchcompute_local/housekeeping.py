@@ -20,7 +20,9 @@ from batchcompute_local.objects.notes import write_notes
 from batchcompute_local.objects.store import Store
 from batchcompute_local.objects.tidying import tidy
 from batchcompute_local.paths import Layout
+from batchcompute_local.process.fetching import FOLDER
 from batchcompute_local.process.kept_logs import KeptLogs
+from batchcompute_local.removal import log_rest, remove_tree
 from batchcompute_local.settings import Settings
 
 T = TypeVar("T")
@@ -73,7 +75,6 @@ class Housekeeping:
 
     def _run(self) -> None:
         self._guard(self.forget_gone)
-        self._guard(self.note_buckets)
         while not self._closing.is_set():
             self._guard(self.delete_old)
             self._guard(self.pack_logs)
@@ -107,6 +108,8 @@ class Housekeeping:
         self._left &= there
         for names in self._pieces(sorted(there - self._left)):
             finished = self._ask(partial(_list_finished, names=names, before=before))
+            for name in finished:
+                log_rest(remove_tree(self._work / name / FOLDER))
             packed = self._kept_logs.pack([self._work / name for name in finished])
             self._forget_deleted(packed)  # a job that was deleted meanwhile
             self._left.update(name for name in finished if (self._work / name).exists())  # they do not change any more
@@ -114,7 +117,10 @@ class Housekeeping:
                 self._closing.wait(_PAUSE_SECONDS)
 
     def tidy_objects(self) -> None:
-        """Remove old unfinished files and uploads, once in an hour, in a thread of its own: a network folder may hang."""
+        """Remove old unfinished files and uploads, and write the notes of buckets that are elsewhere.
+
+        Once in an hour, in a thread of its own: a network folder may hang.
+        """
         now = time.monotonic()
         if now < self._next_tidying or (self._tidying is not None and self._tidying.is_alive()):
             return
@@ -123,18 +129,10 @@ class Housekeeping:
         self._tidying.start()
 
     def _tidy_objects(self) -> None:
+        for name in write_notes(self._objects.root, self._buckets):
+            _log.warning("the folder %s/%s is hidden: service.toml has this bucket elsewhere", self._objects.root, name)
         if count := tidy(self._objects):
             _log.info("removed %d old unfinished files and uploads of objects", count)
-
-    def note_buckets(self) -> None:
-        """Say in the folder of the objects which buckets are elsewhere. In a thread of its own, as `tidy_objects`."""
-        threading.Thread(target=self._guard, args=[self._note_buckets], name="notes", daemon=True).start()
-
-    def _note_buckets(self) -> None:
-        for name in write_notes(self._objects.root, self._buckets):
-            _log.warning(
-                "the folder %s is hidden: service.toml says that this bucket is elsewhere", self._objects.root / name
-            )
 
     def forget_gone(self) -> None:
         """Remove packed logs of jobs that are no longer there: a crash came between their deletion and this."""

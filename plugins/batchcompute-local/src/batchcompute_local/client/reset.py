@@ -135,6 +135,8 @@ def _files(layout: Layout, everything: bool) -> list[Path]:
     names += [path.name for path in (layout.packages, layout.attempts, layout.attempts_secret, layout.copies)]
     names += [layout.work("x").parent.name]
     if everything:
-        names += [path.name for path in (layout.oss, layout.objects_ports, layout.credentials, layout.accounts)]
+        names += [
+            path.name for path in (layout.oss, layout.unsent, layout.objects_ports, layout.credentials, layout.accounts)
+        ]
         names += [layout.nonces.name]
     return [layout.root / name for name in names]

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from batchcompute.installing import advise
-from batchcompute.writing import PART
 from batchcompute_local.files import fsync_folder, open_regular
 from batchcompute_local.objects.content import Content
 from batchcompute_local.objects.elsewhere import BucketElsewhere
-from batchcompute_local.objects.names import OWN_PART
+from batchcompute_local.objects.names import OWN_PART, has_file
 from batchcompute_local.objects.parts import new_name
 
 _BLOCK = 8 << 20
@@ -187,11 +186,11 @@ class Backing:
             for info in entries:
                 full = info["name"].rstrip("/")
                 name = full.rpartition("/")[2]
-                if full.rpartition("/")[0] != path.rstrip("/") or not name or name.startswith(PART):
-                    continue  # the folder itself, or an unfinished file
+                if full.rpartition("/")[0] != path.rstrip("/") or not (_is_text(name) and has_file(name)):
+                    continue  # the folder itself, an unfinished file, or what no file can have as its name
                 if info["type"] == "directory":
                     found.append((f"{base}{name}/", None))
-                elif info["type"] == "file" and _is_text(name):
+                elif info["type"] == "file":
                     found.append((base + name, _facts(info)))
         return sorted(found, key=lambda each: each[0])
 

@@ -19,7 +19,7 @@ _MOST_BYTES = 1000
 
 def write_notes(root: Path, buckets: Mapping[str, BucketElsewhere]) -> list[str]:
     """Write the notes, and remove those of buckets that are here again. Return the buckets whose folders are hidden."""
-    for path in root.iterdir():
+    for path in root.iterdir() if root.is_dir() else ():
         if is_bucket(path.name) and path.name not in buckets and is_note(path):
             path.unlink()
     hidden = []

@@ -1,18 +1,26 @@
-"""OssMapping: objects at a local path, read-only (protocol 2.10), by private mounts, else by symlinks."""
+"""OssMapping: objects at a local path, read-only (protocol 2.10), by private mounts, else by symlinks.
+
+Those of this machine are shown as they are, those of a bucket elsewhere as they were when the instance was prepared.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
+from batchcompute_local.exhaustion import is_exhausted
+from batchcompute_local.objects.backing import Backing
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
 from batchcompute_local.process import binder
+from batchcompute_local.process.fetching import FOLDER, Fetcher
 from batchcompute_local.process.patience import access
+from batchcompute_local.process.sources import Sources
 from batchcompute_local.storage import split_uri
 
 _HELPER = (sys.executable, "-I", "-S", "-B", binder.__file__)
@@ -26,7 +34,9 @@ class MappingError(Exception):
 class Mapper:
     """Creates mapped paths. Does I/O; one per daemon."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, sources: Sources) -> None:
+        self._sources = sources
+        self._fetcher = Fetcher(layout)
         self._root = layout.root
         self._oss = layout.oss
 
@@ -39,12 +49,20 @@ class Mapper:
         except (OSError, subprocess.TimeoutExpired):
             return False
 
-    def folders(self, task: TaskSpec) -> dict[str, str]:
+    def is_elsewhere(self, task: TaskSpec) -> bool:
+        """Check if a mapping of the task has to be downloaded, so that it may differ from instance to instance."""
+        return any(self._sources.elsewhere(uri) for uri in task.mapping)
+
+    def folders(self, task: TaskSpec, job: str) -> dict[str, str]:
         """Return the task's local paths by their source file or folder. Raises MappingError."""
         found: dict[str, str] = {}
         for uri, target in task.mapping.items():
-            with access(self._oss / uri.removeprefix("oss://")):
-                source = self._source(uri)
+            elsewhere = self._sources.elsewhere(uri)
+            if elsewhere is not None:
+                source = self._fetch(job, uri, *elsewhere)
+            else:
+                with access(self._oss / uri.removeprefix("oss://")):
+                    source = self._source(uri)
             if task.mapping_locale != "UTF-8":
                 _check_names(source, uri, task.mapping_locale)
             if str(source) in found:
@@ -61,12 +79,20 @@ class Mapper:
             can_mount = self.can_mount  # tried once, not while it is the target that is waited for
             try:
                 with access(target):
-                    _make_place(source, target, can_mount)
+                    _make_place(source, target, can_mount, f"{self._root}/")
             except OSError as error:
                 raise MappingError(f"OssMapping cannot use {target}: {error.strerror}") from None
         if not self.can_mount or not folders:
             return []
         return [*_HELPER, *(word for pair in folders.items() for word in pair), "--"]
+
+    def _fetch(self, job: str, uri: str, backing: Backing, key: str) -> Path:
+        try:
+            return self._fetcher.fetch(job, backing, key)
+        except OSError as error:
+            if is_exhausted(error):
+                raise
+            raise MappingError(f"OssMapping cannot show {uri}: {error.strerror or error}") from None
 
     def _source(self, uri: str) -> Path:
         bucket, key = split_uri(uri)
@@ -81,9 +107,9 @@ class Mapper:
         return source
 
 
-def _make_place(source: str, target: str, can_mount: bool) -> None:
+def _make_place(source: str, target: str, can_mount: bool, own: str) -> None:
     if not can_mount:
-        _link(source, target)
+        _link(source, target, own)
     elif os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
     else:
@@ -92,12 +118,18 @@ def _make_place(source: str, target: str, can_mount: bool) -> None:
             pass
 
 
-def _link(source: str, target: str) -> None:
+def _link(source: str, target: str, own: str) -> None:
+    """Make the symlink `target`. One to an earlier copy below the folder `own` is replaced."""
     os.makedirs(os.path.dirname(target), exist_ok=True)
     try:
         os.symlink(source, target)
     except FileExistsError:
-        if not os.path.islink(target) or os.readlink(target) != source:
+        there = os.readlink(target) if os.path.islink(target) else ""
+        if there.startswith(own) and f"/{FOLDER}/" in there and there != source:
+            new = f"{target}.{os.getpid()}-{threading.get_ident()}"
+            os.symlink(source, new)
+            os.replace(new, target)
+        elif there != source:
             raise
 
 

@@ -12,14 +12,11 @@ import shutil
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchcompute_local.process.archives import extract
-from batchcompute_local.process.patience import access
-from batchcompute_local.process.sources import Source
+from batchcompute_local.process.sources import OneAtATime, Source
 from batchcompute_local.procs import boot_id
 from batchcompute_local.removal import Remover, log_rest, remove_tree
 from batchcompute_local.settings import Settings
@@ -27,7 +24,6 @@ from batchcompute_local.settings import Settings
 _SMALL_FILES = 16
 _SMALL_BYTES = 64 << 10
 _KEPT = 64
-_LOOK_SECONDS = 0.5
 
 
 class PackageError(Exception):
@@ -65,7 +61,7 @@ class Packages:
         self._root = root
         self._settings = settings
         self._lock = threading.Lock()
-        self._unpacking: dict[str, threading.Lock] = {}
+        self._one_at_a_time = OneAtATime()
         self._recent: OrderedDict[str, tuple[Source, str, Package]] = OrderedDict()
         # folder names include the boot: after a power failure a folder may exist without its content
         self._boot = boot_id().partition("-")[0]
@@ -115,23 +111,10 @@ class Packages:
         name = hashlib.sha256(f"{uri}\0{version}".encode("utf-8", "surrogatepass")).hexdigest()[:40]
         folder = self._root / f"{self._boot}-{name}"
         if not folder.is_dir():
-            with self._only_one(name, source.place):
+            with self._one_at_a_time(name, source.place):
                 if not folder.is_dir():
                     self._unpack(source, uri, folder)
         return version, folder
-
-    @contextmanager
-    def _only_one(self, name: str, place: str) -> Iterator[None]:
-        """Let others wait who want the same package. Raises NoAnswerError for them if the one before them is abandoned."""
-        with self._lock:
-            lock = self._unpacking.setdefault(name, threading.Lock())
-        while not lock.acquire(timeout=_LOOK_SECONDS):
-            with access(place):
-                pass
-        try:
-            yield
-        finally:
-            lock.release()
 
     def tidy(self, remover: Remover) -> None:
         """Have packages of earlier boots removed, and those that were not unpacked to the end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -15,6 +16,7 @@ from batchcompute_local.process.patience import access
 from batchcompute_local.storage import ObjectStore, split_uri
 
 _BLOCK = 1 << 20
+_LOOK_SECONDS = 0.5
 
 
 class Source(Protocol):
@@ -100,6 +102,27 @@ class Sources:
             return RemoteSource(*found)
         with access(self._store.root / uri.removeprefix("oss://")):
             return FileSource(self._store.path(uri))
+
+
+class OneAtATime:
+    """Lets others wait who want to make the same thing. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._making: dict[str, threading.Lock] = {}
+
+    @contextmanager
+    def __call__(self, name: str, place: str) -> Iterator[None]:
+        """Wait for who makes `name`. Raises NoAnswerError if the one before is abandoned while it waits for `place`."""
+        with self._lock:
+            lock = self._making.setdefault(name, threading.Lock())
+        while not lock.acquire(timeout=_LOOK_SECONDS):
+            with access(place):
+                pass
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def download(backing: Backing, key: str, path: Path) -> None:

@@ -95,7 +95,7 @@ class Workspaces:
         self._own = {**known_state.environment(), **settings.environment}
         self._remover = Remover(layout.trash)
         self._pool = FolderPool(layout.pool, self._remover)
-        self._mapper = Mapper(layout)
+        self._mapper = Mapper(layout, self._sources)
         self._kept_logs = KeptLogs(layout.kept_logs)
         self._latest: _Common | None = None
         self.attempt_files = AttemptFiles(layout, keys)
@@ -156,6 +156,7 @@ class Workspaces:
         package = self._packages.at_hand(uri) or self._packages.get(self._sources.find(uri), uri)
         base = str(self._layout.instance(launch.job, task.name, 0)).removesuffix("0")
         known = latest is not None and latest.task is task and latest.base == base and latest.package is package
+        known = known and not self._mapper.is_elsewhere(task)
         if latest is not None and known and not _is_gone(latest.surroundings):
             return latest
         environment = self._environment(launch)
@@ -243,7 +244,7 @@ class Workspaces:
             words += shlex.split(task.program_arguments)
         except ValueError as error:
             raise ProgramError(f"cannot split ProgramArguments into words: {error}") from None
-        folders = self._mapper.folders(task)
+        folders = self._mapper.folders(task, launch.job)
         if not image.command:
             return [*self._mapper.prepare(folders), *words] if folders else words
         if folders and not image.maps:
