@@ -45,6 +45,7 @@ SHIPPED = (
     "b4fea36b2ab842b8",
     "8ea35f6b26ab3fa2",
     "aed455f542f6e3c5",
+    "09c4a7e341ae01c6",
 )
 
 

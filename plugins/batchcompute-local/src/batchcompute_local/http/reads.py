@@ -8,6 +8,7 @@ takes it. That of list_tasks is packed while its rows are read.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import sqlite3
 import zlib
@@ -20,7 +21,7 @@ from batchcompute_local.http.logs import read_piece
 from batchcompute_local.jobs.engine import Engine
 from batchcompute_local.jobs.log_choice import LogChoice
 from batchcompute_local.jobs.reading import Reading
-from batchcompute_local.jobs.service import page_of_jobs, write_tasks
+from batchcompute_local.jobs.service import write_jobs, write_tasks
 from batchcompute_local.paths import Layout
 
 T = TypeVar("T")
@@ -28,8 +29,16 @@ Run = Callable[[Reading], Any]
 
 _AT_ONCE = 3
 _PIECE = 256 << 10
-_ROWS = 200
-"""Jobs of one page."""
+_ESCAPE = "batchcompute.json"
+"""Encodes what is not ASCII as JSON does in its strings."""
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101  # for mypy: it is for `encode` only
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error(_ESCAPE, _escape)
 
 
 class Pieces:
@@ -93,8 +102,8 @@ class Reads:
 
     async def _page(self, owner: int, after: int) -> tuple[bytes, int]:
         def read() -> tuple[bytes, int]:
-            jobs, last = self._engine.recall(lambda reading: page_of_jobs(reading, owner, after, _ROWS))
-            return dump(jobs)[1:-1], last
+            text, last = self._engine.recall(lambda reading: write_jobs(reading, owner, after, _PIECE))
+            return text.encode("ascii", _ESCAPE), last
 
         return await self._call(read)
 

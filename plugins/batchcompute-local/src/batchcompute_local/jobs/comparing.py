@@ -15,7 +15,7 @@ from batchcompute_local.jobs.states import FINISHED
 
 _MOST_NAMED = 3
 _STEPS = 100_000
-_KEYS = {"jobs": ("seq",), "descriptions": ("job",), "tasks": ("job", "position")}
+_KEYS = {"jobs": ("seq",), "descriptions": ("job",), "views": ("job",), "tasks": ("job", "position")}
 _KEYS |= {"instances": ("job", "task", "number"), "attempts": ("job", "task", "number", "attempt")}
 
 

@@ -61,6 +61,7 @@ MIGRATIONS = (
     ALTER TABLE attempts ADD COLUMN node TEXT NOT NULL DEFAULT '';
     CREATE TABLE stopping (attempt TEXT PRIMARY KEY, node TEXT NOT NULL) WITHOUT ROWID;
     """,
+    "CREATE TABLE views (job INTEGER PRIMARY KEY, text TEXT NOT NULL)",
 )
 """One script for each schema version; `PRAGMA user_version` is the number of those that the file has seen."""
 

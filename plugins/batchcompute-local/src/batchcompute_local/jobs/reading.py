@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from batchcompute.surroundings import Surroundings
@@ -63,12 +63,9 @@ class Reading:
         """Read the surroundings with which `job` was submitted; None if none were sent."""
         return self._read().surroundings(job.seq)
 
-    def select(self, owner: int, columns: Mapping[str, str], after: int = 0, limit: int = -1) -> list[dict[str, Any]]:
-        """Read up to `limit` jobs of `owner` (-1: all) with numbers above `after`, in order, as dicts.
-
-        `columns` has an SQL expression for each of their keys.
-        """
-        return self._read().select(owner, columns, after, limit)
+    def select(self, owner: int, expression: str, after: int = 0) -> Iterator[tuple[int, Any]]:
+        """Yield the number of each job of `owner` with a number above `after`, in order, and an SQL `expression` over its row."""
+        return self._read().select(owner, expression, after)
 
     def active(self, owner: int) -> list[Job]:
         """Return the jobs of `owner` that have not ended, as summaries at least."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from batchcompute.surroundings import Surroundings
@@ -21,14 +22,11 @@ class Rows:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    def select(self, owner: int, columns: Mapping[str, str], after: int, limit: int) -> list[dict[str, Any]]:
-        """Read up to `limit` jobs of `owner`, by number, from the first one above `after` on (limit -1: all), as dicts.
-
-        `columns` has the SQL expression over a job's row for each of their keys.
-        """
-        names = ", ".join(columns.values())
-        sql = f"SELECT {names} FROM jobs WHERE owner = ? AND seq > ? ORDER BY seq LIMIT ?"  # noqa: S608  # names of ours, no values
-        return [dict(zip(columns, row, strict=False)) for row in self._db.execute(sql, (owner, after, limit))]
+    def select(self, owner: int, expression: str, after: int = 0) -> Iterator[tuple[int, Any]]:
+        """Yield the number of each job of `owner` with a number above `after`, in order, and an SQL `expression` over its row."""
+        sql = f"SELECT seq, {expression} FROM jobs WHERE owner = ? AND seq > ? ORDER BY seq"  # noqa: S608  # names of ours, no values
+        with closing(self._db.execute(sql, (owner, after))) as found:
+            yield from found
 
     def summary(self, job_id: str) -> Job | None:
         """Read one job without its tasks, of any owner; None if there is none."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ from batchcompute_local.jobs.ranges import LOCAL_RANGES
 from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.states import is_allowed
 from batchcompute_local.jobs.turn import Turn
-from batchcompute_local.jobs.views import JOB_COLUMNS, images_view, job_view, write_task
+from batchcompute_local.jobs.views import JOB_TEXT, images_view, job_view, write_task
 from batchcompute_local.plan import LOCAL_IMAGE, JobPlan
 
 _log = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ class Service:
 
     def list_jobs(self, reading: Reading, owner: int) -> dict[str, Any]:
         """Return all jobs of the owner, by id."""
-        return {job["ResourceId"]: job for job in reading.select(owner, JOB_COLUMNS)}
+        jobs: dict[str, Any] = json.loads(f"{{{write_jobs(reading, owner)[0]}}}")
+        return jobs
 
     def get_job(self, reading: Reading, owner: int, job_id: str) -> dict[str, Any]:
         """Return one job."""
@@ -114,14 +116,18 @@ class Service:
         return {"Name": "local", "IdempotentTokens": True, **LOCAL_RANGES.to_wire(), **self._objects}
 
 
-def page_of_jobs(reading: Reading, owner: int, after: int, limit: int) -> tuple[dict[str, Any], int]:
-    """Return up to `limit` jobs of the owner with numbers above `after`, as `list_jobs` does, and the number of the last one.
+def write_jobs(reading: Reading, owner: int, after: int = 0, most: float = math.inf) -> tuple[str, int]:
+    """Return jobs of the owner with numbers above `after`, as JSON text without its braces, and the number of the last one.
 
-    That number is 0 if no job follows.
+    The text is little longer than `most` characters. The number is 0 if no job follows.
     """
-    found = reading.select(owner, JOB_COLUMNS | {"": "seq"}, after, limit)
-    numbers = [job.pop("") for job in found]
-    return {job["ResourceId"]: job for job in found}, numbers[-1] if len(found) == limit else 0
+    texts, length = [], 0
+    for number, text in reading.select(owner, JOB_TEXT, after):
+        texts.append(text)
+        length += len(text)
+        if length >= most:
+            return ",".join(texts), number
+    return ",".join(texts), 0
 
 
 def write_tasks(reading: Reading, owner: int, job_id: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from batchcompute_local.jobs import tables
 from batchcompute_local.jobs.migrations import migrate
 from batchcompute_local.jobs.model import Changes, Job, encode_leftovers, parse_attempt
 from batchcompute_local.jobs.rows import Rows
+from batchcompute_local.jobs.states import ENDED
 from batchcompute_local.jobs.tables import (
     ANSWERS,
     ATTEMPTS,
@@ -26,9 +27,11 @@ from batchcompute_local.jobs.tables import (
     META,
     STOPPING,
     TASKS,
+    VIEWS,
     begin_values,
     end_values,
 )
+from batchcompute_local.jobs.views import job_text
 from batchcompute_local.plan import JobPlan
 
 _BUSY_MILLISECONDS = 250
@@ -93,6 +96,9 @@ class Store(Rows):
         if not db.in_transaction:
             db.execute("BEGIN IMMEDIATE")
         db.executemany(JOBS.put, [(seq, *JOBS.values(job)) for seq, job in changes.jobs.items()])
+        ended = [(seq, job_text(job)) for seq, job in changes.jobs.items() if job.state in ENDED]
+        db.executemany(VIEWS.put, ended)
+        db.executemany(VIEWS.delete, [(seq,) for seq in changes.jobs.keys() - dict(ended).keys()])
         db.executemany(DESCRIPTIONS.put, [(seq, *_submitted(job.plan)) for seq, job in changes.created.items()])
         db.executemany(TASKS.put, [(*key, *TASKS.values(task)) for key, task in changes.tasks.items()])
         db.executemany(tables.BEGIN_INSTANCE, [(*key, *begin_values(one)) for key, one in changes.begun.items()])

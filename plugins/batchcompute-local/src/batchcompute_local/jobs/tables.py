@@ -215,10 +215,12 @@ DESCRIPTIONS = Table("descriptions", {"job": "INTEGER PRIMARY KEY"}, {"text": _T
 """What was submitted, as JSON; `surroundings` is NULL if none were sent."""
 STOPPING = Table("stopping", {"attempt": "TEXT PRIMARY KEY"}, {"node": _TEXT}, options="WITHOUT ROWID")
 """Attempts on nodes that no instance wants any more, until they have ended. Of jobs that were deleted, too."""
+VIEWS = Table("views", {"job": "INTEGER PRIMARY KEY"}, {"text": _TEXT})
+"""The JSON text of each job that has ended, for lists: see `views.job_text`."""
 META = Table("meta", {"name": "TEXT PRIMARY KEY"}, {"value": _TEXT}, options="WITHOUT ROWID")
 
-ALL = (META, JOBS, DESCRIPTIONS, TASKS, INSTANCES, ANSWERS, ATTEMPTS, STOPPING)
-OF_A_JOB = (JOBS, DESCRIPTIONS, TASKS, INSTANCES, ATTEMPTS)
+ALL = (META, JOBS, DESCRIPTIONS, TASKS, INSTANCES, ANSWERS, ATTEMPTS, STOPPING, VIEWS)
+OF_A_JOB = (JOBS, DESCRIPTIONS, TASKS, INSTANCES, ATTEMPTS, VIEWS)
 """The rows that are deleted with a job."""
 
 UNKNOWN = "unknown "

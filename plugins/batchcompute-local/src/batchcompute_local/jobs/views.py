@@ -10,7 +10,7 @@ from typing import Any
 from batchcompute_local.images import Image
 from batchcompute_local.jobs.model import Instance, Job, Task
 from batchcompute_local.jobs.states import FINISHED, Counts, State
-from batchcompute_local.jobs.tables import JOBS
+from batchcompute_local.jobs.tables import JOBS, VIEWS
 from batchcompute_local.plan import LOCAL_IMAGE
 
 _PIECE = 500
@@ -46,6 +46,11 @@ def job_view(job: Job) -> dict[str, Any]:
     }
 
 
+def job_text(job: Job) -> str:
+    """Return the JSON text of a Job object as a member of a list, by its id."""
+    return f"{_dump(job.id)}:{_dump(job_view(job))}"
+
+
 def _whole(column: str) -> str:
     return f"CAST({JOBS[column]} AS INTEGER)"
 
@@ -58,7 +63,7 @@ def _words() -> str:
     return f"CASE {JOBS['state']} {' '.join(f'WHEN {state:d} THEN {state.job_word!r}' for state in State)} END"
 
 
-JOB_COLUMNS = {
+_JOB_COLUMNS = {
     "CreateTime": _whole("created"),
     "Description": JOBS["description"],
     "EndTime": _whole("ended"),
@@ -82,7 +87,21 @@ JOB_COLUMNS = {
     "State": _words(),
     "TotalTime": _whole("total_time"),
 }
-"""`job_view` in SQL: a list of thousands is made from the rows of the store, without a Job for each."""
+_QUOTED = {"Description", "Name"}
+"""Texts of a user; the others need no escapes."""
+
+
+def _format() -> str:
+    marks = {"Description": "%s", "Name": "%s", "ResourceId": '"%s"', "State": '"%s"'}
+    members = ",".join(f'"{name}":{marks.get(name, "%d")}' for name in _JOB_COLUMNS)
+    values = [f"json_quote({sql})" if name in _QUOTED else sql for name, sql in _JOB_COLUMNS.items()]
+    built = f"""printf('"%s":{{{members}}}', {JOBS["id"]}, {", ".join(values)})"""
+    return f"coalesce((SELECT text FROM {VIEWS.name} WHERE job = {JOBS['seq']}), {built})"  # noqa: S608  # names of ours, no values
+
+
+JOB_TEXT = _format()
+"""`job_text` in SQL: what is stored of a job that has ended; else it is built of the row, and may have
+characters beyond ASCII. So a list of thousands is made without an object for each."""
 
 
 def write_task(task: Task, job: State, instances: Iterable[Instance]) -> Iterator[str]:
