@@ -11,7 +11,9 @@ from ..errors import DecodeError, ServiceWarning, warn_caller
 from ..hooks import ResponseContext, hookimpl
 from ..regions import Ranges
 from ..surroundings import Surroundings
+from ..values.containers import E
 from ..values.details import JobDetails, JobDetailsList, LogPiece
+from ..values.jsonizable import Record
 from ..values.properties import Origin
 from ..values.responses import (
     ActionResponse,
@@ -23,6 +25,7 @@ from ..values.responses import (
     ListResponse,
     Task,
 )
+from ..values.rows import read_rows
 from ..wire import WARNING_HEADER, Response
 
 _LONGEST_WARNING = 2000
@@ -82,32 +85,35 @@ def _plain(what: str, read: Callable[[dict[str, Any]], object]) -> Callable[[Res
 
 
 def _number_or_zero(item: object, key: str) -> int:
-    value = item.get(key) if isinstance(item, dict) else None
+    value = item.get(key) if isinstance(item, dict) else item._stored(key) if isinstance(item, Record) else None
     return value if type(value) is int else 0
 
 
-def _named(data: dict[str, Any], key: str) -> list[Any]:
+def _named(response: Response, origin: Origin, cls: type[Record], key: str) -> dict[str, Any]:
     """Return the items of an object that is keyed by name; each learns its own name. A bad one is kept: reading it tells."""
+    if origin.humanize is None and (rows := read_rows(response.body, cls, key)) is not None:
+        return rows
+    data = _object(response)
     for name, item in data.items():
-        if type(item) is dict:
-            item.setdefault(key, name)
-    return list(data.values())
+        if type(item) is dict and item.get(key) is None:
+            item[key] = name
+    return data
 
 
-def _jobs(response: Response, origin: Origin) -> ListResponse[Job]:
-    data = _object(response)
-    return ListResponse(Job, _named(dict(sorted(data.items())), "ResourceId"), origin)
+def _by_id(cls: type[E]) -> Callable[[Response, Origin], ListResponse[E]]:
+    """Return a decoder of a list that is sorted by id."""
 
+    def decode(response: Response, origin: Origin) -> ListResponse[E]:
+        data = _named(response, origin, cls, "ResourceId")
+        return ListResponse(cls, list(map(data.__getitem__, sorted(data))), origin)
 
-def _images(response: Response, origin: Origin) -> ListResponse[Image]:
-    data = _object(response)
-    return ListResponse(Image, _named(dict(sorted(data.items())), "ResourceId"), origin)
+    return decode
 
 
 def _tasks(response: Response, origin: Origin) -> ListResponse[Task]:
-    data = _object(response)
+    data = _named(response, origin, Task, "TaskName")
     by_start = sorted(data.items(), key=lambda pair: (_number_or_zero(pair[1], "StartTime"), pair[0]))
-    return ListResponse(Task, _named(dict(by_start), "TaskName"), origin)
+    return ListResponse(Task, [task for _, task in by_start], origin)
 
 
 # Lists are sorted before times become text (protocol 1.2).
@@ -116,9 +122,9 @@ _DECODERS: dict[object, Callable[[Response, Origin], object]] = {
     ActionResponse: lambda response, origin: ActionResponse.wrap({}, origin),
     JobResponse: lambda response, origin: JobResponse.wrap(_object(response), origin),
     JobDescriptionResponse: lambda response, origin: JobDescriptionResponse.from_wire(_object(response), origin),
-    ListResponse[Job]: _jobs,
+    ListResponse[Job]: _by_id(Job),
     ListResponse[Task]: _tasks,
-    ListResponse[Image]: _images,
+    ListResponse[Image]: _by_id(Image),
     Ranges: _plain("a region", Ranges.from_wire),
     Surroundings: _plain("surroundings", Surroundings.from_wire),
     JobDetails: _plain("details of a job", JobDetails.from_wire),

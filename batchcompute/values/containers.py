@@ -114,12 +114,13 @@ class NamesDict(CheckedDict[list[str]]):
 class LazyList(MutableSequence[E], Generic[E]):
     """A list whose items are made from parsed answers when they are read; a bad one raises DecodeError then."""
 
-    __slots__ = ("_cls", "_item_origin", "_items")
+    __slots__ = ("_cls", "_is_made", "_item_origin", "_items")
 
     def __init__(self, cls: type[E], items: list[Any], origin: Origin | None = None) -> None:
         self._cls = cls
         self._items = items
         self._item_origin = origin
+        self._is_made = len(items) > 0 and type(items[0]) is not cls and isinstance(items[0], cls)  # rows: all are
 
     def _build(self, item: object) -> E:
         if type(item) is dict:
@@ -143,6 +144,9 @@ class LazyList(MutableSequence[E], Generic[E]):
         return item
 
     def __iter__(self) -> Iterator[E]:
+        return iter(self._items) if self._is_made else self._iterate()
+
+    def _iterate(self) -> Iterator[E]:
         items, cls = self._items, self._cls
         for position, item in enumerate(items):
             if type(item) is not cls:
@@ -153,6 +157,7 @@ class LazyList(MutableSequence[E], Generic[E]):
         return len(self._items)
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        self._is_made = False
         self._items[index] = value
 
     def __delitem__(self, index: SupportsIndex | slice) -> None:
@@ -160,6 +165,7 @@ class LazyList(MutableSequence[E], Generic[E]):
 
     def insert(self, index: int, value: E) -> None:
         """As list.insert."""
+        self._is_made = False
         self._items.insert(index, value)
 
     def sort(self, *, key: Callable[[E], Any], reverse: bool = False) -> None:

@@ -15,7 +15,7 @@ W = TypeVar("W", bound=Writable)
 
 # Integer states and the old word for success (protocol 1.6).
 STATES = ("Init", "Waiting", "Running", "Finished", "Failed", "Stopped")
-_STATE_NAMES: dict[object, str] = {"Terminated": "Finished", **{name: name for name in STATES}}
+STATE_NAMES: dict[object, str] = {"Terminated": "Finished", **{name: name for name in STATES}}
 
 
 class Text(Field[str, str]):
@@ -235,14 +235,14 @@ class State(Field[str, str]):
         if type(value) is int and 0 <= value < len(STATES):
             return STATES[value]
         if type(value) is str:
-            return _STATE_NAMES.get(value, value)
+            return STATE_NAMES.get(value, value)
         return super().read(obj, value)
 
     def convert(self, value: object, source: Source) -> str:
         if type(value) is int and 0 <= value < len(STATES):
             return STATES[value]
         if isinstance(value, str):
-            return _STATE_NAMES.get(value, str(value))
+            return STATE_NAMES.get(value, str(value))
         raise expected(f"one of {', '.join(STATES)} or its number", value)
 
 
@@ -276,13 +276,15 @@ class Items(Field["MutableSequence[E]", Sequence[Any]]):
         self.cls = cls
 
     def missing(self, obj: Owner) -> MutableSequence[E]:
-        value = obj._values[self.key] = LazyList(self.cls, [], obj._origin)
+        value: LazyList[E] = LazyList(self.cls, [], obj._origin)
+        obj._store(self.key, value)
         return value
 
     def read(self, obj: Owner, value: object) -> MutableSequence[E]:
         if not isinstance(value, list):
             raise obj._undecodable(expected("a list", value).at(self.name))
-        built = obj._values[self.key] = LazyList(self.cls, value, obj._origin)
+        built = LazyList(self.cls, value, obj._origin)
+        obj._store(self.key, built)
         return built
 
     def convert(self, value: object, source: Source) -> MutableSequence[E]:

@@ -23,6 +23,7 @@ class Record:
     _names: ClassVar[dict[str, AnyField]] = {}  # the fields by every name they are read under, wire names included
     _old_names: ClassVar[Mapping[str, str]] = {}  # names that old scripts use by mistake
     _identity: ClassVar[str] = ""  # the property that tells one object from another
+    _public: ClassVar[type[Record]]  # the class that users know: this one, but for rows
 
     _values: dict[str, Any]
     _origin: Origin | None
@@ -32,6 +33,8 @@ class Record:
         for base in reversed(cls.__mro__):
             fields.update({name: item for name, item in vars(base).items() if isinstance(item, Field)})
         cls._fields = fields
+        if "_public" not in vars(cls):
+            cls._public = cls
         cls._names = {item.key: item for item in fields.values()} | fields
 
     @classmethod
@@ -77,6 +80,17 @@ class Record:
                 raise error.at(field.name) from None
         return values
 
+    def _stored(self, key: str) -> Any:
+        """Return a stored value, as it was given or parsed; None for none. Rows keep theirs elsewhere."""
+        return self._values.get(key)
+
+    def _store(self, key: str, value: object) -> None:
+        """Set a stored value; None takes it away."""
+        if value is None:
+            self._values.pop(key, None)
+        else:
+            self._values[key] = value
+
     def _assign(self, field: AnyField, value: object) -> None:
         kind = type(self).__name__.removesuffix("Response")
         raise AttributeError(f"{kind}.{field.name} cannot be set: a {kind} is read-only")
@@ -116,8 +130,8 @@ class Record:
         """A new dict of the properties that are not empty, nested ones included (reference section 1.2)."""
         found = {}
         for name, field in self._fields.items():
-            if field.shown or self._values.get(field.key) is not None:
-                value = field.plain(field.__get__(self))
+            if field.shown or self._stored(field.key) is not None:
+                value = field.plain(getattr(self, name))
                 if not is_empty(value):
                     found[name] = value
         return found
@@ -149,7 +163,7 @@ class Record:
 
     def __reduce__(self) -> tuple[Any, ...]:
         origin = self._origin and Origin(self._origin.request_id, self._origin.status, self._origin.date)
-        return _restore, (type(self), self.detail(), origin)
+        return _restore, (self._public, self.detail(), origin)
 
 
 def _restore(cls: type[R], detail: dict[str, Any], origin: Origin | None, dropped: Iterable[Problem] = ()) -> R:
@@ -208,10 +222,7 @@ class Jsonizable(Record):
 
     def _merge(self, properties: object) -> None:
         for key, value in self._converted(self._mapping(properties), Source.USER).items():
-            if value is None:
-                self._values.pop(key, None)
-            else:
-                self._values[key] = value
+            self._store(key, value)
 
     def _mapping(self, given: object) -> Mapping[Any, Any]:
         if isinstance(given, Mapping):
