@@ -20,6 +20,7 @@ from batchcompute_local.http.accounts import Account
 from batchcompute_local.objects.content import Content
 from batchcompute_local.objects.multipart import Uploads
 from batchcompute_local.objects.names import is_bucket
+from batchcompute_local.objects.parts import Part
 from batchcompute_local.objects.store import Store
 from batchcompute_local.oss.bodies import Incoming
 from batchcompute_local.oss.errors import OssError, invalid
@@ -89,6 +90,10 @@ class Call:
     async def run(self, function: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Run a function that waits for the bucket in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, partial(function, *arguments, **named))
+
+    async def discard(self, part: Part) -> None:
+        """Discard a part in a thread: to remove a large file takes the disk a while."""
+        await asyncio.shield(self.run(part.discard))
 
     async def run_copy(self, source: str, function: Callable[[], T]) -> T:
         """Run a function that waits for the bucket `source` too in a thread: one of a bucket elsewhere, if either is."""

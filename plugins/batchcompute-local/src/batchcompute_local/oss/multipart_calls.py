@@ -55,7 +55,7 @@ async def upload_part(call: Call) -> Answer:
         kept = True
     finally:
         if not kept:
-            part.discard()
+            await call.discard(part)
     crc = {"x-oss-hash-crc64ecma": str(part.crc)} if part.crc is not None else {}
     return Answer(headers={"ETag": f'"{part.etag}"', **crc})
 

@@ -44,7 +44,7 @@ async def put_object(call: Call) -> Answer:
         record = Record(part.etag, part.crc, now(), NORMAL, headers, tags)
         made = await call.run(_put, call, part, record, forbid)
     finally:
-        part.discard()
+        await call.discard(part)
     return Answer(headers=written_headers(made))
 
 
@@ -155,7 +155,7 @@ async def append_object(call: Call) -> Answer:
     except NotAppendableError:
         raise OssError("ObjectNotAppendable", "The object is not appendable.") from None
     finally:
-        part.discard()
+        await call.discard(part)
     return Answer(headers={**written_headers(made), "x-oss-next-append-position": str(made.size)})
 
 
