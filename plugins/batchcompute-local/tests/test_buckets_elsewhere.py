@@ -186,7 +186,9 @@ LOGS = {"StdoutRedirectPath": "oss://far/logs/", "StderrRedirectPath": "oss://fa
 
 
 def read_log(client: Client, job: str, **more: Any) -> str:
-    return client.read_log(job, "A", 0, "stdout", **more).decode()
+    found = client.read_log(job, "A", 0, "stdout", **more)
+    assert found is not None
+    return found.decode()
 
 
 def test_logs_are_there_when_the_end_is_told(there: Cloud, far: Elsewhere) -> None:
