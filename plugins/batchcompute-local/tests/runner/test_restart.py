@@ -246,5 +246,5 @@ def test_a_daemon_that_ends_by_an_error_of_its_own_is_started_again(cloud: Cloud
     (cloud.root / "oss/tests/go").touch()
     assert cloud.ended(job)["State"] == "Terminated"
     log = (cloud.root / "daemon.log").read_text()
-    assert "the daemon ends: the engine has ended; see above" in log
+    assert "the daemon ends: the engine or its executor has failed; see above" in log
     assert log.count("another one is started") == 1
