@@ -149,13 +149,14 @@ def _without_library(command: Any, hide: str) -> Any:
 
 
 def test_a_package_elsewhere(there: Cloud, far: Elsewhere) -> None:
-    task = {"A": {"PackageUri": "oss://far/programs/worker.tar.gz", "InstanceCount": 3}}
+    task: dict[str, dict[str, Any]] = {"A": {"PackageUri": "oss://far/programs/worker.tar.gz", "InstanceCount": 3}}
     for text in ("first", "second"):  # each job has the package as it is when it starts
         far.write("programs/worker.tar.gz", pack_files({"main.py": f"print({text!r})"}))
         job = there.create(task)
         assert there.ended(job)["State"] == "Terminated", there.log(job, "A", stream="stderr")
         assert [there.log(job, "A", number) for number in range(3)] == [f"{text}\n"] * 3
     assert not [path for path in (there.root / "packages").iterdir() if path.name.startswith(".")]
+    task["A"]["InstanceCount"] = 1
     far.write("programs/worker.tar.gz", b"this is no package")
     job = there.create(task)
     assert there.ended(job)["State"] == "Failed"
