@@ -9,7 +9,7 @@ import pytest
 from batchcompute_local.storage import ObjectStore
 from dask_cluster import DaskCluster
 
-from tests.support.descriptions import PACKAGE
+from tests.support.descriptions import PACKAGE, describe, pack_files
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
 
@@ -71,6 +71,33 @@ def test_packages_are_fetched_once_for_each_version(cluster: DaskCluster, apart:
     job = apart.create({"A": {"InstanceCount": 2}})
     assert apart.ended(job)["State"] == "Terminated"
     assert apart.log(job, "A", 1) == "another\n"
+
+
+def test_a_bucket_elsewhere_is_reached_through_the_service(
+    cluster: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mounted"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data/input").write_text("from elsewhere")
+    made = Cloud(tmp_path / "data")
+    made.settings(
+        f'executor = "dask"\n[executors.dask]\nscheduler = "{cluster.address}"\ninsecure = true\nlease_seconds = 60\n'
+        f'[buckets.far]\nurl = "file://{folder}"\n[buckets.far.options]\nsecret = "of-the-service"\n'
+    )
+    mapped = tmp_path / "mapped"
+    (folder / "worker.tar.gz").write_bytes(pack_files({"main.py": f"print(open({str(mapped / 'input')!r}).read())"}))
+    cluster.up("a")
+    made.up()
+    try:
+        task = {"PackageUri": "oss://far/worker.tar.gz", "OssMapping": {"oss://far/data/": str(mapped)}}
+        job = made.create({"A": task})
+        assert made.ended(job)["State"] == "Terminated", made.log(job, "A", 0, "stderr")
+        assert made.log(job, "A", 0) == "from elsewhere\n"
+        status, answer = made.call("POST", "/jobs", describe({"A": {"StdoutRedirectPath": "oss://far/logs/"}}))
+        assert (status, answer["Code"]) == (400, "InvalidParameter")
+        assert "the executor 'dask' writes no logs to a bucket that is elsewhere, as far is" in answer["Message"]
+    finally:
+        made.down()
 
 
 def test_a_package_that_is_absent_fails_its_instances(apart: Cloud) -> None:

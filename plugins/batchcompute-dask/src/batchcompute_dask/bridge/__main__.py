@@ -10,6 +10,7 @@ import logging
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from batchcompute_local.attempt_files import AttemptKeys
@@ -44,7 +45,8 @@ class Bridge:
             begin.root,
             begin.options.shared_files,
             begin.options.lease_seconds,
-            begin.settings,
+            # a node that shares no files reaches all buckets through the service, and is told no secret of their stores
+            begin.settings if begin.options.shared_files else replace(begin.settings, buckets={}),
             Relay(layout, begin.options).place,
         )
         keys, logs = AttemptKeys.of(layout), LogWriter(layout, begin.settings.kept_attempts)

@@ -157,7 +157,9 @@ class Front:
             remarks += name_unknown(images, self._settings.images, LOCAL_IMAGE)
             plan = replace(*arguments, parent=account.attempt)
             await self._refuse_foreign(plan, account.owner)
-            if self._settings.buckets and (unusable := find_unusable(plan, self._settings.buckets)):
+            if self._settings.buckets and (
+                unusable := find_unusable(plan, self._settings.buckets, self._settings.executor)
+            ):
                 raise unusable
             arguments = (plan,)
         run = route.bind(self._service, account.owner, arguments)

@@ -10,6 +10,7 @@ from batchcompute_local.objects.elsewhere import BucketElsewhere
 from batchcompute_local.plan import JobPlan, TaskSpec
 from batchcompute_local.storage import split_uri
 
+_SENDING = "process"
 _CURE = "An account names its own buckets; `batchcompute local bucket give` gives one away."
 
 
@@ -30,13 +31,21 @@ def find_foreign(plan: JobPlan, owner: int, owner_of: Callable[[str, int], int |
     return None
 
 
-def find_unusable(plan: JobPlan, buckets: Mapping[str, BucketElsewhere]) -> ServiceError | None:
-    """Return the refusal of a plan that names a bucket elsewhere whose library is not installed; None if it names none."""
+def find_unusable(plan: JobPlan, buckets: Mapping[str, BucketElsewhere], executor: str) -> ServiceError | None:
+    """Return the refusal of a plan that names a bucket elsewhere in vain; None if it names none.
+
+    Its library is not installed; or it is to have logs, which only the executor of this machine sends.
+    """
     for task in plan.tasks:
         for field, uri in _uris(task):
             bucket = buckets.get(split_uri(uri)[0])
-            if bucket is not None and (missing := find_missing(bucket)):
-                return invalid(f"TaskDag.TaskDescMap.{task.name}.{field}", f"{uri[:200]!r}: {missing}.")
+            if bucket is None:
+                continue
+            wrong = find_missing(bucket)
+            if not wrong and field.endswith("RedirectPath") and executor != _SENDING:
+                wrong = f"the executor {executor!r} writes no logs to a bucket that is elsewhere, as {bucket.name} is"
+            if wrong:
+                return invalid(f"TaskDag.TaskDescMap.{task.name}.{field}", f"{uri[:200]!r}: {wrong}.")
     return None
 
 
