@@ -200,3 +200,11 @@ def test_only_oss_itself_has_the_bucket_in_front_of_its_host() -> None:
     assert is_cloud("https://oss-cn-qingdao.aliyuncs.com")
     assert not is_cloud("https://oss-cn-qingdao.aliyuncs.com.example.org")
     assert not is_cloud("http://127.0.0.1:8080")
+
+
+def test_an_absent_object_behind_a_gateway_that_drops_headers(fake: Fake) -> None:
+    """A 404 to HEAD says no more than that."""
+    date = b"Date: Fri, 27 Nov 2026 03:00:00 GMT"
+    fake.answers = [b"HTTP/1.1 404 Not Found\r\n" + date + b"\r\nContent-Length: 0\r\n\r\n"]
+    assert not fake.client().objects.exists("oss://bucket/key")
+    assert fake.asked[0].startswith("HEAD ")

@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 _CLOUD = ".aliyuncs.com"
 _ABSENT = ("NoSuchKey", "NoSuchBucket")
+_NO_XML = "BadErrorResponse"
+"""What the library makes of an answer without OSS's XML: one to HEAD has it in a header, which a gateway may drop."""
 
 
 def is_cloud(endpoint: str) -> bool:
@@ -125,6 +127,8 @@ def _explain(error: BaseException, uri: str) -> Exception:
         if error.code in _ABSENT:
             what = "bucket" if error.code == "NoSuchBucket" else "object"
             return FileNotFoundError(f"there is no {what} {uri if what == 'object' else _bucket_of(uri)}")
+        if error.status_code == 404 and error.code == _NO_XML:
+            return FileNotFoundError(f"there is no object or bucket {uri}")
         message = f"{error.message or 'the answer has no message'} ({uri})"
         return client_error(error.status_code, error.code or "", message, error.request_id or "")
     if isinstance(error, oss.exceptions.InconsistentError):
