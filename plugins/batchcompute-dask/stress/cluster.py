@@ -28,6 +28,7 @@ from batchcompute_local.errors import DaemonError
 from dask_cluster import DaskCluster
 from harness import ServiceHarness, finished_on_disk
 from lines import PROGRAM, check_lines
+from networks import NetworkRefusedError, Networks
 
 from batchcompute import AmbiguousResultError, Client
 from batchcompute.errors import BatchComputeError
@@ -40,9 +41,10 @@ _MOST_SECONDS = 900.0
 class Rounds:
     """The service, the cluster, and what was done to them."""
 
-    def __init__(self, folder: Path, rng: random.Random, lease: float) -> None:
+    def __init__(self, folder: Path, rng: random.Random, lease: float, networks: Networks | None) -> None:
         self.rng = rng
-        self.cluster = DaskCluster(folder / "cluster", slots=2)
+        self.networks = networks
+        self.cluster = DaskCluster(folder / "cluster", 2, networks)
         self.harness = ServiceHarness(
             folder,
             'executor = "dask"\n[executors.dask]\n'
@@ -62,9 +64,8 @@ class Rounds:
         self.harness.down()
         self.cluster.down()
 
-    def one(self) -> None:
-        """One round: something is killed, or stopped, and is there again after a while."""
-        part = self.rng.choice(PARTS)
+    def one(self, part: str) -> None:
+        """One round: something is killed, stopped or cut off, and is there again after a while."""
         getattr(self, f"_{part}")()
         self.done[part] += 1
 
@@ -100,6 +101,13 @@ class Rounds:
         self.cluster.signal(name, signal.SIGSTOP)
         self._wait()
         self.cluster.signal(name, signal.SIGCONT)
+
+    def _partition(self) -> None:
+        assert self.networks is not None
+        name = self.rng.choice(NODES)
+        self.networks.pull(name)
+        self._wait()
+        self.networks.plug(name)
 
     def _wait(self) -> None:
         # now and then longer than the lease, so that attempts run elsewhere
@@ -165,23 +173,46 @@ def check(rounds: Rounds, job: str, instances: int) -> tuple[list[str], Counter[
     return problems, figures
 
 
-def run(folder: Path, kills: int, instances: int, seconds: float, lease: float, rng: random.Random) -> int:
+def run(folder: Path, options: argparse.Namespace, rng: random.Random) -> int:
     """Exit code 0 if nothing is wrong."""
-    rounds = Rounds(folder, rng, lease)
+    parts = [rng.choice(PARTS) for _ in range(options.kills)]
+    networks = None
+    if options.partitions:
+        try:
+            networks = Networks(NODES)
+            parts += ["partition"] * options.partitions
+            rng.shuffle(parts)
+        except NetworkRefusedError as error:
+            print(f"no partitions: {error}")
+    try:
+        return go(Rounds(folder, rng, options.lease, networks), parts, options.instances, options.seconds)
+    finally:
+        if networks is not None:
+            networks.close()
+
+
+def go(rounds: Rounds, parts: list[str], instances: int, seconds: float) -> int:
+    """Do these rounds under load. Exit code 0 if nothing is wrong."""
     began = time.monotonic()
     try:
         rounds.up()
         job = submit(instances, seconds)
-        while sum(rounds.done.values()) < kills:
-            time.sleep(rng.random())
-            rounds.one()
+        problems: list[str] = []
+        for count, part in enumerate(parts, 1):
+            time.sleep(rounds.rng.random())
+            rounds.one(part)
+            if state_of(job)[0] not in ("Waiting", "Running"):
+                problems.append(f"the load was over after {count} rounds; let it last longer (--seconds)")
+                break
+        print(f"{state_of(job)[1]} instances were Finished after the last round")
         deadline = time.monotonic() + _MOST_SECONDS
         while state_of(job)[0] in ("Waiting", "Running") and time.monotonic() < deadline:
             time.sleep(0.5)
-        problems, figures = check(rounds, job, instances)
+        found, figures = check(rounds, job, instances)
+        problems += found
     finally:
         rounds.down()
-    print(f"{os.cpu_count()} cores, {time.monotonic() - began:.0f} s, lease {lease:g} s")
+    print(f"{os.cpu_count()} cores, {time.monotonic() - began:.0f} s")
     print("rounds: " + ", ".join(f"{number} of {what}" for what, number in sorted(rounds.done.items())))
     print(
         f"instances: {figures['instances']}, attempts that began: {figures['start']}, run again: {figures['run again']}"
@@ -196,15 +227,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code 0 if nothing is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--partitions", type=int, default=10)
     parser.add_argument("--instances", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=0.5)
-    parser.add_argument("--lease", type=float, default=8.0)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--lease", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=None)
     options = parser.parse_args(arguments)
     seed = random.randrange(1 << 32) if options.seed is None else options.seed
     print(f"seed {seed}")
     with tempfile.TemporaryDirectory(prefix="cluster-") as folder:
-        return run(Path(folder), options.kills, options.instances, options.seconds, options.lease, random.Random(seed))
+        return run(Path(folder), options, random.Random(seed))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from batchcompute_local import procs
 from batchcompute_local.containment import remove_all
 from batchcompute_local.paths import Layout
+from networks import Networks
 
 _OTHER_VERSION = """
 import sys
@@ -27,11 +28,11 @@ sys.exit(__import__("batchcompute_dask.nodes.worker", fromlist=["main"]).main())
 class DaskCluster:
     """`folder` holds the nodes' folders and the logs. The scheduler has a port, which it keeps when it is started again."""
 
-    def __init__(self, folder: Path, slots: int = 2, extra: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, slots: int = 2, networks: Networks | None = None) -> None:
         self.folder = folder
         self.nodes = folder / "nodes"
         self.slots = slots
-        self.extra = extra
+        self.networks = networks
         self.port = _free_port()
         self.address = f"tcp://127.0.0.1:{self.port}"
         self.scheduler: subprocess.Popen[bytes] | None = None
@@ -47,19 +48,26 @@ class DaskCluster:
         """Start it, again if it was killed."""
         self.scheduler = self._spawn(
             "scheduler",
-            ["-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"],
+            [
+                *(sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--port", str(self.port)),
+                *("--host", "0.0.0.0" if self.networks else "127.0.0.1"),  # the networks are of this machine only
+            ],
         )
 
     def start_worker(self, name: str, version: str = "") -> None:
         """Start a worker, again if it was killed; with `version` one of that version."""
-        options = ["--name", name, "--slots", str(self.slots), "--folder", str(self.nodes), "--host", "127.0.0.1"]
+        options = ["--name", name, "--slots", str(self.slots), "--folder", str(self.nodes)]
+        address, host, words = self.address, "127.0.0.1", [sys.executable]
+        if self.networks is not None:
+            address = f"tcp://{self.networks.service_address(name)}:{self.port}"
+            host, words = self.networks.address(name), [*self.networks.inside(name), sys.executable]
         module = ["-c", _OTHER_VERSION, version] if version else ["-m", "batchcompute_dask.nodes.worker"]
-        self.workers[name] = self._spawn(name, [*module, self.address, *options, *self.extra])
+        self.workers[name] = self._spawn(name, [*words, *module, address, *options, "--host", host])
 
     def _spawn(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
         self.folder.mkdir(exist_ok=True)
         with open(self.folder / f"{name}.log", "ab") as log:
-            return subprocess.Popen([sys.executable, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def kill(self, name: str) -> None:
         """SIGKILL to a worker, or to the `scheduler`."""

@@ -115,6 +115,12 @@ def test_the_next_runner_has_the_lease_too(tmp_path: Path) -> None:
     start(executor, tmp_path, SLEEPS)
     assert end_of(events).lease_ended
     wait_for(lambda: find_runner(tmp_path) != second, "its end")
+    began = time.monotonic()
+    while time.monotonic() < began + 1.0:
+        assert find_runner(tmp_path) is None, "there is none before the lease is renewed"
+        time.sleep(0.01)
+    executor.renew(uptime() + 60)
+    wait_for(lambda: find_runner(tmp_path) is not None and not executor.trouble, "a third one")
     executor.acknowledge([ATTEMPT])
     executor.close()
 
@@ -166,3 +172,19 @@ def test_a_lease_is_never_shorter_than_it_was_and_ends_once(monkeypatch: pytest.
     lease.renew(200.0)  # its programs are being ended already
     assert lease.has_ended()
     assert lease.wait() is None
+
+
+def test_a_guard_ends_the_programs_of_a_runner_that_is_killed_with_its_worker(
+    tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    assert holder.stdout is not None
+    assert ATTEMPT in holder.stdout.readline()
+    runner = find_runner(tmp_path)
+    assert runner is not None
+    holder.send_signal(signal.SIGSTOP)
+    os.kill(runner, signal.SIGKILL)
+    wait_for(lambda: not is_running(), "the end of the program", 5)
+    wait_for(lambda: find_runner(tmp_path) is None, "the end of the guard", 5)
+    holder.send_signal(signal.SIGCONT)
+    wait_for(lambda: find_runner(tmp_path) not in (None, runner), "the next runner")
+    holder.kill()

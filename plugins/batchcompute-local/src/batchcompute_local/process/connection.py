@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from batchcompute_local import unixsocket
+from batchcompute_local.clocks import uptime
 from batchcompute_local.containment import AUTO
 from batchcompute_local.errors import DaemonError
 from batchcompute_local.filelocks import find_holder
@@ -42,6 +43,7 @@ _GREETING_SECONDS = 20.0
 _JOIN_SECONDS = 0.05
 _RETRY_SECONDS = 1.0
 _GOODBYE_SECONDS = 1.0
+_LEASE_SECONDS = 0.1
 
 
 class RunnerConnection:
@@ -187,6 +189,9 @@ class RunnerConnection:
 
     def _find_again(self) -> tuple[socket.socket, BinaryIO, Greeting] | None:
         while not self._closing:
+            if self._lease is not None and uptime() >= self._lease.until:
+                time.sleep(_LEASE_SECONDS)  # nothing may begin, and another runner would end at once
+                continue
             try:
                 return self._find()
             except (OSError, DaemonError) as error:

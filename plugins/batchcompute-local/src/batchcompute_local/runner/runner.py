@@ -52,6 +52,7 @@ from batchcompute_local.records import (
 )
 from batchcompute_local.runner.children import Children
 from batchcompute_local.runner.groups import Groups
+from batchcompute_local.runner.guard import start_guard
 from batchcompute_local.runner.journal import Journal
 from batchcompute_local.runner.lease import Lease
 from batchcompute_local.runner.leftovers import Leftovers
@@ -87,6 +88,8 @@ class Runner:
         self._children = Children(self._spawners)
         self._starter = DaemonStarter(layout, self._children.others)
         self._lease = Lease()
+        self._layout, self._prefix = layout, prefix
+        self._guard = 0
         self._unwritten: list[ExitRecord] = []
         self._unsynced_since: float | None = None
         self._retry_at = 0.0
@@ -335,6 +338,7 @@ class Runner:
                 self._compact()
             case Renew(until):
                 self._lease.renew(until)
+                self._have_guard()
             case Introduce():
                 self._starter.introduce(request)
             case Ping():
@@ -343,6 +347,15 @@ class Runner:
                 self._starter.forget()
                 self._children.drop_queue()
                 self._ended = not (self._children or self._leftovers or self._unacked or self._unwritten)
+
+    def _have_guard(self) -> None:
+        if self._guard not in self._children.others:  # it is removed there when it has ended
+            try:
+                self._guard = start_guard(self._layout, self._prefix)
+            except OSError as error:
+                _log(f"there is no guard: {error}")
+                return
+            self._children.others.add(self._guard)
 
     def _compact(self) -> None:
         try:

@@ -210,7 +210,7 @@ class Spawners:
 def _work(channel: socket.socket, reports: int) -> None:
     """Start programs as the runner asks, until it is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _set_title(b"batchcompute spawner")
+    set_title(b"batchcompute spawner")
     while True:
         limits, arguments = _receive(channel)
         pid = 0
@@ -227,7 +227,7 @@ def _work(channel: socket.socket, reports: int) -> None:
             _report_end(pid, reports)
 
 
-def _set_title(title: bytes) -> None:
+def set_title(title: bytes) -> None:
     """Change what process lists show as this process's command line, which is a copy of the runner's."""
     with open("/proc/self/stat", "rb") as file:
         start, end = map(int, file.read().rpartition(b")")[2].split()[45:47])
