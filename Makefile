@@ -40,8 +40,8 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 # Random histories against a model, the service killed a hundred times under load, a hundred rounds of faults, garbage on every
-# route, every state file damaged in every way, and an upgrade (which needs the package index): docs/reliability.md and
-# docs/security.md have the figures.
+# route, every state file damaged in every way, an upgrade (which needs the package index), and a cluster whose parts are killed
+# and cut off: docs/reliability.md and docs/security.md have the figures.
 stress: $(VENV)/.dev
 	STATEFUL_EXAMPLES=600 STATEFUL_DAEMON_STEPS=2000 $(BIN)/python -m pytest -q plugins/batchcompute-local/tests/test_stateful*.py \
 		plugins/batchcompute-local/tests/test_machine_faults.py
@@ -52,6 +52,7 @@ stress: $(VENV)/.dev
 	$(BIN)/python plugins/batchcompute-local/stress/objects.py
 	$(BIN)/python plugins/batchcompute-local/stress/leftovers.py
 	$(BIN)/python plugins/batchcompute-local/stress/upgrade.py
+	$(BIN)/python plugins/batchcompute-dask/stress/cluster.py
 
 # Wheels and sdists of all packages, built and checked in a fresh environment; CONTRIBUTING.md says how a release is made.
 # `release` wants a clean tree with its tag and leaves them in dist/; `release-check` takes the tree as it is and leaves nothing.

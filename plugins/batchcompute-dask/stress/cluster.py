@@ -36,6 +36,7 @@ from batchcompute.errors import BatchComputeError
 NODES = ("a", "b", "c", "d")
 PARTS = ("worker", "worker", "scheduler", "service", "runner", "bridge", "suspend")
 _MOST_SECONDS = 900.0
+_LOAD_SECONDS = 30.0
 
 
 class Rounds:
@@ -68,6 +69,13 @@ class Rounds:
         """One round: something is killed, stopped or cut off, and is there again after a while."""
         getattr(self, f"_{part}")()
         self.done[part] += 1
+
+    def wait_for_programs(self) -> int:
+        """Wait a while until programs run that a fault can hit; return how many."""
+        deadline = time.monotonic() + _LOAD_SECONDS
+        while (found := len(self.cluster.programs())) < len(NODES) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return found
 
     def _worker(self) -> None:
         name = self.rng.choice(NODES)
@@ -198,13 +206,17 @@ def go(rounds: Rounds, parts: list[str], instances: int, seconds: float) -> int:
         rounds.up()
         job = submit(instances, seconds)
         problems: list[str] = []
+        hit = 0
         for count, part in enumerate(parts, 1):
+            hit += rounds.wait_for_programs()
             time.sleep(rounds.rng.random())
             rounds.one(part)
             if state_of(job)[0] not in ("Waiting", "Running"):
                 problems.append(f"the load was over after {count} rounds; let it last longer (--seconds)")
                 break
-        print(f"{state_of(job)[1]} instances were Finished after the last round")
+        print(
+            f"{hit / len(parts):.1f} programs ran at a fault, {state_of(job)[1]} instances were Finished after the last one"
+        )
         deadline = time.monotonic() + _MOST_SECONDS
         while state_of(job)[0] in ("Waiting", "Running") and time.monotonic() < deadline:
             time.sleep(0.5)
