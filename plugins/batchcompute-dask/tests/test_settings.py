@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from batchcompute_dask.bridge.chunks import Estimates
 from batchcompute_dask.epochs import next_epoch
 from batchcompute_dask.messages import Group, Sealed
+from batchcompute_dask.nodes.place import find_images
 from batchcompute_dask.settings import Options, read_options
 from batchcompute_local.executors.base import Exited
+from batchcompute_local.images import Image
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
 
@@ -54,6 +57,16 @@ def test_an_epoch_is_never_used_again(tmp_path: Path, monkeypatch: pytest.Monkey
     assert next_epoch(layout) == 2000
     monkeypatch.setattr("time.time", lambda: 10.0)
     assert next_epoch(layout) == 2001
+
+
+def test_a_node_has_the_images_whose_programs_it_has(tmp_path: Path) -> None:
+    images = (
+        Image("img-here", programs={"python": sys.executable}),
+        Image("img-gone", programs={"python": str(tmp_path / "python")}),
+        Image("img-command", programs={"python": "python9"}, command=("env", "{argv}")),
+        Image("img-absent", command=("no-such-program", "{argv}")),
+    )
+    assert find_images({image.id: image for image in images}) == {"img-here", "img-command"}
 
 
 def group(count: int, task: int = 0) -> Group:

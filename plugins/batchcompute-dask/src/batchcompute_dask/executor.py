@@ -62,10 +62,10 @@ class DaskExecutor:
             return f"the connection to the cluster (pid {bridge.pid}) does not answer for {bridge.silent_seconds:.0f} seconds"
         return f"the cluster {self._options.scheduler}: {self._condition.trouble}" if self._condition.trouble else ""
 
-    @property
-    def dashboard(self) -> str:
-        """The address of Dask's own dashboard; empty if it is not known."""
-        return self._condition.dashboard
+    def describe(self) -> dict[str, str]:
+        """Return where the cluster is, and the address of Dask's own dashboard if it is known."""
+        found = {"scheduler": self._options.scheduler, "dashboard": self._condition.dashboard}
+        return {name: text for name, text in found.items() if text}
 
     def open(self, sink: Sink, claims: Mapping[str, str]) -> Recovered:
         """See ClusterExecutor. All claims are live until their nodes say more."""

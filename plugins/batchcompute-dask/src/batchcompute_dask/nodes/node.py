@@ -31,7 +31,7 @@ from batchcompute_dask.messages import Answer, Chunk, ChunkRefusedError, Exchang
 from batchcompute_dask.nodes.keys import GivenKeys
 from batchcompute_dask.nodes.layout import SeparateLayout, SharingLayout
 from batchcompute_dask.nodes.news import News
-from batchcompute_dask.nodes.place import Place
+from batchcompute_dask.nodes.place import Place, find_images
 from batchcompute_dask.nodes.relay import NodeRelay
 from batchcompute_dask.nodes.separate import Separate
 
@@ -78,6 +78,7 @@ class Node:
         self._keys = GivenKeys()
         self._layout = _layout(place, setup)
         self._layout.create()
+        self._images: frozenset[str] = frozenset()
         self._separate = None if self._layout.has_objects else Separate(self._layout, self._keys.get)
         self._relay = NodeRelay(self._layout, context)
         self._relay.place = setup.relay
@@ -108,6 +109,7 @@ class Node:
             if asked.epoch <= self._epoch:
                 return Refusal(f"it has obeyed epoch {self._epoch} already", self._place.name)
             self._epoch, self._setup = asked.epoch, asked.setup
+            self._images = find_images(asked.setup.settings.images)
             self._relay.place = asked.setup.relay
             return self._tell_all()
         if asked.epoch != self._epoch or asked.session != self.session:
@@ -145,7 +147,7 @@ class Node:
 
     def _tell(self, events: tuple[Event, ...], truth: Truth | None = None) -> Answer:
         place = self._place
-        node = base.Node(place.name, place.host, place.slots, place.cpu, place.memory)
+        node = base.Node(place.name, place.host, place.slots, place.cpu, place.memory, self._images)
         return Answer(node, self.session, self._epoch, uptime(), len(self._live), events, truth)
 
     def _tell_news(self) -> Answer:

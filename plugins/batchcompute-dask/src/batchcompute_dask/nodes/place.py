@@ -5,12 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+
+from batchcompute_local.images import Image
 
 ENV_FOLDER = "BATCHCOMPUTE_NODE_DIR"
 ENV_NAME = "BATCHCOMPUTE_NODE_NAME"
@@ -54,6 +57,15 @@ def take_place(prefix: str, name: str, threads: int) -> Place:
         slots = _number(ENV_SLOTS, threads)
         return Place(folder, lock, each, host, slots, _number(ENV_CPU, 0), _number(ENV_MEMORY, 0))
     raise RuntimeError(f"another process of this machine is the node {name or host} already")
+
+
+def find_images(images: Mapping[str, Image]) -> frozenset[str]:
+    """Return the ids of the images that can be used here: their interpreters are there, or the program of their command."""
+    return frozenset(
+        image.id
+        for image in images.values()
+        if all(shutil.which(each) for each in (image.command[:1] or image.programs.values()))
+    )
 
 
 def _base() -> Path:
