@@ -1,4 +1,4 @@
-"""What a checker is told to ignore has its reason beside it, and nothing is left to do."""
+"""Each comment that makes a checker ignore something has its reason beside it, and nothing is left to do."""
 
 from __future__ import annotations
 

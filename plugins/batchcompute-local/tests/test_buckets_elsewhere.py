@@ -192,7 +192,7 @@ def read_log(client: Client, job: str, **more: Any) -> str:
     return found.decode()
 
 
-def test_logs_are_there_when_the_end_is_told(there: Cloud, far: Elsewhere) -> None:
+def test_logs_are_there_when_the_end_is_reported(there: Cloud, far: Elsewhere) -> None:
     there.program("import sys; print('to stdout', flush=True); print('to stderr', file=sys.stderr)")
     job = there.create({"A": {**LOGS, "InstanceCount": 3}})
     assert there.ended(job)["State"] == "Terminated"

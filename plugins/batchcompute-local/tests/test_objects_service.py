@@ -132,7 +132,7 @@ def test_commands(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("local", "bucket", "give", "mien", "ann")[2].strip().endswith("did you mean 'mine'?")
     assert run("local", "bucket", "give", "mine", "ana")[2].strip().endswith("did you mean 'ann'?")
     assert run("local", "bucket", "give", "mine", "ann")[1] == "Bucket mine belongs to account ann.\n"
-    assert run("local", "bucket", "list")[1].splitlines()[1].split() == ["mine", "ann", "1001"]
+    assert run("local", "bucket", "list")[1].splitlines()[1].split() == ["mine", "ann", "1001", "here"]
     assert json.loads(run("local", "bucket", "list", "--format", "json")[1]) == [
-        {"name": "mine", "owner": 1001, "account": "ann"}
+        {"name": "mine", "owner": 1001, "account": "ann", "url": None}
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from batchcompute_local.http import reads
@@ -68,7 +69,7 @@ def test_pages_have_each_job_once(world: World) -> None:
     found: list[str] = []
     after = pages = 0
     while pages == 0 or after:
-        text, after = world.engine.recall(lambda reading, after=after: write_jobs(reading, 1, after, 900))  # type: ignore[misc]
+        text, after = world.engine.recall(partial(write_jobs, owner=1, after=after, most=900))
         found += json.loads(f"{{{text}}}")
         pages += 1
     assert (found, pages) == (jobs, 4)

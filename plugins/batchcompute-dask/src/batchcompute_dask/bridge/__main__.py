@@ -45,7 +45,7 @@ class Bridge:
             begin.root,
             begin.options.shared_files,
             begin.options.lease_seconds,
-            # a node that shares no files reaches all buckets through the service, and is told no secret of their stores
+            # a node that shares no files reaches all buckets through the service, and gets no secret of their stores
             begin.settings if begin.options.shared_files else replace(begin.settings, buckets={}),
             Relay(layout, begin.options).place,
         )

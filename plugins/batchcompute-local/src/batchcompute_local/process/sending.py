@@ -171,7 +171,7 @@ class Sending:
             size = os.fstat(handle).st_size
             try:
                 with _Paced(file, _place(backing, key)) as paced:
-                    backing.put(key, paced, size)  # type: ignore[arg-type]
+                    backing.put(key, paced, size)  # type: ignore[arg-type]  # all that is called of it is read
             except OSError as error:
                 self._fail(path, str(error))
                 return
