@@ -161,8 +161,7 @@ class Backing:
             if self.bucket.is_folder:
                 self._check_folder()
                 return
-            system.invalidate_cache()
-            system.ls(base.partition("/")[0] or base)
+            system.info(base.partition("/")[0] or base)  # of a bucket of S3, whose prefix need not be there
 
     def _walk(self, folder: str, prefix: str, after: str) -> Iterator[tuple[str, Facts]]:
         for key, facts in self._level(folder):
