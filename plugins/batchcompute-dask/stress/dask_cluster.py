@@ -28,13 +28,15 @@ sys.exit(__import__("batchcompute_dask.nodes.worker", fromlist=["main"]).main())
 class DaskCluster:
     """`folder` holds the nodes' folders and the logs. The scheduler has a port, which it keeps when it is started again."""
 
-    def __init__(self, folder: Path, slots: int = 2, networks: Networks | None = None) -> None:
+    def __init__(self, folder: Path, slots: int = 2, networks: Networks | None = None, tls: Path | None = None) -> None:
+        """`tls`: a file with the certificate that all have, which is its own authority, and its key."""
         self.folder = folder
         self.nodes = folder / "nodes"
         self.slots = slots
         self.networks = networks
+        self.tls = tls
         self.port = _free_port()
-        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.address = f"{'tls' if tls else 'tcp'}://127.0.0.1:{self.port}"
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -50,6 +52,7 @@ class DaskCluster:
             "scheduler",
             [
                 *(sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--port", str(self.port)),
+                *(("--tls-ca-file", str(self.tls), "--tls-cert", str(self.tls)) if self.tls else ()),
                 *("--host", "0.0.0.0" if self.networks else "127.0.0.1"),  # the networks are of this machine only
             ],
         )
@@ -61,6 +64,8 @@ class DaskCluster:
         if self.networks is not None:
             address = f"tcp://{self.networks.service_address(name)}:{self.port}"
             host, words = self.networks.address(name), [*self.networks.inside(name), sys.executable]
+        if self.tls is not None:
+            options += ["--tls-ca-file", str(self.tls), "--tls-cert", str(self.tls), "--tls-key", str(self.tls)]
         module = ["-c", _OTHER_VERSION, version] if version else ["-m", "batchcompute_dask.nodes.worker"]
         self.workers[name] = self._spawn(name, [*words, *module, address, *options, "--host", host])
 
