@@ -29,6 +29,11 @@ class Range:
     def __contains__(self, value: int) -> bool:
         return self.low <= value and (self.high is None or value <= self.high)
 
+    @property
+    def span(self) -> range:
+        """The same integers, for a check of thousands. Without a limit it ends far beyond what JSON numbers are used for."""
+        return range(self.low, 1 << 200 if self.high is None else self.high + 1)
+
     def problem(self, path: str, value: int, source: str) -> Problem:
         """Return the Problem of a value that is outside."""
         return Problem(path, value, "is out of range", str(self), source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence
-from typing import Any, Generic, SupportsIndex, TypeVar, overload
+from typing import Any, ClassVar, Generic, SupportsIndex, TypeVar, overload
 
 from ..plain_errors import DecodeError
 from .jsonizable import Record
@@ -17,32 +17,36 @@ D = TypeVar("D", bound="CheckedDict[Any]")
 
 
 class CheckedDict(dict[str, V]):
-    """A dict that checks and converts what is put into it."""
+    """A dict that checks and converts what is put into it. An item of exactly the type `exact` is stored as it is."""
 
     __slots__ = ()
+    exact: ClassVar[type | None] = None
 
     def __init__(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
         super().__init__()
-        self.update(items)
+        if items:
+            self.update(items)
 
     @classmethod
     def checked(cls, key: object, value: object, source: Source) -> V:
         """Return the stored form of an item; raise PropertyTypeError if it cannot be one."""
         raise NotImplementedError
 
-    @classmethod
-    def plain(cls, value: V) -> object:
-        """An item as it stands in `detail()`."""
-        return value
+    def detail(self) -> dict[str, Any]:
+        """A new dict of built-in types only, shared with nobody."""
+        return dict(self)
 
     @classmethod
     def read(cls: type[D], value: object, source: Source) -> D:
         """A new dict from a mapping."""
-        if not isinstance(value, Mapping):
+        if type(value) is not dict and not isinstance(value, Mapping):
             raise PropertyTypeError(f"expected a dict, got {type(value).__name__}")  # may hold secrets
-        built = cls()
+        built = cls.__new__(cls)
         for key, item in value.items():
-            built.put(key, item, source)
+            if type(key) is str and key and type(item) is cls.exact:
+                dict.__setitem__(built, key, item)
+            else:
+                built.put(key, item, source)
         return built
 
     def put(self, key: object, value: object, source: Source) -> None:
@@ -85,6 +89,7 @@ class StringDict(CheckedDict[str]):
     """
 
     __slots__ = ()
+    exact = str
 
     @classmethod
     def checked(cls, key: object, value: object, source: Source) -> str:
@@ -106,9 +111,8 @@ class NamesDict(CheckedDict[list[str]]):
             return [str(item) for item in (value if isinstance(value, (list, tuple)) else sorted(value))]
         raise expected("a list of task names", value)
 
-    @classmethod
-    def plain(cls, value: list[str]) -> object:
-        return list(value)
+    def detail(self) -> dict[str, Any]:
+        return {name: list(names) for name, names in self.items()}
 
 
 class LazyList(MutableSequence[E], Generic[E]):

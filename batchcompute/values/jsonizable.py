@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ..messages import did_you_mean, nearest, warn_caller
+from ..messages import did_you_mean, warn_caller
 from ..plain_errors import DecodeError, FieldError, Problem, UnknownPropertyWarning
 from .properties import AnyField, Field, Origin, PropertyTypeError, Source, is_empty
 from .texts import parse_object
 
 R = TypeVar("R", bound="Record")
+_set = object.__setattr__  # a Writable looks for properties when an attribute is set
 
 
 class Record:
@@ -23,6 +23,8 @@ class Record:
     _names: ClassVar[dict[str, AnyField]] = {}  # the fields by every name they are read under, wire names included
     _old_names: ClassVar[Mapping[str, str]] = {}  # names that old scripts use by mistake
     _identity: ClassVar[str] = ""  # the property that tells one object from another
+    # name, wire name, default if it is shown, and the field if what is stored has to be copied: for `detail`
+    _plan: ClassVar[tuple[tuple[str, str, Any, AnyField | None], ...]] = ()
     _public: ClassVar[type[Record]]  # the class that users know: this one, but for rows
 
     _values: dict[str, Any]
@@ -36,6 +38,10 @@ class Record:
         if "_public" not in vars(cls):
             cls._public = cls
         cls._names = {item.key: item for item in fields.values()} | fields
+        cls._plan = tuple(
+            (name, item.key, item.default if item.shown else None, None if item.is_plain else item)
+            for name, item in fields.items()
+        )
 
     @classmethod
     def from_wire(cls: type[R], data: Mapping[str, Any], origin: Origin | None = None) -> R:
@@ -45,25 +51,29 @@ class Record:
         """
         self = cls.wrap({}, origin)
         try:
-            values = self._converted(data, Source.WIRE)
+            _set(self, "_values", self._converted(data, Source.WIRE)[0])
         except PropertyTypeError as error:
             raise self._undecodable(error) from None
-        self._values.update({key: value for key, value in values.items() if value is not None})
         return self
 
     @classmethod
     def wrap(cls: type[R], values: dict[str, Any], origin: Origin | None) -> R:
         """An object around a parsed answer: nothing is copied, each property is checked when it is read."""
         self = cls.__new__(cls)
-        self._values = values
-        self._origin = origin
+        _set(self, "_values", values)
+        _set(self, "_origin", origin)
         return self
 
-    def _converted(self, data: Mapping[Any, Any], source: Source) -> dict[str, Any]:
-        """Return the values to store for a mapping; None for what becomes empty. Nothing is changed when one is wrong."""
+    def _converted(self, data: Mapping[Any, Any], source: Source) -> tuple[dict[str, Any], list[str]]:
+        """Return the values to store for a mapping, and the keys of those to take away. Nothing is changed when one is wrong."""
         values: dict[str, Any] = {}
+        empty: list[str] = []
+        names = self._names
         for name, value in data.items():
-            field = self._names.get(name)
+            field = names.get(name)
+            if field is not None and type(value) is field.exact and value != "":  # most of them
+                values[field.key] = value
+                continue
             if field is None:
                 if name in self._old_names:
                     field = self._fields[self._canonical(name) if source is Source.USER else self._old_names[name]]
@@ -71,14 +81,15 @@ class Record:
                     if source is Source.USER:
                         self._drop(name)
                     continue
-            if field.takes_away(value) and not isinstance(value, Record):
-                values[field.key] = None
+            if not value if type(value) is dict else field.takes_away(value) and not isinstance(value, Record):
+                values.pop(field.key, None)
+                empty.append(field.key)
                 continue
             try:
                 values[field.key] = field.convert(value, source)
             except PropertyTypeError as error:
                 raise error.at(field.name) from None
-        return values
+        return values, empty
 
     def _stored(self, key: str) -> Any:
         """Return a stored value, as it was given or parsed; None for none. Rows keep theirs elsewhere."""
@@ -168,8 +179,8 @@ class Record:
 
 def _restore(cls: type[R], detail: dict[str, Any], origin: Origin | None, dropped: Iterable[Problem] = ()) -> R:
     restored = cls.from_wire(detail, origin)
-    if isinstance(restored, Writable):
-        restored._keep_dropped(dropped)
+    if dropped:  # it is a Writable
+        restored._keep_dropped(dropped)  # type: ignore[attr-defined]
     return restored
 
 
@@ -193,8 +204,11 @@ class Jsonizable(Record):
 
     def __init__(self, properties: Mapping[str, Any] | str | Jsonizable | None = None) -> None:
         """`properties`: dict, JSON text or an object of this class. Raises TypeError or JsonError."""
-        self._values = {}
-        self._origin = None
+        _set(self, "_origin", None)
+        if type(properties) is dict:
+            _set(self, "_values", self._converted(properties, Source.USER)[0])
+            return
+        _set(self, "_values", {})
         if properties is not None:
             self._merge(properties)
 
@@ -221,11 +235,14 @@ class Jsonizable(Record):
     __str__ = dump
 
     def _merge(self, properties: object) -> None:
-        for key, value in self._converted(self._mapping(properties), Source.USER).items():
+        values, empty = self._converted(self._mapping(properties), Source.USER)
+        for key in empty:
+            self._store(key, None)
+        for key, value in values.items():
             self._store(key, value)
 
     def _mapping(self, given: object) -> Mapping[Any, Any]:
-        if isinstance(given, Mapping):
+        if type(given) is dict or isinstance(given, Mapping):
             return given
         if isinstance(given, str):
             return parse_object(given)
@@ -233,79 +250,3 @@ class Jsonizable(Record):
             return given.detail()
         kind = type(self).__name__
         raise PropertyTypeError(f"{kind} is made from a dict, a JSON text or a {kind}, not from {type(given).__name__}")
-
-
-class Writable(Jsonizable):
-    """A Jsonizable whose properties can be assigned, by attribute and by key (reference section 1.1)."""
-
-    __slots__ = ("_dropped",)
-    __hash__ = None  # type: ignore[assignment]  # it can change
-    _dropped: dict[str, Problem]  # absent until a name is dropped
-
-    def unknown_names(self) -> list[Problem]:
-        """Return a Problem for each name that was given to this object or to one in it, and that its class does not have."""
-        found = dict(getattr(self, "_dropped", {}))
-        for name, field in self._fields.items():
-            value = self._values.get(field.key)
-            for key, item in value.items() if isinstance(value, dict) else [("", value)]:
-                for one in item.unknown_names() if isinstance(item, Writable) else ():
-                    path = ".".join(filter(None, (name, key, one.path)))
-                    found[path] = replace(one, path=path)
-        return list(found.values())
-
-    def _drop(self, name: object) -> None:
-        near = nearest(name, self._fields)
-        allowed = "" if near else ", ".join(self._fields)
-        problem = Problem(str(name), None, f"{type(self).__name__} has no such property", allowed, hint=near)
-        self._keep_dropped([problem])
-        super()._drop(name)
-
-    def _keep_dropped(self, problems: Iterable[Problem]) -> None:
-        """Remember names that were dropped: a strict Client refuses them."""
-        if found := {problem.path: problem for problem in problems}:
-            self._dropped = getattr(self, "_dropped", {}) | found
-
-    def _merge(self, properties: object) -> None:
-        super()._merge(properties)
-        if isinstance(properties, Writable):
-            self._keep_dropped(properties.unknown_names())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        restore, arguments = super().__reduce__()
-        dropped = self.unknown_names()
-        return restore, (*arguments, dropped) if dropped else arguments
-
-    if not TYPE_CHECKING:
-
-        def __setattr__(self, name: str, value: object) -> None:
-            if name in self._fields:
-                self._assign(self._fields[name], value)
-            elif name in self._old_names:
-                self._assign(self._fields[self._canonical(name)], value)
-            elif name.startswith("_"):
-                object.__setattr__(self, name, value)
-            else:
-                self._drop(name)
-
-    def __setitem__(self, name: str, value: object) -> None:
-        if isinstance(name, str) and not name.startswith("_"):
-            setattr(self, name, value)
-        else:
-            self._drop(name)
-
-    def __delattr__(self, name: str) -> None:
-        field = self._fields.get(name)
-        if field is None:
-            raise FieldError(f"{type(self).__name__} has no property {name!r}{did_you_mean(name, self._fields)}")
-        self._values.pop(field.key, None)
-
-    __delitem__ = __delattr__
-
-    def _assign(self, field: AnyField, value: object) -> None:
-        if field.takes_away(value) and not isinstance(value, Record):
-            self._values.pop(field.key, None)
-            return
-        try:
-            self._values[field.key] = field.convert(value, Source.USER)
-        except PropertyTypeError as error:
-            raise error.at(f"{type(self).__name__}.{field.name}") from None

@@ -89,6 +89,8 @@ class Field(Generic[G, S]):
 
     __slots__ = ("default", "key", "name", "shown")
     kind: ClassVar[type]  # the exact type of a stored value
+    exact: ClassVar[type | None] = None  # a value of exactly this type that is not "" is stored as it is
+    is_plain: ClassVar[bool] = False  # whether a stored value stands in detail() as it is
 
     def __init__(self, default: G, key: str = "", *, shown: bool = False) -> None:
         self.default = default

@@ -25,8 +25,8 @@ from .fields import (
     Text,
     build,
 )
-from .jsonizable import Writable
 from .properties import Source
+from .writable import Writable
 
 
 class ResourceDescription(Writable):
@@ -90,9 +90,8 @@ class TaskDict(CheckedDict[TaskDescription]):
         copied._keep_dropped(value.unknown_names())
         return copied
 
-    @classmethod
-    def plain(cls, value: TaskDescription) -> object:
-        return value.detail()
+    def detail(self) -> dict[str, Any]:
+        return {name: task.detail() for name, task in self.items()}
 
 
 class TaskDag(Writable):

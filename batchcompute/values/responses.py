@@ -7,8 +7,9 @@ from typing import Any, ClassVar, SupportsIndex, overload
 
 from ..messages import did_you_mean
 from ..plain_errors import FieldError
+from .answer_fields import Items, State, Time
 from .containers import E, LazyList
-from .fields import ExtensionText, Items, Number, State, Text, Time
+from .fields import ExtensionText, Number, Text
 from .jsonizable import Jsonizable, Record
 from .properties import Origin
 from .resources import JobDescription

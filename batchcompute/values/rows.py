@@ -11,7 +11,8 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Literal
 
-from .fields import STATE_NAMES, STATES, Items, Number, State, Text, Time
+from .answer_fields import STATE_NAMES, STATES, Items, State, Time
+from .fields import ExtensionText, Number, Text
 from .jsonizable import Record
 from .properties import AnyField
 
@@ -88,7 +89,7 @@ def _type(field: AnyField) -> Any:
     """Return the type of what a service may answer for a property: what `convert` takes, and no more."""
     if isinstance(field, Items):
         return list[_row(field.cls)]  # type: ignore[misc]  # a class that is made here
-    return {Text: str, Number: int, Time: int | str, State: _WORDS}[type(field)]
+    return {Text: str, ExtensionText: str, Number: int, Time: int | str, State: _WORDS}[type(field)]
 
 
 def _reader(field: AnyField) -> Callable[[Any], Any]:

@@ -28,6 +28,7 @@ from batchcompute.values.jsonizable import Record
 from batchcompute.values.properties import Origin
 from batchcompute.values.responses import GetResponse, JobDescriptionResponse, JobResponse
 from batchcompute.values.validation import check_job
+from tests.support.descriptions import describe_find
 
 TASK = {"ProgramName": "a.py", "EnvironmentVariables": {"A": ""}, "InstanceCount": 3}
 DAG = {"TaskDescMap": {"A": TASK}, "Dependencies": {"A": []}}
@@ -278,3 +279,15 @@ def test_an_object_that_is_assigned_stays_that_object() -> None:
         hand_over(desc, dag)
         dag.add_task("Late", {})
         assert list(desc.TaskDag.TaskDescMap) == ["Late"]
+
+
+def test_a_description_shows_what_every_record_shows() -> None:
+    """It has a quicker way to the same, in the same order."""
+    full = JobDescription(describe_find(EnvironmentVariables={"A": "1"}, MaxRetryCount=0, LeftoverSeconds=0, Timeout=1))
+    for desc in (full, JobDescription(), JobDescription({"JobFailOnInstanceFail": False, "Priority": 0})):
+        assert json.dumps(desc.detail()) == json.dumps(Record.detail(desc))
+        for task in desc.TaskDag.TaskDescMap.values():
+            assert json.dumps(task.detail()) == json.dumps(Record.detail(task))
+    plain = full.detail()
+    plain["TaskDag"]["TaskDescMap"]["Find"]["EnvironmentVariables"]["A"] = "2"
+    assert full.TaskDag.TaskDescMap["Find"].EnvironmentVariables == {"A": "1"}  # nothing is shared
