@@ -36,8 +36,9 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	for suite in $(SUITES); do (cd $$suite && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml tests) || exit 1; done
 
+# The whole table, or one row: `make bench ROW=list_jobs`. The figures are left in .venv/bench.json too.
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ROW) --json $(VENV)/bench.json
 
 # Random histories against a model, the service killed a hundred times under load, a hundred rounds of faults, garbage on every
 # route, every state file damaged in every way, an upgrade (which needs the package index), and a cluster whose parts are killed

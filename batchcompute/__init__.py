@@ -8,10 +8,10 @@ with Client("local") as client:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in typing, whose import takes ten times as long as this one
 if TYPE_CHECKING:
+    from typing import Any
+
     from .client import Client as Client
     from .config import (
         Config as Config,
@@ -178,6 +178,8 @@ _OLD_NAMES = {"Jobdescription": "JobDescription", "Taskdescription": "TaskDescri
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name in _HOME_OF:
         value = globals()[name] = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
         return value

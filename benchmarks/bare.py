@@ -18,11 +18,13 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 class Bare:
     """get_job and no more."""
 
-    def __init__(self, url: str, access_key_id: str, access_key_secret: str) -> None:
+    def __init__(self, url: str, access_key_id: str, access_key_secret: str, pool_size: int = 1) -> None:
         self.url = url
         self.access_key_id = access_key_id
         self.secret = access_key_secret.encode()
-        self.pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=10.0, read=60.0))
+        self.pool = urllib3.PoolManager(
+            retries=False, timeout=urllib3.Timeout(connect=10.0, read=60.0), maxsize=pool_size
+        )
 
     def get_job(self, job_id: str) -> Any:
         target = f"/jobs/{job_id}"

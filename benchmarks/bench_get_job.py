@@ -33,5 +33,5 @@ BENCHMARK = Benchmark(
     target=0.6,
     open=open_pair,
     peers={"original SDK": 1.0, "botocore": 3.0, "azure-core": 3.4},
-    rounds=201,
+    rounds=101,
 )

@@ -13,11 +13,13 @@ from . import (
     bench_help,
     bench_lists,
     bench_objects,
+    bench_replay,
     bench_service_jobs,
     bench_service_latency,
     bench_service_lists,
     bench_service_simulated,
     bench_start,
+    bench_threads,
 )
 from .harness import Benchmark
 
@@ -25,11 +27,16 @@ BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
     for benchmark in (
         bench_get_job.BENCHMARK,
+        bench_threads.BENCHMARK,
         bench_lists.LIST_JOBS,
         bench_lists.LIST_TASKS,
+        bench_lists.LIST_JOBS_MEMORY,
+        bench_lists.LIST_TASKS_MEMORY,
         bench_create_job.FROM_DESCRIPTION,
         bench_create_job.FROM_DICT,
         bench_start.BENCHMARK,
+        bench_start.IMPORT,
+        bench_replay.BENCHMARK,
         bench_help.BENCHMARK,
         bench_embedding.OBSERVERS,
         bench_embedding.CLIENT,

@@ -18,6 +18,10 @@ class Stub:
         self.response = Response(status, HEADERS, body)
         self.sent = b""
 
+    def answer(self, body: bytes) -> None:
+        """Answer so from now on."""
+        self.response = Response(self.response.status, HEADERS, body)
+
     @hookimpl
     def register_transports(self, ctx: RegistrationContext) -> tuple[TransportFactory, ...]:
         return (self,)
