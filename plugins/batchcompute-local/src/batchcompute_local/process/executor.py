@@ -43,6 +43,9 @@ _FULL = "the disk or the machine is full; it is tried again"
 _NO_RUNNER = "the runner takes no orders at the moment; it is tried again"
 _PREPARERS = 4
 _LOOK_AHEAD = 32
+_HEAD_START_SECONDS = 0.005
+"""How long the engine lets the thread that prepares a single launch go first: one interpreter runs one thread at a time, and
+the answers that come next would have it wait for them."""
 
 
 class _State(Enum):
@@ -151,7 +154,10 @@ class ProcessExecutor:
             else:
                 self._pool.submit(partial(self._launch, Batch([launch])))
         if quick:
-            self._quick.submit(partial(self._launch, Batch(quick, is_quick=True)))
+            batch = Batch(quick, is_quick=True)
+            self._quick.submit(partial(self._launch, batch))
+            if len(quick) == 1:
+                batch.sent.wait(_HEAD_START_SECONDS)
 
     def stop(self, attempts: Sequence[str]) -> None:
         """See Executor."""
@@ -225,6 +231,7 @@ class ProcessExecutor:
             except RuntimeError:  # no thread can be started
                 batch.add(Outcome(launch))
         self._send(batch)
+        batch.sent.set()
         self._unbegun.explain_and_end(batch.failures)
 
     def _send(self, batch: Batch) -> None:

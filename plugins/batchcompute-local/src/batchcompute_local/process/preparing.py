@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ class Batch:
     def __init__(self, launches: Iterable[Launch], is_quick: bool = False) -> None:
         self.is_quick = is_quick
         """True if no launch may take long; one that would is left to others."""
+        self.sent = threading.Event()
+        """Set when a thread has sent what it prepared."""
         self._left = deque(launches)
         self._done: deque[Outcome] = deque()
         self.failures: deque[tuple[Launch, str]] = deque()
