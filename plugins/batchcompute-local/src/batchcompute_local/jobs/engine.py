@@ -212,7 +212,9 @@ class Engine:
 
     def turn(self, timeout: float | None = 0.0) -> None:
         """Wait up to `timeout` seconds (None: for ever) for something to do, and do all there is."""
-        items = [*self._undone, *self._inbox.take(timeout), *self._unstored.take_due()]
+        # while the executor has attempts to begin, nobody waits for a turn: it may take the ends of several
+        wanted = 0 if timeout == 0.0 else (len(self._placement.live) - self._placement.slots) // 2
+        items = [*self._undone, *self._inbox.take(timeout, wanted), *self._unstored.take_due()]
         self._undone = []
         with self._turning:
             self._do(items)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from batchcompute_local.executors.base import Event
 from batchcompute_local.jobs.turn import Turn
 
 _MOST_PER_TURN = 1000
+_GATHER_SECONDS = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,16 +58,23 @@ class Inbox:
         """Let the next turn be the last one."""
         self._queue.put(None)
 
-    def take(self, timeout: float | None) -> list[WorkItem | Event]:
-        """Wait up to `timeout` seconds (None: for ever) for something, and take all there is, within reason."""
+    def take(self, timeout: float | None, wanted: int = 0) -> list[WorkItem | Event]:
+        """Wait up to `timeout` seconds (None: for ever) for something, and take all there is, within reason.
+
+        Wait a moment more for so many events as are `wanted`, unless a work item is there, for which somebody waits.
+        """
         items: list[WorkItem | Event] = []
         try:
             item = self._queue.get(timeout=timeout) if timeout != 0.0 else self._queue.get_nowait()
+            until = time.monotonic() + _GATHER_SECONDS
             while item is not None:
                 items.append(item)
                 if len(items) >= _MOST_PER_TURN:
                     return items
-                item = self._queue.get_nowait()
+                if isinstance(item, WorkItem):
+                    wanted = 0
+                left = until - time.monotonic() if len(items) < wanted else 0.0
+                item = self._queue.get(timeout=left) if left > 0.0 else self._queue.get_nowait()
             self.closed = True
         except queue.Empty:
             pass
