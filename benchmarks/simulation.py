@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from statistics import median
 from subprocess import PIPE, run
 from typing import Any
 
@@ -69,8 +70,8 @@ def _timed(call: Callable[..., None], spent: list[float]) -> Callable[..., None]
     return timed
 
 
-def _run_engine(folder: Path, count: int) -> float:
-    """Run such a job; return the seconds spent in the store."""
+def _run_engine(folder: Path, count: int, jobs: int = 1) -> float:
+    """Run such a job, or several one after the other; return the median of the seconds that each spent in the store."""
     store, service = Store(folder / "state.sqlite3"), Service()
     spent: list[float] = []
     store.commit = _timed(store.commit, spent)  # type: ignore[method-assign]  # measured
@@ -78,14 +79,24 @@ def _run_engine(folder: Path, count: int) -> float:
     engine.recover()
     description = describe({"Task": {"InstanceCount": count}}, {})
     plan = read_description(json.dumps(description).encode(), Settings())
-    job = engine.submit(lambda turn: service.create_job(turn, 1, plan))
-    engine.turn()
-    while engine.active_jobs:
+    sums = []
+    for _ in range(jobs):
+        spent.clear()
+        job = engine.submit(lambda turn: service.create_job(turn, 1, plan))
         engine.turn()
-    (found,) = engine.recall(lambda reading: service.list_jobs(reading, 1)).values()
-    assert (found["ResourceId"], found["NumFinishedInstance"]) == (job.result(0)["ResourceId"], count), found
+        while engine.active_jobs:
+            engine.turn()
+        sums.append(sum(spent))
+    found = engine.recall(lambda reading: service.list_jobs(reading, 1))
+    assert (len(found), found[job.result(0)["ResourceId"]]["NumFinishedInstance"]) == (jobs, count), found
     engine.close()
-    return sum(spent)
+    return median(sums)
+
+
+def commit_seconds(folder: Path, jobs: int) -> float:
+    """Return the wall seconds of the two commits of a job of one instance: that of its claim, and that of its end."""
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        return _run_engine(Path(made), 1, jobs)
 
 
 def _run_plain(folder: Path, count: int) -> float:
