@@ -97,7 +97,7 @@ LIST_JOBS_MEMORY = Benchmark(
     "the dicts that json.loads makes",
     target=0.7,
     open=lambda quick: open_memory(quick, of_tasks=False),
-    rounds=3,
+    rounds=1,
     quick_rounds=1,
     show=megabytes,
 )
@@ -107,7 +107,7 @@ LIST_TASKS_MEMORY = Benchmark(
     LIST_JOBS_MEMORY.floor,
     target=0.7,
     open=lambda quick: open_memory(quick, of_tasks=True),
-    rounds=3,
+    rounds=1,
     quick_rounds=1,
     show=megabytes,
 )

@@ -55,6 +55,6 @@ BENCHMARK = Benchmark(
     "vcrpy's use_cassette and bare urllib3, with the same file",
     target=0.05,
     open=open_pair,
-    rounds=3,
+    rounds=2,
     quick_rounds=1,
 )

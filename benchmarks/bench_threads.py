@@ -46,6 +46,6 @@ BENCHMARK = Benchmark(
     "the same with one urllib3.PoolManager of 16 connections",
     target=1.3,
     open=open_pair,
-    rounds=61,
+    rounds=31,
     compare=Comparison.RATE,
 )
