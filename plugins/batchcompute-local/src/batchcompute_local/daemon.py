@@ -32,8 +32,9 @@ from batchcompute_local.self_watch import SelfWatch
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Mapping
 
-    from batchcompute_local.executors.base import Executor
+    from batchcompute_local.executors.base import AnyExecutor
     from batchcompute_local.http.network import Address
     from batchcompute_local.jobs.engine import Engine
     from batchcompute_local.jobs.store import Store
@@ -246,6 +247,7 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
             }
         ),
         "/-/installation": describe_installation,
+        "/-/nodes": lambda: {"nodes": engine.nodes(), "executor": _describe(executor)},
     }
     objects = open_objects(layout.oss, settings.buckets, layout.unsent)
     owner_of = partial(find_owner, objects)
@@ -287,7 +289,9 @@ def _introduction(layout: Layout, address: Address | None, port: socket.socket |
     return Introduce((*control.command(layout), *more), known_state.environment())
 
 
-def _engine(layout: Layout, settings: Settings, clock: SteadyClock, introduction: Introduce) -> tuple[Engine, Executor]:
+def _engine(
+    layout: Layout, settings: Settings, clock: SteadyClock, introduction: Introduce
+) -> tuple[Engine, AnyExecutor]:
     from batchcompute_local.jobs.capacity import Capacity
     from batchcompute_local.jobs.engine import Engine
     from batchcompute_local.jobs.opening import open_store
@@ -308,7 +312,7 @@ def _engine(layout: Layout, settings: Settings, clock: SteadyClock, introduction
     return engine, executor
 
 
-def _executor(layout: Layout, settings: Settings, store: Store, introduction: Introduce) -> Executor:
+def _executor(layout: Layout, settings: Settings, store: Store, introduction: Introduce) -> AnyExecutor:
     if settings.executor == "process":  # saves the search for installed executors
         from batchcompute_local.process.executor import ProcessExecutor
 
@@ -334,7 +338,7 @@ def _recover(engine: Engine, failure: list[BaseException]) -> None:
         failure.append(error)
 
 
-def _status(engine: Engine, executor: Executor) -> dict[str, Any]:
+def _status(engine: Engine, executor: AnyExecutor) -> dict[str, Any]:
     slots = engine.slots()
     containment = getattr(executor, "containment", "")
     return {
@@ -347,6 +351,16 @@ def _status(engine: Engine, executor: Executor) -> dict[str, Any]:
         "gone": is_gone(),
         **({"containment": containment} if containment else {}),
     }
+
+
+def _describe(executor: AnyExecutor) -> dict[str, str]:
+    """Return what an executor says of itself, by names of its own. It may be one of others: its errors are none of ours."""
+    try:
+        found: Mapping[str, object] = getattr(executor, "describe", dict)()
+        return {str(name): str(text) for name, text in found.items()}
+    except Exception as error:
+        _log.warning("the executor cannot describe itself: %s: %s", type(error).__name__, error)
+        return {}
 
 
 def _announce(layout: Layout, ready: int, url: str) -> None:

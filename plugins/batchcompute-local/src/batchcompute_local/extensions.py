@@ -16,7 +16,7 @@ from batchcompute.errors import did_you_mean
 from batchcompute.hooks.loading import load_entry_points, name_entry_points
 from batchcompute_local import specs
 from batchcompute_local.errors import SettingsError
-from batchcompute_local.executors.base import Executor
+from batchcompute_local.executors.base import AnyExecutor
 from batchcompute_local.programs import BUILT_IN, ProgramType
 from batchcompute_local.settings import Settings
 from batchcompute_local.specs import GROUP, ExecutorContext, ExecutorType
@@ -56,7 +56,7 @@ def load(points: Iterable[EntryPoint]) -> Extensions:
     return Extensions(_by_name("program type", types) | BUILT_IN, _by_name("executor", executors))
 
 
-def make_executor(context: ExecutorContext) -> Executor:
+def make_executor(context: ExecutorContext) -> AnyExecutor:
     """Make the executor that the settings name. Raises SettingsError if it is not installed or its options are wrong."""
     name = context.settings.executor
     found = installed().executors

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from batchcompute_local.executors.base import Executor
+from batchcompute_local.executors.base import AnyExecutor
 from batchcompute_local.paths import Layout
 from batchcompute_local.programs import ProgramType
 from batchcompute_local.settings import Settings
@@ -48,7 +48,7 @@ class ExecutorType:
     """An executor, with its name in the setting `executor`. `make` raises ValueError for bad options."""
 
     name: str
-    make: Callable[[ExecutorContext], Executor]
+    make: Callable[[ExecutorContext], AnyExecutor]
 
 
 @_spec

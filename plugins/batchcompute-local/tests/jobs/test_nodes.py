@@ -92,7 +92,9 @@ def test_an_image_of_the_service_runs_on_nodes_that_have_it_and_any_other_id_any
     world = ClusterWorld(tmp_path, node("n1"), node("n2", 4, 400, 4096, "img-a", "img-b"), images=["img-a", "img-b"])
     for image in ("img-a", "img-of-the-cloud", "img-b", "img-local"):
         world.create(describe({"A": task(image=image)}))
-    assert [launch.node for launch in world.executor.launched] == ["n2", "n1", "n2", "n1"]
+    assert [launch.node for launch in world.executor.launched] == ["n2", "n2", "n2", "n2"]
+    world.create(describe({"A": task(400, image="img-of-the-cloud")}))
+    assert world.executor.launched[-1].node == "n1"
     world.engine.store.close()
 
 
@@ -181,7 +183,7 @@ def test_a_node_that_is_down_gets_nothing_and_its_attempts_still_end(world: Clus
     world.down("n1")
     world.end(*world.executor.placed()["n1"])
     assert world.executor.placed()["n1"] == [f"{job}.0.0.1"]
-    assert [one["Name"] for one in world.engine.nodes()] == ["n2"]
+    assert [one["name"] for one in world.engine.nodes()] == ["n2"]
     world.end(*world.executor.placed()["n2"])
     assert len(world.executor.placed()["n2"]) == 2
     world.up(node("n1", 2))
@@ -197,7 +199,7 @@ def test_short_instances_are_claimed_ahead_evenly_and_long_ones_are_not(tmp_path
             sink(Exited(launch.attempt, code=0, started=100.0, ended=100.01))
             ended += 1
         world.engine.turn()
-    assert [one["Taken"] for one in world.engine.nodes()] == [4, 4]
+    assert [one["taken"] for one in world.engine.nodes()] == [4, 4]
     latest = world.executor.launched[ended:]
     for launch in latest:
         sink(Returned(launch.attempt))  # they take long: none beyond the slots
@@ -282,6 +284,18 @@ def test_a_stopped_attempt_on_a_node_is_known_after_a_restart_until_it_has_ended
     assert world.executor.claims == {}
 
 
+def test_a_stopped_attempt_that_is_gone_after_a_restart_is_forgotten(world: ClusterWorld) -> None:
+    world.up(node("n1"))
+    job = world.create(describe({"A": task()}))
+    world.do(lambda turn: world.service.stop_job(turn, 1, job))
+    gone = FakeCluster((node("n1"),))
+    gone.lost = {f"{job}.0.0.1"}
+    world.crash(gone)
+    assert (world.executor.claims, world.executor.stopped) == ({f"{job}.0.0.1": "n1"}, [])
+    world.crash(FakeCluster((node("n1"),)))
+    assert world.executor.claims == {}
+
+
 def test_after_a_crash_what_provably_never_began_runs_again_and_an_end_counts(world: ClusterWorld) -> None:
     world.up(node("n1"))
     job = world.create(describe({"A": task(count=3)}))
@@ -306,10 +320,10 @@ def test_room_is_given_back_when_a_turn_cannot_be_committed(
     with monkeypatch.context() as patch:
         patch.setattr(world.engine.store, "commit", full)
         world.end(f"{job}.0.0.1")
-        assert world.engine.nodes()[0]["Taken"] == 2
+        assert world.engine.nodes()[0]["taken"] == 2
     world.engine.turn()
     assert [launch.attempt for launch in world.executor.launched] == [f"{job}.0.{n}.1" for n in range(3)]
-    assert world.engine.nodes()[0]["Taken"] == 2
+    assert world.engine.nodes()[0]["taken"] == 2
 
 
 def test_a_delay_on_a_node_is_shown(world: ClusterWorld) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from batchcompute_local.paths import Layout
 
 _LOG_LINES = 100
+_MOST_NODES = 20
 _COPIES: dict[str, output.Column] = {
     "copy": "COPY",
     "made": "MADE",
@@ -82,12 +84,16 @@ local.add_command(credentials)
 def status(session: Session, layout: Layout) -> None:
     """Show whether the service is running, and its jobs.
 
-    JSON: {running, data_dir}; of a running service also {version, pid, active_jobs, slots, containment, troubles, url} and more.
+    JSON: {running, data_dir}; of a running service also {version, pid, active_jobs, slots, containment, troubles, url} and more,
+    and where it runs jobs on nodes {nodes, executor}: nodes is a list of {name, host, up, reason, slots, taken, cpu, taken_cpu,
+    memory, taken_memory, images}, executor has texts.
     """
     from batchcompute_local.client import control
 
     found = control.status(layout.root)
     silent = control.find_silent(layout.root) if found is None else ""
+    if found is not None:
+        found |= control.ask_nodes(layout.root)
     if session.json:
         output.emit_json({"running": found is not None, "data_dir": str(layout.root), **(found or {})})
     elif silent:
@@ -101,6 +107,8 @@ def status(session: Session, layout: Layout) -> None:
             output.put(f"Slots: {_describe_slots(found['slots'])}.")
         if "containment" in found:
             output.put(f"Containment of programs: {found['containment']}.")
+        for line in describe_nodes(found.get("nodes", ()), found.get("executor", {})):
+            output.put(output.plain(line))
         for trouble in found.get("troubles", ()):
             output.put(f"Note: {output.plain(trouble)}.")
         if "url" in found:
@@ -109,6 +117,25 @@ def status(session: Session, layout: Layout) -> None:
             output.put(f"Objects by the protocol of OSS: {found.get('objects_url') or found['objects']}.")
         for name, url in found.get("buckets_elsewhere", {}).items():
             output.put(f"The bucket {name} is at {output.plain(url)}, not below $BATCHCOMPUTE_OSS_ROOT.")
+
+
+def describe_nodes(nodes: Sequence[Mapping[str, Any]], executor: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each of the busiest nodes, those that are away first, and what the executor says of itself."""
+    if nodes:
+        away = sum(not one["up"] for one in nodes)
+        yield f"Nodes: {len(nodes) - away} are there" + (f", {away} away." if away else ".")
+    ranked = sorted(nodes, key=lambda one: (one["up"], -one["taken"], one["name"]))
+    for one in ranked[:_MOST_NODES]:
+        host = f" on {one['host']}" if one["host"] not in ("", one["name"]) else ""
+        if one["up"]:
+            yield f"  {one['name']}{host}: {one['taken']} instances, {one['slots']} slots"
+        else:
+            why = f": {one['reason']}" if one["reason"] else ""
+            yield f"  {one['name']}{host}: away with {one['taken']} instances{why}"
+    if len(ranked) > _MOST_NODES:
+        yield f"  and {len(ranked) - _MOST_NODES} more; --format json has all of them"
+    for name, text in executor.items():
+        yield f"{name[:1].upper()}{name[1:]}: {text}"
 
 
 def _describe_slots(found: dict[str, Any]) -> str:

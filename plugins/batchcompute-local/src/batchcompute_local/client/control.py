@@ -81,6 +81,12 @@ def ask_installation(data_dir: Path) -> dict[str, Any] | None:
     return found if found is not None and isinstance(found.get("plugins"), dict) else None
 
 
+def ask_nodes(data_dir: Path) -> dict[str, Any]:
+    """Return the nodes of the daemon's executor, and what that says of itself: {nodes, executor}; empty if there is nothing."""
+    found = _ask(data_dir, "/-/nodes") or {}
+    return {name: found[name] for name in ("nodes", "executor") if found.get(name)}
+
+
 def _ask(data_dir: Path, path: str, until: float | None = None) -> dict[str, Any] | None:
     end = time.monotonic() + _STATUS_SECONDS
     end = end if until is None else min(end, until)

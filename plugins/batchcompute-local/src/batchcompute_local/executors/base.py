@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 __all__ = [
+    "AnyExecutor",
     "ClusterExecutor",
     "Delayed",
     "Event",
@@ -182,6 +183,9 @@ class ClusterExecutor(Protocol):
         """As `Executor.close`."""
 
 
-def has_nodes(executor: Executor | ClusterExecutor) -> TypeIs[ClusterExecutor]:
+AnyExecutor = Executor | ClusterExecutor
+
+
+def has_nodes(executor: AnyExecutor) -> TypeIs[ClusterExecutor]:
     """Return whether the executor is one with nodes: then it has `ahead_seconds`."""
     return hasattr(executor, "ahead_seconds")

@@ -15,7 +15,6 @@ from batchcompute_local.executors.base import (
     Exited,
     Launch,
     Lost,
-    NodeDown,
     NodeUp,
     Returned,
     Started,
@@ -33,11 +32,12 @@ from batchcompute_local.jobs.model import (
     parse_attempt,
     running_instance,
 )
-from batchcompute_local.jobs.placement import Placement, rank_of
+from batchcompute_local.jobs.placement import Placement
 from batchcompute_local.jobs.scheduler import Scheduler
 from batchcompute_local.jobs.states import LONGEST_PAUSE, WAITING
 
 _MOST_BEGINS = 4096
+_FINAL = (Exited, Lost, Returned)
 _MOST_LAUNCHES = 2000
 """In one turn; the next one follows at once."""
 
@@ -60,7 +60,8 @@ class ActiveJobs:
         self._held: dict[str, tuple[Task, Instance]] = {}
         self._paused: list[tuple[float, int, Job, Task, Instance]] = []
         self._ticket = count()
-        self._deleted: set[str] = set()
+        self._dying: dict[str, list[str]] = {}
+        """The live attempts of deleted jobs."""
         self._scheduler = Scheduler()
 
     def restore(self, jobs: Iterable[Job], now: float) -> None:
@@ -117,8 +118,8 @@ class ActiveJobs:
         self._effects.stops.extend(stops)
         for attempt in stops:
             hold = self.placement.live.get(attempt)
-            if hold is not None and hold.node:
-                self._changes.stopping[attempt] = hold.node
+            if hold is not None and hold[0]:
+                self._changes.stopping[attempt] = hold[0]
         self._effects.ended.append(job)
 
     def begin_of(self, attempt: str) -> float:
@@ -138,11 +139,8 @@ class ActiveJobs:
 
     def apply(self, event: Event, now: float) -> None:
         """Do to the jobs what `event` reports."""
-        if isinstance(event, NodeUp):
-            for attempt in self.placement.note_up(event.node):
-                self._set_delay(attempt, "")
-        elif isinstance(event, NodeDown):
-            self.placement.note_down(event.name, event.reason)
+        if isinstance(event, _FINAL):
+            self._end(event, now)
         elif isinstance(event, Started):
             self._set_delay(event.attempt, "")
             found = running_instance(self.jobs, event.attempt)
@@ -152,14 +150,19 @@ class ActiveJobs:
         elif isinstance(event, Delayed | Unreachable):
             if running_instance(self.jobs, event.attempt) is not None:
                 self._set_delay(event.attempt, event.reason)
+        elif isinstance(event, NodeUp):
+            for attempt in self.placement.note_up(event.node):
+                self._set_delay(attempt, "")
         else:
-            self._end(event, now)
+            self.placement.note_down(event.name, event.reason)
 
     def _set_delay(self, attempt: str, reason: str) -> None:
         """Note why the instance of `attempt` does not go on; empty: it does."""
+        if not reason and not self.delays:
+            return  # as nearly always
         job_id = attempt.partition(".")[0]
         if not reason and job_id not in self.delays:
-            return  # as nearly always
+            return
         delays = self.delays.setdefault(job_id, {})
         if reason:
             delays[attempt.rpartition(".")[0]] = reason
@@ -258,24 +261,32 @@ class ActiveJobs:
                 return False
             job, task, number = picked
             spec = job.plan.tasks[task.position]
-            request = placement.request_of(spec)
-            node = placement.find(spec, task, rank_of(job, task))
+            node = placement.find(job, task)
             if node is None:
                 task.put_back(number)
-                if request is not None:
+                if (request := placement.request_of(spec)) is not None:
                     scheduler.park(job, task, request)
                 continue
             attempt = transitions.claim(job, task, number, now, self._changes, node)
             placement.hold(attempt, spec, node)
             launches.append(Launch(attempt, job.id, spec, number, job.plan.surroundings, job.owner, node))
-            if request is not None and not task.has_next():
-                scheduler.unpark(request)
+            if node and not task.has_next():
+                scheduler.unpark(placement.request_of(spec))  # the next that asks for the same
         return False
 
     def note_committed(self) -> list[str]:
         """Keep what was placed. Returns the ids of deleted jobs of which nothing runs any more, each once."""
         self.placement.commit()
-        self._deleted |= self._effects.deleted
-        gone = [job for job in self._deleted if job not in self.placement.by_job]
-        self._deleted.difference_update(gone)
+        live = self.placement.live
+        if deleted := self._effects.deleted:
+            self._dying |= {job: [] for job in deleted}
+            for attempt in live:
+                if (job := attempt.partition(".")[0]) in deleted:
+                    self._dying[job].append(attempt)
+        gone = []
+        for job, attempts in tuple(self._dying.items()):
+            self._dying[job] = [attempt for attempt in attempts if attempt in live]
+            if not self._dying[job]:
+                del self._dying[job]
+                gone.append(job)
         return gone

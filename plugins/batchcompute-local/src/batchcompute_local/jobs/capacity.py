@@ -16,17 +16,17 @@ class Capacity:
         self.memory = memory
         self._held = self._held_cpu = self._held_memory = 0
 
-    def take(self, cpu: int, memory: int) -> None:
-        """Count what an instance takes until `give_back`."""
+    def take(self, task: TaskSpec) -> None:
+        """Count what an instance of `task` takes until `give_back`."""
         self._held += 1
-        self._held_cpu += cpu
-        self._held_memory += memory
+        self._held_cpu += task.cpu
+        self._held_memory += task.memory
 
-    def give_back(self, cpu: int, memory: int) -> None:
-        """Free what an instance took: nothing of it runs any more."""
+    def give_back(self, task: TaskSpec) -> None:
+        """Free what an instance of `task` took: nothing of it runs any more."""
         self._held -= 1
-        self._held_cpu -= cpu
-        self._held_memory -= memory
+        self._held_cpu -= task.cpu
+        self._held_memory -= task.memory
 
     def fits(self, task: TaskSpec) -> bool:
         """Return whether there is room for one more instance of `task`."""

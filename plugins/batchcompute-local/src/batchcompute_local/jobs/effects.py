@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from batchcompute_local.executors.base import ClusterExecutor, Executor, Launch
+from batchcompute_local.executors.base import AnyExecutor, Launch
 from batchcompute_local.jobs.model import Job
 
 
@@ -23,7 +23,7 @@ class Effects:
         for part in (self.launches, self.stops, self.acknowledged, self.ended, self.deleted):
             part.clear()
 
-    def carry_out(self, executor: Executor | ClusterExecutor) -> None:
+    def carry_out(self, executor: AnyExecutor) -> None:
         """Have `executor` start and end programs, and forget what is on the disk."""
         if self.launches:
             executor.start(tuple(self.launches))

@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from batchcompute_local.errors import ServiceError
-from batchcompute_local.executors.base import ClusterExecutor, Event, Executor, Exited, Lost, Returned, has_nodes
+from batchcompute_local.executors.base import AnyExecutor, Event, Exited, Lost, Returned, has_nodes
 from batchcompute_local.jobs.active import ActiveJobs
 from batchcompute_local.jobs.capacity import Capacity
 from batchcompute_local.jobs.effects import Effects
@@ -60,7 +60,7 @@ class Engine:
     def __init__(
         self,
         store: Store,
-        executor: Executor | ClusterExecutor,
+        executor: AnyExecutor,
         slots: int,
         clock: Callable[[], float] = time.time,
         capacity: Capacity | None = None,
@@ -173,6 +173,8 @@ class Engine:
         self._placement.commit()
         self._undone.extend(recovered.ended)
         self._restore()
+        for attempt in claims.keys() - self._placement.live.keys():  # it has ended, if it was being ended
+            self._changes.stopping[attempt] = ""
         self.turn()
 
     def start(self) -> None:

@@ -6,13 +6,14 @@ many as it can, behind others. A request that has to wait keeps one node free fo
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Hashable, Iterable
 from typing import Any, NamedTuple
 
 from batchcompute_local.executors.base import Node
 from batchcompute_local.jobs.claim_ahead import ClaimAhead
 from batchcompute_local.jobs.free_room import NO_ROOM, FreeRoom
-from batchcompute_local.jobs.model import Task
+from batchcompute_local.jobs.model import Job, Task
 from batchcompute_local.jobs.node_room import NodeRoom, Request
 from batchcompute_local.jobs.placement import Hold, Placement, Rank, rank_of
 from batchcompute_local.jobs.scheduler import Scheduler
@@ -25,6 +26,8 @@ class _Reservation(NamedTuple):
     rank: Rank
     request: Request
     room: NodeRoom
+    lack: float
+    """How far the node is from having room, see `NodeRoom.lack`."""
 
 
 class Nodes(Placement):
@@ -42,6 +45,8 @@ class Nodes(Placement):
         self._claim_ahead = ClaimAhead(ahead_seconds)
         self._look_ahead = 0
         self._reserved: _Reservation | None = None
+        self._stale: deque[NodeRoom] = deque()
+        """Nodes that changed since they were put into the trees. Most have room that is taken again at once."""
         self._blocked: set[Request] = set()
         """Requests that fit nowhere since the last growth."""
 
@@ -49,29 +54,20 @@ class Nodes(Placement):
 
     def take(self, attempt: str, hold: Hold) -> None:
         """See Placement."""
-        if not hold.node:
-            return
-        room = self._room(hold.node)
-        room.attempts.add(attempt)
-        room.cpu += hold.cpu
-        room.memory += hold.memory
-        room.requests[hold.cpu, hold.memory] += 1
-        self._update(room)
+        name, task = hold
+        if name:
+            room = self._room(name)
+            room.take(attempt, task)
+            self._note_stale(room)
 
     def give_back(self, attempt: str, hold: Hold) -> None:
         """See Placement."""
-        if not hold.node:
-            return
-        room = self._rooms[hold.node]
-        room.attempts.remove(attempt)
-        room.cpu -= hold.cpu
-        room.memory -= hold.memory
-        requests, request = room.requests, (hold.cpu, hold.memory)
-        requests[request] -= 1
-        if not requests[request]:
-            del requests[request]
-        self._grow(room)
-        self._forget(room)
+        name, task = hold
+        if name:
+            room = self._rooms[name]
+            room.give_back(attempt, task)
+            self._grow(room)
+            self._forget(room)
 
     # -- find room
 
@@ -80,20 +76,20 @@ class Nodes(Placement):
         if look_ahead != self._look_ahead:
             self._look_ahead = look_ahead
             for room in self._rooms.values():
-                self._update(room)
+                self._note_stale(room)
 
     def has_room(self) -> bool:
         """See Placement. Each task is tried: one that waits may have a node kept for it."""
         return True
 
-    def find(self, spec: TaskSpec, task: Task, rank: Rank) -> str | None:
+    def find(self, job: Job, task: Task) -> str | None:
         """See Placement."""
-        request, kept = self.request_of(spec), self._reserved
+        request, kept = self.request_of(job.plan.tasks[task.position]), self._reserved
         room = None if request in self._blocked else self._look(request, task)
         if room is None:
             self._blocked.add(request)
-            if kept is None or rank < kept.rank:
-                self._reserve(request, rank)
+            if kept is None or rank_of(job, task) < kept.rank:
+                self._reserve(request, rank_of(job, task))
             return None
         if kept is not None and kept.request == request:
             self._drop_reservation()
@@ -101,8 +97,13 @@ class Nodes(Placement):
 
     def _look(self, request: Request, task: Task) -> NodeRoom | None:
         kept = self._reserved
-        if kept is not None and kept.request == request and not kept.room.lack(request):
+        if kept is not None and kept.request == request and not kept.lack:
             return kept.room
+        while self._stale:
+            room = self._stale[0]
+            if (kept is None or kept.room is not room) and room.fits(request):
+                return room
+            self._update(self._stale.popleft())
         number = self._free.find((1, *request))
         if number is None:
             per_slot = (task.ahead or self._claim_ahead).per_slot()
@@ -161,8 +162,8 @@ class Nodes(Placement):
         if room is None:
             return  # no node that is there could ever satisfy it
         self._drop_reservation()
-        self._reserved = _Reservation(rank, request, room)
-        self._update(room)
+        self._reserved = _Reservation(rank, request, room, room.lack(request))
+        self._note_stale(room)
 
     def _could_ever(self, request: Request) -> bool:
         return self._whole.find((1, *request)) is not None
@@ -175,11 +176,12 @@ class Nodes(Placement):
     def _move_reservation(self, room: NodeRoom) -> None:
         """Keep `room` instead if it is nearer to having room: so what waits does not wait for a node with one long instance."""
         kept = self._reserved
-        if kept is None or kept.room is room or not room.is_up:
+        if kept is None or (not kept.lack and kept.room is not room) or not room.could_ever(kept.request):
             return
-        if room.could_ever(kept.request) and room.lack(kept.request) < kept.room.lack(kept.request):
-            self._reserved = kept._replace(room=room)
-            self._update(kept.room)
+        lack = room.lack(kept.request)
+        if kept.room is room or lack < kept.lack:
+            self._reserved = kept._replace(room=room, lack=lack)
+            self._note_stale(kept.room)
 
     def reset(self) -> None:
         """See Placement."""
@@ -191,11 +193,12 @@ class Nodes(Placement):
     def note_up(self, node: Node) -> Iterable[str]:
         """See Placement."""
         room = self._room(node.name)
+        if self._reserved is not None and self._reserved.room is room:
+            self._drop_reservation()  # it may have less now
         self._count_slots(room, -1)
-        room.node, room.is_up, room.reason = node, True, ""
-        room.images = sum(self._bits.get(image, 0) for image in node.images)
+        room.go_up(node, sum(self._bits.get(image, 0) for image in node.images))
         self._count_slots(room, +1)
-        self._whole.set(room.number, room.whole())
+        self._whole.set(room.number, room.whole)
         self._grow(room)
         return tuple(room.attempts)
 
@@ -205,11 +208,11 @@ class Nodes(Placement):
         if room is None:
             return
         self._count_slots(room, -1)
-        room.is_up, room.reason = False, reason
+        room.go_down(reason)
         if self._reserved is not None and self._reserved.room is room:
             self._reserved, self.has_grown = None, True
         self._whole.set(room.number, NO_ROOM)
-        self._update(room)
+        self._note_stale(room)
         self._forget(room)
 
     def _count_slots(self, room: NodeRoom, sign: int) -> None:
@@ -227,18 +230,34 @@ class Nodes(Placement):
     def _forget(self, room: NodeRoom) -> None:
         """Forget a node that is gone, once nothing of it is left: names of nodes may be new each day."""
         if not room.is_up and not room.attempts and self._rooms.pop(room.name, None) is room:
+            if room.is_stale:
+                self._stale.remove(room)
+            self._update(room)
             self._by_number[room.number] = None
             self._unused.append(room.number)
 
     def _grow(self, room: NodeRoom) -> None:
         self.has_grown = True
         self._move_reservation(room)
-        self._update(room)
+        self._note_stale(room)
+
+    def _note_stale(self, room: NodeRoom) -> None:
+        if not room.is_stale:
+            room.is_stale = True
+            self._stale.append(room)
 
     def _update(self, room: NodeRoom) -> None:
+        """Put a node into the trees with the room that it has now."""
+        room.is_stale = False
         is_kept = self._reserved is not None and self._reserved.room is room
-        self._free.set(room.number, NO_ROOM if is_kept else room.free())
-        self._ahead.set(room.number, NO_ROOM if is_kept else room.ahead(self._look_ahead))
+        free = NO_ROOM if is_kept else room.free()
+        ahead = NO_ROOM if is_kept or free is not NO_ROOM else room.ahead(self._look_ahead)
+        if room.has_free or free is not NO_ROOM:
+            room.has_free = free is not NO_ROOM
+            self._free.set(room.number, free)
+        if room.has_ahead or ahead is not NO_ROOM:
+            room.has_ahead = ahead is not NO_ROOM
+            self._ahead.set(room.number, ahead)
 
     # -- in words
 
@@ -263,7 +282,7 @@ class Nodes(Placement):
         request, kept = self.request_of(spec), self._reserved
         if kept is not None and kept.request == request:
             return f"asks for {self._describe(spec)}; no node has it free now, and {kept.room.name} is kept for it"
-        if self._free.find((1, *request)) is None:
+        if not any(room.fits(request) for room in self._stale) and self._free.find((1, *request)) is None:
             return f"asks for {self._describe(spec)}; no node has it free now"
         return ""
 

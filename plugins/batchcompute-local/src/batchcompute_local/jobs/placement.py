@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from batchcompute_local.executors.base import Node
 from batchcompute_local.jobs.capacity import Capacity
@@ -23,19 +23,15 @@ def rank_of(job: Job, task: Task) -> Rank:
     return -job.priority, job.seq, task.position
 
 
-class Hold(NamedTuple):
-    """What a live attempt takes besides a slot: `cpu` in hundredths of a core, `memory` in MB, on `node` (empty: no node)."""
-
-    node: str
-    cpu: int
-    memory: int
+Hold = tuple[str, TaskSpec | None]
+"""What a live attempt takes: its node (empty: no node), and the task that says how much; None if that is not known."""
 
 
 class Placement:
     """The `live` attempts: those whose final event has not come, and what each takes.
 
-    Holds and releases of a turn are kept by `commit` or undone by `rollback`. Only the engine's turn changes it; `live` and
-    `by_job` may be read from any thread.
+    Holds and releases of a turn are kept by `commit` or undone by `rollback`. Only the engine's turn changes it; `live` may be
+    read from any thread.
     """
 
     slots: int
@@ -43,8 +39,6 @@ class Placement:
 
     def __init__(self) -> None:
         self.live: dict[str, Hold] = {}
-        self.by_job: dict[str, int] = {}
-        """The number of live attempts of each job that has any."""
         self.has_grown = False
         """Whether there may be room since `reopened` for what is parked."""
         self._before: dict[str, Hold | None] = {}
@@ -53,15 +47,18 @@ class Placement:
 
     def hold(self, attempt: str, task: TaskSpec | None, node: str = "") -> None:
         """Count what `attempt` takes until `release`; `task` is None if that is not known."""
-        self._note(attempt)
-        self._put(attempt, Hold(node, 0, 0) if task is None else Hold(node, task.cpu, task.memory))
+        if attempt not in self._before:
+            self._before[attempt] = self.live.get(attempt)
+        self._put(attempt, (node, task))
 
     def release(self, attempt: str) -> str:
         """Free what `attempt` took: nothing of it runs any more. Returns the name of its node; empty for none."""
-        if attempt not in self.live:
+        hold = self.live.pop(attempt, None)
+        if hold is None:
             return ""
-        self._note(attempt)
-        return self._drop(attempt).node
+        self._before.setdefault(attempt, hold)
+        self.give_back(attempt, hold)
+        return hold[0]
 
     def commit(self) -> None:
         """Keep what was held and released since the last commit."""
@@ -72,32 +69,15 @@ class Placement:
         before, self._before = self._before, {}
         for attempt, hold in before.items():
             if attempt in self.live:
-                self._drop(attempt)
+                self.give_back(attempt, self.live.pop(attempt))
             if hold is not None:
                 self._put(attempt, hold)
-        self._before = {}
-
-    def _note(self, attempt: str) -> None:
-        self._before.setdefault(attempt, self.live.get(attempt))
 
     def _put(self, attempt: str, hold: Hold) -> None:
         if attempt in self.live:
-            self._drop(attempt)
+            self.give_back(attempt, self.live[attempt])
         self.live[attempt] = hold
-        job = attempt.partition(".")[0]
-        self.by_job[job] = self.by_job.get(job, 0) + 1
         self.take(attempt, hold)
-
-    def _drop(self, attempt: str) -> Hold:
-        hold = self.live.pop(attempt)
-        job = attempt.partition(".")[0]
-        left = self.by_job[job] - 1
-        if left:
-            self.by_job[job] = left
-        else:
-            del self.by_job[job]
-        self.give_back(attempt, hold)
-        return hold
 
     # -- what a kind of placement does
 
@@ -117,7 +97,7 @@ class Placement:
         """Return False if nothing more can be placed now."""
         raise NotImplementedError
 
-    def find(self, spec: TaskSpec, task: Task, rank: Rank) -> str | None:
+    def find(self, job: Job, task: Task) -> str | None:
         """Return the node for one more instance of a task; an empty name if there are no nodes, None if there is no room."""
         raise NotImplementedError
 
@@ -173,17 +153,20 @@ class Machine(Placement):
         super().__init__()
         self.slots = slots
         self._capacity = capacity
+        self._is_limited = bool(capacity.cpu or capacity.memory)
         self._claim_ahead = ClaimAhead(_AHEAD_SECONDS)
         self._limit = slots
         self._is_full = False
 
     def take(self, attempt: str, hold: Hold) -> None:
         """See Placement."""
-        self._capacity.take(hold.cpu, hold.memory)
+        if self._is_limited and hold[1] is not None:
+            self._capacity.take(hold[1])
 
     def give_back(self, attempt: str, hold: Hold) -> None:
         """See Placement."""
-        self._capacity.give_back(hold.cpu, hold.memory)
+        if self._is_limited and hold[1] is not None:
+            self._capacity.give_back(hold[1])
 
     def begin(self, look_ahead: int) -> None:
         """See Placement."""
@@ -194,9 +177,9 @@ class Machine(Placement):
         """See Placement."""
         return len(self.live) < self._limit and not self._is_full
 
-    def find(self, spec: TaskSpec, task: Task, rank: Rank) -> str | None:
+    def find(self, job: Job, task: Task) -> str | None:
         """See Placement."""
-        self._is_full = not self._capacity.fits(spec)
+        self._is_full = self._is_limited and not self._capacity.fits(job.plan.tasks[task.position])
         return None if self._is_full else ""
 
     def note_end(self, task: Task | None, seconds: float) -> None:

@@ -34,13 +34,11 @@ class Reasons:
     @cached_property
     def taken(self) -> Counter[str]:
         """The number of slots that each job takes; those of other accounts together under ""."""
-        by_job = dict(self._placement.by_job)
-        if sum(by_job.values()) > self._slots:
-            # some were claimed ahead of a slot: they have not begun, or did so just now
-            live = sorted(self._placement.live, key=self._is_ahead)[: self._slots]
-            by_job = Counter(attempt.partition(".")[0] for attempt in live)
+        live = tuple(self._placement.live)
+        if len(live) > self._slots:  # some were claimed ahead of a slot: they have not begun, or did so just now
+            live = tuple(sorted(live, key=self._is_ahead)[: self._slots])
         taken: Counter[str] = Counter()
-        for job_id, count in by_job.items():
+        for job_id, count in Counter(attempt.partition(".")[0] for attempt in live).items():
             taken[self._known(job_id)] += count
         return taken
 
