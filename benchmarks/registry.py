@@ -6,6 +6,7 @@ Those of the service are at the end: they take longest.
 from __future__ import annotations
 
 from . import (
+    bench_cluster_simulated,
     bench_containment,
     bench_create_job,
     bench_embedding,
@@ -59,5 +60,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         bench_service_simulated.MEMORY,
         bench_service_simulated.GROWTH_1M,
         bench_service_simulated.GROWTH_100K,
+        bench_cluster_simulated.GROWTH,
+        bench_cluster_simulated.MEMORY,
     )
 }
