@@ -13,7 +13,7 @@ from batchcompute_dask.settings import read_options
 @hookimpl
 def register_executors() -> Iterable[ExecutorType]:
     """The executor `dask`."""
-    return [ExecutorType("dask", _make)]  # type: ignore[arg-type]  # a ClusterExecutor
+    return [ExecutorType("dask", _make)]
 
 
 def _make(context: ExecutorContext) -> DaskExecutor:
