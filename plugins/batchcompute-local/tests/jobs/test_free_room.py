@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from batchcompute_local.jobs.free_room import NO_ROOM, FreeRoom, Room
@@ -42,8 +43,13 @@ def test_a_search_and_a_change_look_at_few_of_many_places(monkeypatch: pytest.Mo
     for number in range(10_000):
         tree.set(number, NO_ROOM)
     tree.set(9_000, (1, 1, 1, 0))
-    calls = []
+    calls: list[int] = []
     search = FreeRoom._search
-    monkeypatch.setattr(FreeRoom, "_search", lambda *arguments: (calls.append(1), search(*arguments))[1])
+
+    def count(self: FreeRoom, height: int, *others: Any) -> int | None:
+        calls.append(height)
+        return search(self, height, *others)
+
+    monkeypatch.setattr(FreeRoom, "_search", count)
     assert tree.find((1, 1, 1, 0)) == 9_000
-    assert len(calls) == 4
+    assert calls == [3, 2, 1, 0]
