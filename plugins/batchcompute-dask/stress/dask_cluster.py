@@ -91,23 +91,11 @@ class DaskCluster:
 
     def find_runners(self) -> Iterator[tuple[int, str]]:
         """Pid and node folder of each runner."""
-        for name in os.listdir("/proc"):
-            with suppress(OSError):
-                if name.isdigit():
-                    words = os.fsdecode(Path("/proc", name, "cmdline").read_bytes()).split("\0")
-                    if any("batchcompute_local.runner" in word for word in words):
-                        found = [word for word in words if word.startswith(str(self.nodes))]
-                        if found:
-                            yield int(name), found[0]
+        return find_runners(self.nodes)
 
     def programs(self) -> list[int]:
         """The programs of all nodes."""
-        found = []
-        for name in os.listdir("/proc"):
-            with suppress(OSError):
-                if name.isdigit() and os.readlink(f"/proc/{name}/cwd").startswith(str(self.nodes)):
-                    found.append(int(name))
-        return found
+        return find_programs(self.nodes)
 
     def down(self) -> None:
         """End all of it."""
@@ -116,15 +104,42 @@ class DaskCluster:
                 process.send_signal(signal.SIGCONT)
             process.kill()
             process.wait()
-        deadline = time.monotonic() + 20
-        while (left := [*self.runners(), *self.programs()]) and time.monotonic() < deadline:
-            for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        sweep(self.nodes)
+
+
+def find_runners(nodes: Path) -> Iterator[tuple[int, str]]:
+    """Pid and node folder of each runner of the nodes in a folder."""
+    for name in os.listdir("/proc"):
+        with suppress(OSError):
+            if name.isdigit():
+                words = os.fsdecode(Path("/proc", name, "cmdline").read_bytes()).split("\0")
+                if any("batchcompute_local.runner" in word for word in words):
+                    found = [word for word in words if word.startswith(str(nodes))]
+                    if found:
+                        yield int(name), found[0]
+
+
+def find_programs(nodes: Path) -> list[int]:
+    """The programs of the nodes in a folder."""
+    found = []
+    for name in os.listdir("/proc"):
+        with suppress(OSError):
+            if name.isdigit() and os.readlink(f"/proc/{name}/cwd").startswith(str(nodes)):
+                found.append(int(name))
+    return found
+
+
+def sweep(nodes: Path) -> None:
+    """End what runs without workers in the nodes of a folder."""
+    deadline = time.monotonic() + 20
+    while (left := [*(pid for pid, _ in find_runners(nodes)), *find_programs(nodes)]) and time.monotonic() < deadline:
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    for file in nodes.glob("*/*/runner.groups"):
+        while not remove_all(Layout.at(file.parent).groups, file.parent) and time.monotonic() < deadline:
             time.sleep(0.02)
-        for file in self.nodes.glob("*/*/runner.groups"):
-            while not remove_all(Layout.at(file.parent).groups, file.parent) and time.monotonic() < deadline:
-                time.sleep(0.02)
 
 
 def is_running(pid: int) -> bool:

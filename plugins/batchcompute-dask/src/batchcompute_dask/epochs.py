@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 from batchcompute_local.files import fsync_folder
 from batchcompute_local.paths import Layout
 
-
-def folder_of(layout: Layout) -> Path:
-    """Return the folder of this executor in the data folder, made if it is absent. Raises OSError."""
-    folder = layout.root / "dask"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+from batchcompute_dask.folder import folder_of
 
 
 def next_epoch(layout: Layout) -> int:

@@ -60,7 +60,11 @@ class DaskExecutor:
             return "the connection to the cluster is being restarted: no program begins"
         if bridge.silent_seconds:
             return f"the connection to the cluster (pid {bridge.pid}) does not answer for {bridge.silent_seconds:.0f} seconds"
-        return f"the cluster {self._options.scheduler}: {self._condition.trouble}" if self._condition.trouble else ""
+        return (
+            f"the cluster {self._options.scheduler or self._options.cluster}: {self._condition.trouble}"
+            if self._condition.trouble
+            else ""
+        )
 
     def describe(self) -> dict[str, str]:
         """Return where the cluster is, and the address of Dask's own dashboard if it is known."""

@@ -1,19 +1,15 @@
-"""Who may talk to the cluster: certificates for Dask, from the options. Imports distributed."""
+"""Who may talk to the cluster: certificates for Dask. Imports distributed."""
 
 from __future__ import annotations
 
 from distributed import Security
 
-from batchcompute_dask.settings import Options
 
-
-def make_security(options: Options) -> Security | None:
-    """Return what the service's client connects with; None for a scheduler without TLS, which the options allow."""
-    if not options.tls_ca_file:
+def make_security(ca_file: str, certificate: str, key: str) -> Security | None:
+    """Return what client, scheduler and worker use; None without TLS. An empty `key` is in the file of the certificate."""
+    if not ca_file:
         return None
-    return Security(
-        require_encryption=True,
-        tls_ca_file=options.tls_ca_file,
-        tls_client_cert=options.tls_cert,
-        tls_client_key=options.tls_key,
-    )
+    roles = ("client", "scheduler", "worker")
+    files = {f"tls_{role}_cert": certificate for role in roles}
+    files |= {f"tls_{role}_key": key for role in roles if key}
+    return Security(require_encryption=True, tls_ca_file=ca_file, **files)

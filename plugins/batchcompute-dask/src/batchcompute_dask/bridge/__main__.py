@@ -23,6 +23,7 @@ from batchcompute_dask.bridge.chunks import Estimates
 from batchcompute_dask.bridge.cluster import Cluster
 from batchcompute_dask.bridge.logs import LogWriter
 from batchcompute_dask.bridge.relay import Relay
+from batchcompute_dask.certificates import with_certificate
 from batchcompute_dask.messages import Acknowledge, Begin, Events, Forget, Jobs, Setup, Stop, Truth, Work
 
 _LOOK_SECONDS = 0.5
@@ -109,7 +110,8 @@ async def main(descriptor: int) -> None:
     with suppress(asyncio.IncompleteReadError):
         begin = await read_message(reader)
         assert isinstance(begin, Begin)  # noqa: S101  # for mypy: it is the first message
-        await Bridge(begin, writer).run(reader)
+        options = with_certificate(Layout(Path(begin.root)), begin.options)
+        await Bridge(replace(begin, options=options), writer).run(reader)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,11 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from batchcompute_local.attempt_files import AttemptKeys
+from batchcompute_local.paths import Layout
 from distributed import Client, Future, wait
 from distributed.comm import CommClosedError
 
@@ -18,6 +20,7 @@ from batchcompute_dask.bridge.book import Book
 from batchcompute_dask.bridge.chunks import Estimates
 from batchcompute_dask.bridge.logs import LogWriter
 from batchcompute_dask.bridge.peers import Peer
+from batchcompute_dask.clusters.starting import find_scheduler
 from batchcompute_dask.messages import Answer, Begin, Chunk, Condition, Exchange, Group, Refusal, Sealed, Setup
 from batchcompute_dask.nodes.calls import exchange, run_chunk
 from batchcompute_dask.security import make_security
@@ -71,11 +74,13 @@ class Cluster:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _connect(self) -> None:
-        options = self._begin.options
+        begin = self._begin
+        layout, linger = Layout(Path(begin.root)), begin.settings.runner_linger_seconds
+        options = await asyncio.to_thread(find_scheduler, layout, begin.options, linger)
         client = Client(
             options.scheduler,
             asynchronous=True,
-            security=make_security(options),
+            security=make_security(options.tls_ca_file, options.tls_cert, options.tls_key),
             timeout=_CONNECT_SECONDS,
             name="batchcompute",
         )

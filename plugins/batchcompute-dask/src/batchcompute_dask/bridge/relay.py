@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from batchcompute_local.objects import address
 from batchcompute_local.paths import Layout
 
+from batchcompute_dask.clusters.scheduler import host_of
 from batchcompute_dask.messages import RelayPlace
 from batchcompute_dask.relaying import API, FIRST_LINE_SECONDS, OBJECTS, RelayThread, join
 from batchcompute_dask.settings import Options
@@ -23,7 +24,7 @@ class Relay:
     def __init__(self, layout: Layout, options: Options) -> None:
         self._layout = layout
         self._token = secrets.token_hex(16)
-        host = options.host or find_own_host(options.scheduler)
+        host = host_of(options) if options.cluster else options.host or find_own_host(options.scheduler)
         sock = address.bind(host, 0)
         context = make_context(options)
         self.place = RelayPlace(host, sock.getsockname()[1], self._token, context is not None)

@@ -1,0 +1,167 @@
+"""Clusters that the service starts: local ones, with TLS, through kills of each part."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from batchcompute_dask.certificates import ensure_certificate
+from batchcompute_dask.clusters import place
+from batchcompute_local.client import control
+from batchcompute_local.filelocks import find_holder
+from batchcompute_local.paths import Layout
+from dask_cluster import is_running, sweep
+
+from tests.support.service import Cloud
+from tests.support.waits import wait_for
+
+SETTINGS = """
+executor = "dask"
+runner_linger_seconds = 60
+grace_seconds = 0.5
+[executors.dask]
+cluster = "local"
+workers = 2
+shared_files = true
+lease_seconds = 30
+[executors.dask.local]
+slots = 2
+"""
+WAITS = """
+import os, time
+print("begun", flush=True)
+while not os.path.exists(os.environ["GO"]):
+    time.sleep(0.05)
+print("done")
+"""
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Cloud]:
+    """A service whose settings have it start a cluster on this machine; it does not run yet."""
+    made = Cloud(tmp_path / "data")
+    made.settings(SETTINGS + f'[environment]\nGO = "{tmp_path}/go"\n')
+    yield made
+    control.stop(made.root)
+    made.down()
+    end_cluster(made.root)
+
+
+def cluster_pid(root: Path) -> int | None:
+    """The cluster process."""
+    return find_holder(place.lock_path(Layout.at(root)))
+
+
+def end_cluster(root: Path) -> None:
+    """End it as a user would; then what is left of its nodes."""
+    pid = cluster_pid(root)
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not is_running(pid), "the end of the cluster", 30)
+    assert workers_of(root) == []
+    sweep(root / "dask/nodes")
+
+
+def processes_of(root: Path) -> dict[int, list[str]]:
+    """The processes whose command line names the folder."""
+    found = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path("/proc", name, "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue
+        if any(str(root) in word for word in words):
+            found[int(name)] = words
+    return found
+
+
+def workers_of(root: Path) -> list[int]:
+    """The workers of the cluster."""
+    return [pid for pid, words in processes_of(root).items() if "batchcompute_dask.nodes.worker" in words]
+
+
+def test_a_local_cluster_through_kills_of_its_parts(tmp_path: Path, local: Cloud) -> None:
+    """One job runs all the time; what is killed comes again, and the cluster ends after the service."""
+    local.program(WAITS)
+    local.up()
+    job = local.create({"A": {"InstanceCount": 4}})
+    logs = [local.root / "work" / job / f"stdout.{job}.A.{number}" for number in range(4)]
+    wait_for(lambda: all(log.exists() and log.read_text() == "begun\n" for log in logs), "the starts", 60)
+    layout = Layout.at(local.root)
+    address = place.read_address(layout)
+    assert address.startswith("tls://127.0.0.1:")
+    for name in ("cluster.pem", "cluster.json", "scheduler.json", "cluster.lock", "cluster.log"):
+        assert (layout.root / "dask" / name).stat().st_mode & 0o777 == 0o600
+    first = cluster_pid(local.root)
+    assert first is not None
+    check_listening(first, workers_of(local.root))
+    check_trust(address, layout)
+
+    (killed, *_) = workers_of(local.root)
+    os.kill(killed, signal.SIGKILL)
+    wait_for(lambda: len(set(workers_of(local.root)) - {killed}) == 2, "another worker", 30)
+
+    before = set(workers_of(local.root))
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: not any(is_running(pid) for pid in before), "its workers to end with it", 10)
+    wait_for(lambda: cluster_pid(local.root) not in (None, first), "another cluster process", 30)
+    second = cluster_pid(local.root)
+
+    service = control.status(local.root)
+    assert service is not None
+    os.kill(int(service["pid"]), signal.SIGKILL)
+    local.up()
+    assert cluster_pid(local.root) == second
+    (tmp_path / "go").touch()
+    assert local.ended(job)["State"] == "Terminated", (local.root / "dask/cluster.log").read_text()
+    assert [log.read_text() for log in logs] == ["begun\ndone\n"] * 4, "nothing ran twice"
+    assert place.read_address(layout) == address
+
+
+def check_listening(scheduler: int, workers: list[int]) -> None:
+    """All of them listen on loopback only, the dashboards too."""
+    for pid in (scheduler, *workers):
+        assert listening(pid)
+        assert set(listening(pid)) == {"0100007F"}
+
+
+def listening(pid: int) -> list[str]:
+    """The addresses at which a process listens, as /proc has them."""
+    inodes = {os.readlink(each) for each in links(pid)}
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    rows += [line.split() for line in Path(f"/proc/{pid}/net/tcp6").read_text().splitlines()[1:]]
+    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
+
+
+def links(pid: int) -> list[Path]:
+    """The open files of a process."""
+    return [each for each in Path(f"/proc/{pid}/fd").iterdir() if os.path.islink(each)]
+
+
+def check_trust(address: str, layout: Layout) -> None:
+    """Who has not the certificate is refused, and nobody may speak without TLS."""
+    asks = "import sys; from distributed import Client, Security\n"
+    asks += "security = Security(require_encryption=True, tls_ca_file=sys.argv[2], tls_client_cert=sys.argv[2])\n"
+    asks += "print(len(Client(sys.argv[1], security=security, timeout=5).nthreads()))"
+    own = layout.root / "dask" / "cluster.pem"
+    other = Layout.at(layout.root.parent / "other")
+    for path, right in ((own, True), (ensure_certificate(other), False)):
+        done = subprocess.run([sys.executable, "-c", asks, address, path], capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == right, done.stderr
+    parts = urlsplit(address)
+    plain = ssl.create_default_context()
+    plain.check_hostname, plain.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection((parts.hostname, parts.port or 0), 5) as sock,
+        plain.wrap_socket(sock) as tls,
+        pytest.raises(ssl.SSLError, match="certificate required"),
+    ):
+        tls.recv(1)
