@@ -112,6 +112,10 @@ def read_toml(block: dict[str, Any]) -> None:
 
         with _file(Path("service.toml"), text) as file:
             read_settings(file)
+    elif block["page"] in ("docs/cluster.md", "plugins/batchcompute-dask/README.md"):
+        from batchcompute_dask.settings import read_options
+
+        read_options(tomllib.loads(text)["executors"]["dask"])
     elif block["page"] == "docs/configuration.md":
         from batchcompute import configuration
 

@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from batchcompute_dask.clusters.starting import end_cluster
 from batchcompute_local.client import control
+from batchcompute_local.paths import Layout
+from dask_cluster import sweep
 
 import batchcompute
 from batchcompute.hooks import specs
@@ -35,6 +38,9 @@ def surroundings(tmp_path: Path, isolated_environment: None) -> Iterator[dict[st
     }
     for lock in tmp_path.rglob("daemon.lock"):
         control.stop(lock.parent)
+    for lock in tmp_path.rglob("dask/cluster.lock"):
+        end_cluster(Layout.at(lock.parents[1]))
+        sweep(lock.parent / "nodes")
 
 
 @pytest.mark.parametrize("page", PAGES)

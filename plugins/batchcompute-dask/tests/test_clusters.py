@@ -16,9 +16,9 @@ import pytest
 from batchcompute_dask.certificates import ensure_certificate
 from batchcompute_dask.clusters import place
 from batchcompute_local.client import control
-from batchcompute_local.filelocks import find_holder
 from batchcompute_local.paths import Layout
-from dask_cluster import is_running, sweep
+from dask_cluster import is_running
+from own_clusters import cluster_pid, end_all, start_waiting, workers_of
 
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
@@ -35,13 +35,6 @@ lease_seconds = 30
 [executors.dask.local]
 slots = 2
 """
-WAITS = """
-import os, time
-print("begun", flush=True)
-while not os.path.exists(os.environ["GO"]):
-    time.sleep(0.05)
-print("done")
-"""
 
 
 @pytest.fixture
@@ -50,51 +43,12 @@ def local(tmp_path: Path) -> Iterator[Cloud]:
     made = Cloud(tmp_path / "data")
     made.settings(SETTINGS + f'[environment]\nGO = "{tmp_path}/go"\n')
     yield made
-    control.stop(made.root)
-    made.down()
-    end_cluster(made.root)
-
-
-def cluster_pid(root: Path) -> int | None:
-    """The cluster process."""
-    return find_holder(place.lock_path(Layout.at(root)))
-
-
-def end_cluster(root: Path) -> None:
-    """End it as a user would; then what is left of its nodes."""
-    pid = cluster_pid(root)
-    if pid is not None:
-        os.kill(pid, signal.SIGTERM)
-        wait_for(lambda: not is_running(pid), "the end of the cluster", 30)
-    assert workers_of(root) == []
-    sweep(root / "dask/nodes")
-
-
-def processes_of(root: Path) -> dict[int, list[str]]:
-    """The processes whose command line names the folder."""
-    found = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            words = Path("/proc", name, "cmdline").read_bytes().decode().split("\0")
-        except OSError:
-            continue
-        if any(str(root) in word for word in words):
-            found[int(name)] = words
-    return found
-
-
-def workers_of(root: Path) -> list[int]:
-    """The workers of the cluster."""
-    return [pid for pid, words in processes_of(root).items() if "batchcompute_dask.nodes.worker" in words]
+    end_all(made)
 
 
 def test_a_local_cluster_through_kills_of_its_parts(tmp_path: Path, local: Cloud) -> None:
     """One job runs all the time; what is killed comes again, and the cluster ends after the service."""
-    local.program(WAITS)
-    local.up()
-    job = local.create({"A": {"InstanceCount": 4}})
-    logs = [local.root / "work" / job / f"stdout.{job}.A.{number}" for number in range(4)]
-    wait_for(lambda: all(log.exists() and log.read_text() == "begun\n" for log in logs), "the starts", 60)
+    job, logs = start_waiting(local, 4)
     layout = Layout.at(local.root)
     address = place.read_address(layout)
     assert address.startswith("tls://127.0.0.1:")

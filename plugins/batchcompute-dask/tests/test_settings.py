@@ -29,15 +29,14 @@ def test_options() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({}, "it needs the address of a scheduler"),
+        ({}, "it needs either the address of a scheduler"),
         ({**TLS, "shared_file": True}, "unknown option 'shared_file'; did you mean 'shared_files'"),
-        ({**TLS, "x": 1}, "unknown option 'x'; options: scheduler, shared_files"),
+        ({**TLS, "x": 1}, "unknown option 'x'; options: scheduler, cluster"),
         ({**TLS, "shared_files": "yes"}, "shared_files must be true or false"),
         ({**TLS, "lease_seconds": "1"}, "lease_seconds must be a number"),
         ({**TLS, "lease_seconds": float("inf")}, "lease_seconds must be a number"),
         ({**TLS, "lease_seconds": 1}, "lease_seconds must be 2 or more"),
         ({**TLS, "scheduler": 1}, "scheduler must be text"),
-        ({"scheduler": "tls://h:1"}, "so tls_ca_file and tls_cert and tls_key must be set"),
         ({"scheduler": "tcp://h:1"}, "has no TLS, so everybody who reaches it may run programs as this user"),
         ({"scheduler": "h:1"}, "has no TLS"),
         ({"scheduler": "ucx://h:1"}, "must begin with tls://"),

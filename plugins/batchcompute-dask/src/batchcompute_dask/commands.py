@@ -31,7 +31,7 @@ def register_commands(ctx: RegistrationContext) -> Iterable[click.Command]:
     examples=[
         "batchcompute dask worker",
         "batchcompute dask worker tls://10.0.0.5:8786 --slots 8 --memory 16000",
-        "batchcompute dask worker --image img-python2 --folder /scratch/nodes",
+        "batchcompute dask worker --name second --folder /scratch/nodes",
     ],
 )
 @click.argument("scheduler", required=False)
@@ -40,7 +40,6 @@ def register_commands(ctx: RegistrationContext) -> Iterable[click.Command]:
     "--cpu", type=click.IntRange(0), help="Limit on the sum of their Cpu, 100 is a core; 0: none. [default: 100 a slot]"
 )
 @click.option("--memory", type=click.IntRange(0), help="The same for Memory, in MB. [default: that of the machine]")
-@click.option("--image", multiple=True, help="The id of an image of service.toml that is here. Can be repeated.")
 @click.option("--name", help="The name of the node on this machine, if there are several.")
 @click.option(
     "--folder",
@@ -62,7 +61,6 @@ def worker(
     slots: int | None,
     cpu: int | None,
     memory: int | None,
-    image: tuple[str, ...],
     insecure: bool,
     **more: str | None,
 ) -> None:
@@ -86,7 +84,6 @@ def worker(
     arguments = [
         address,
         *(f"--{name}={value}" for name, value in limits.items()),
-        *(f"--image={each}" for each in image),
     ]
     arguments += _certificates(layout, address.startswith("tls://"), insecure, more)
     arguments += [f"--{name.replace('_', '-')}={value}" for name, value in more.items() if value]
@@ -113,7 +110,8 @@ def scheduler(session: Session, layout: Layout, host: str, port: int, **more: st
     """
     from batchcompute_dask.certificates import ensure_certificate
 
-    ensure_certificate(layout)
+    if not more.get("tls_cert"):
+        ensure_certificate(layout)
     arguments = [f"--host={host}", f"--port={port}", *_certificates(layout, True, False, more)]
     arguments += [f"--{name.replace('_', '-')}={value}" for name, value in more.items() if value]
     _become("batchcompute_dask.clusters.scheduler", arguments)
@@ -156,6 +154,48 @@ def status(session: Session, layout: Layout) -> None:
         output.put(f"Its log is {found['log']}.")
 
 
+@command("stop", examples=["batchcompute dask stop"])
+@in_folder
+def stop(session: Session, layout: Layout) -> None:
+    """End the cluster that the service has started. A service that runs starts it again: `batchcompute local stop` comes first.
+
+    Programs that still run are ended when the leases of their nodes end.
+
+    JSON: {stopped}; false if none was running.
+    """
+    from batchcompute_dask.clusters.starting import end_cluster
+
+    stopped = end_cluster(layout)
+    text = "The cluster has ended." if stopped else f"No cluster of the service in {layout.root} runs."
+    output.emit_value({"stopped": stopped}, text, session.format)
+
+
+@command(
+    "manifests",
+    formats=("table",),
+    examples=[
+        "batchcompute dask manifests --container registry.example.com/batchcompute:3.1 --workers 10 > cluster.yaml"
+    ],
+)
+@click.option(
+    "--container", required=True, help="A container image with batchcompute-dask, in the version of the service."
+)
+@click.option("--workers", type=click.IntRange(0), default=1, show_default=True, help="How many nodes.")
+@click.option("--cpu", type=click.IntRange(1), default=100, show_default=True, help="Of a node, 100 is a core.")
+@click.option("--memory", type=click.IntRange(1), default=2048, show_default=True, help="Of a node, in MB.")
+@click.option(
+    "--slots", type=click.IntRange(1), help="Instances of a node that run at once. [default: its whole cores]"
+)
+def manifests(session: Session, container: str, workers: int, cpu: int, memory: int, slots: int | None) -> None:
+    """Print a scheduler and nodes for Kubernetes, as YAML for `kubectl apply`.
+
+    The certificate is the Secret batchcompute-dask with the file cluster.pem, which `batchcompute dask certificate` names.
+    """
+    from batchcompute_dask.manifests import render
+
+    click.echo(render(container, workers, cpu, memory, slots or max(1, cpu // 100)), nl=False)
+
+
 def _certificates(layout: Layout, is_secure: bool, insecure: bool, more: dict[str, str | None]) -> list[str]:
     """Return the arguments for the certificate in the data folder, if others are not named."""
     from batchcompute_dask.certificates import certificate_path
@@ -188,5 +228,5 @@ def _become(module: str, arguments: list[str]) -> None:
     os.execve(python[0], python, known_state.environment())  # noqa: S606  # no shell is wanted
 
 
-for _verb in (worker, scheduler, certificate, status):
+for _verb in (worker, scheduler, certificate, manifests, status, stop):
     dask.add_command(_verb)

@@ -68,7 +68,10 @@ class DaskExecutor:
 
     def describe(self) -> dict[str, str]:
         """Return where the cluster is, and the address of Dask's own dashboard if it is known."""
-        found = {"scheduler": self._options.scheduler, "dashboard": self._condition.dashboard}
+        found = {
+            "scheduler": self._condition.scheduler or self._options.scheduler,
+            "dashboard": self._condition.dashboard,
+        }
         return {name: text for name, text in found.items() if text}
 
     def open(self, sink: Sink, claims: Mapping[str, str]) -> Recovered:

@@ -114,6 +114,7 @@ class Condition:
 
     trouble: str
     dashboard: str = ""
+    scheduler: str = ""
 
 
 # -- between the bridge and the nodes

@@ -14,8 +14,8 @@ LOCAL, SSH = "local", "ssh"
 BATCH_SYSTEMS = ("slurm", "pbs", "lsf", "sge", "htcondor", "oar", "moab")
 CLUSTERS = (LOCAL, SSH, *BATCH_SYSTEMS)
 _OWN_TABLES: Mapping[str, Mapping[str, type]] = {
-    LOCAL: {"slots": int, "cpu": int, "memory": int, "images": list},
-    SSH: {"hosts": list, "python": str, "folder": str, "slots": int, "cpu": int, "memory": int, "images": list},
+    LOCAL: {"slots": int, "cpu": int, "memory": int},
+    SSH: {"hosts": list, "python": str, "folder": str, "slots": int, "cpu": int, "memory": int},
 }
 """What the tables of clusters may have, besides those that go to dask-jobqueue."""
 

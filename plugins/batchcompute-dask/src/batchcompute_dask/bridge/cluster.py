@@ -87,7 +87,7 @@ class Cluster:
         try:
             await client
             self._client = client
-            self._report(Condition("", client.dashboard_link))
+            self._report(Condition("", client.dashboard_link, options.scheduler))
             _log.info("connected to the scheduler %s", options.scheduler)
             while client.status == "running":
                 self._note_workers(await asyncio.wait_for(client.nthreads(), _CONNECT_SECONDS))

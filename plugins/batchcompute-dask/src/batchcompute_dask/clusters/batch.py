@@ -58,11 +58,9 @@ class Jobs:
         self._running: dict[str, Any] = {}
         self._address = address
         self.names: Collection[str] = [f"w{number}" for number in range(1, options.workers + 1)]
-        images = options.table.get("images", ())
         more = [f"--tls-ca-file={options.tls_ca_file}", f"--tls-cert={options.tls_cert}"]
         more += [f"--tls-key={options.tls_key}"] if options.tls_key else []
-        more += [f"--image={image}" for image in images]
-        values = {name: value for name, value in options.table.items() if name != "images"}
+        values = dict(options.table)
         more += values.pop("worker_extra_args", [])
         values.setdefault("death_timeout", _DEATH_SECONDS)
         values.setdefault("job_name", "batchcompute-worker")
@@ -70,7 +68,7 @@ class Jobs:
 
     async def start(self, name: str) -> None:
         """See Starter."""
-        job = self._make(name)
+        job = self.make(name)
         await job.start()
         self._note(name, str(job.job_id))
 
@@ -80,7 +78,7 @@ class Jobs:
         if job is None:
             return False
         now = asyncio.get_running_loop().time()
-        if now - self._asked.get(name, 0.0) < _ASK_SECONDS:
+        if now - self._asked.get(name, -_ASK_SECONDS) < _ASK_SECONDS:
             return True
         self._asked[name] = now
         if await self._is_queued(job):
@@ -91,12 +89,13 @@ class Jobs:
     async def close(self) -> None:
         """See Starter: the jobs are cancelled."""
         for name, number in [*self._jobs.items()]:
-            job = self._make(name)
+            job = self.make(name)
             job.job_id = number
             await job.close()
             self._note(name, None)
 
-    def _make(self, name: str) -> Any:
+    def make(self, name: str) -> Any:
+        """Return the job of a worker, not submitted yet."""
         return self._class(
             scheduler=self._address,
             name=name,
@@ -134,7 +133,7 @@ def _check_names(job_class: Any, options: Options) -> None:
 
 def _names(job_class: Any) -> list[str]:
     """The options of the class and of those that it is made from, but for those that are set here."""
-    found = {"images"}
+    found: set[str] = set()
     for each in job_class.__mro__:
         init = vars(each).get("__init__")
         if init is not None and each is not object:

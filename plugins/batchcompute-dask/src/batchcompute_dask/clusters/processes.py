@@ -102,10 +102,7 @@ def make_ssh(options: Options, address: str, log: Path) -> Processes:
 
 
 def _limits(table: Mapping[str, object]) -> list[str]:
-    found = [word for name in ("slots", "cpu", "memory") if name in table for word in (f"--{name}", str(table[name]))]
-    images = table.get("images", ())
-    assert isinstance(images, list | tuple)  # noqa: S101  # checked with the settings
-    return found + [word for image in images for word in ("--image", str(image))]
+    return [word for name in ("slots", "cpu", "memory") if name in table for word in (f"--{name}", str(table[name]))]
 
 
 def _security(options: Options) -> list[str]:

@@ -41,12 +41,12 @@ async def _make(host: str, port: int, protocol: str, security: Security | None) 
 
 
 async def _run(options: argparse.Namespace) -> None:
-    security = make_security(options.tls_ca_file, options.tls_cert, options.tls_key)
-    scheduler = await start_scheduler(options.host, options.port, security)
-    print(f"Listening on {scheduler.address}", flush=True)  # noqa: T201  # for who started it
     ends = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ends.set)
+    security = make_security(options.tls_ca_file, options.tls_cert, options.tls_key)
+    scheduler = await start_scheduler(options.host, options.port, security)
+    print(f"Listening on {scheduler.address}", flush=True)  # noqa: T201  # for who started it
     await ends.wait()
     await scheduler.close()
 

@@ -35,8 +35,8 @@ def find_scheduler(layout: Layout, options: Options, linger: float) -> Options:
     wanted = {"options": asdict(options), "linger": linger}
     try:
         with locked(folder_of(layout) / "start.lock", time.monotonic() + _START_SECONDS):
-            if is_locked(place.lock_path(layout)) and place.read_wanted(layout) != wanted:
-                _end(layout)
+            if place.read_wanted(layout) != wanted:
+                end_cluster(layout)
             if not is_locked(place.lock_path(layout)):
                 _start(layout, wanted, options.environment)
     except TimeoutError as error:
@@ -58,15 +58,18 @@ def _start(layout: Layout, wanted: dict[str, Any], environment: Any) -> None:
         raise OSError(f"the cluster is not started: {lines[-1] if lines else 'it does not say why'} ({log})")
 
 
-def _end(layout: Layout) -> None:
-    """End a cluster with other options. Raises TimeoutError."""
+def end_cluster(layout: Layout) -> bool:
+    """End the cluster, and wait for its end; False if none runs. Its nodes end their programs when their leases end."""
     end = time.monotonic() + _END_SECONDS
+    found = False
     while is_locked(place.lock_path(layout)):
         pid = find_holder(place.lock_path(layout))
         if pid is not None:
+            found = True
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL if time.monotonic() > end else signal.SIGTERM)
         time.sleep(_PAUSE_SECONDS)
+    return found
 
 
 def _reap(pid: int) -> None:

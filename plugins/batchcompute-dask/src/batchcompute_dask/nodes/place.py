@@ -20,7 +20,6 @@ ENV_NAME = "BATCHCOMPUTE_NODE_NAME"
 ENV_SLOTS = "BATCHCOMPUTE_NODE_SLOTS"
 ENV_CPU = "BATCHCOMPUTE_NODE_CPU"
 ENV_MEMORY = "BATCHCOMPUTE_NODE_MEMORY"
-ENV_IMAGES = "BATCHCOMPUTE_NODE_IMAGES"
 _MOST_NODES = 1000
 
 
@@ -35,7 +34,6 @@ class Place:
     slots: int
     cpu: int
     memory: int
-    images: frozenset[str] = frozenset()
 
 
 def take_place(prefix: str, name: str, threads: int) -> Place:
@@ -57,8 +55,7 @@ def take_place(prefix: str, name: str, threads: int) -> Place:
             os.close(lock)
             continue
         slots = _number(ENV_SLOTS, threads)
-        images = frozenset(os.environ.get(ENV_IMAGES, "").split())
-        return Place(folder, lock, each, host, slots, _number(ENV_CPU, 0), _number(ENV_MEMORY, 0), images)
+        return Place(folder, lock, each, host, slots, _number(ENV_CPU, 0), _number(ENV_MEMORY, 0))
     raise RuntimeError(f"another process of this machine is the node {name or host} already")
 
 

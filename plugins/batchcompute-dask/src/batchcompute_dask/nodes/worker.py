@@ -83,7 +83,6 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cpu", type=int, default=0, help="limit on the sum of their Cpu, in hundredths of a core")
     parser.add_argument("--memory", type=int, default=0, help="limit on the sum of their Memory, in MB")
     parser.add_argument("--memory-limit", type=parse_bytes, help="the same with a unit, such as 4GiB; sets --cpu too")
-    parser.add_argument("--image", action="append", default=[], help="the id of an image that is here; repeatable")
     parser.add_argument("--name", default="", help="the name of the node on its host")
     parser.add_argument("--folder", "--local-directory", default="", help="where its files are")
     address = parser.add_mutually_exclusive_group()
@@ -118,7 +117,6 @@ def main(arguments: list[str] | None = None) -> int:
         place.ENV_SLOTS: str(options.slots),
         place.ENV_CPU: str(options.cpu),
         place.ENV_MEMORY: str(options.memory),
-        place.ENV_IMAGES: " ".join(options.image),
         place.ENV_NAME: options.name,
         place.ENV_FOLDER: os.path.abspath(options.folder) if options.folder else "",
     }
