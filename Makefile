@@ -12,7 +12,7 @@ PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
 SUITES := $(wildcard plugins/*/) examples/third-party examples/bearer-gateway
 EDITABLE := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: demo test test-install lint bench stress release release-check clean
+.PHONY: demo test test-install test-cluster lint bench stress release release-check clean
 
 demo: $(VENV)/.installed
 	$(BIN)/batchcompute demo
@@ -29,6 +29,10 @@ test-install: $(VENV)/.dev
 	$(BIN)/python tests/install/ali_oss.py
 	$(BIN)/python -m pip install --quiet --group buckets
 	$(BIN)/python -m pytest -q -n 2 $$(grep -rlE "Elsewhere|Weed" --include="test_*.py" plugins/batchcompute-local/tests)
+
+# Slurm for real, one node, where Debian's slurmctld, slurmd and slurm-client are installed; else it says what is missing.
+test-cluster: $(VENV)/.dev
+	$(BIN)/python -m pytest -q plugins/batchcompute-dask/tests/test_slurm.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

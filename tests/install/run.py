@@ -5,7 +5,8 @@
 2. The commands of docs/quickstart.md, as they stand there, in one shell, and again in another one.
 3. The commands of examples/third-party/README.md, as they stand there, in one shell; the demo job must count 1229 primes.
 4. The commands of examples/legacy/README.md, in the same way: five jobs of old programs, each with 1229 primes.
-5. Nothing is left: no process; and no secret was in the process list while it ran.
+5. The commands of docs/cluster.md, in a fresh environment with wheels: the demo on a cluster of two nodes.
+6. Nothing is left: no process; and no secret was in the process list while it ran.
 
 Needs the package index, for the dependencies and the build back end.
 """
@@ -28,6 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 QUICK_START = ROOT / "docs/quickstart.md"
 README = ROOT / "examples/third-party/README.md"
+CLUSTER = ROOT / "docs/cluster.md"
 LEGACY = ROOT / "examples/legacy/README.md"
 _SECONDS = 900
 _PARTS = {
@@ -147,7 +149,7 @@ except ConfigError as error:
     script = """
 python3 -m venv ~/builder
 ~/builder/bin/pip wheel --quiet --no-deps --wheel-dir ~/wheels ./ ./plugins/batchcompute-local \\
-    ./plugins/batchcompute-alibabacloud ./plugins/batchcompute-oss
+    ./plugins/batchcompute-alibabacloud ./plugins/batchcompute-oss ./plugins/batchcompute-dask
 """
     shell(script, environment(home), checkout)
     for number, source in enumerate(("./", "~/wheels/batchcompute-[0-9]*.whl")):
@@ -194,13 +196,32 @@ def legacy(checkout: Path, home: Path) -> None:
     check(shown.count(": 1229 primes\n") == 5, "five jobs of old programs counted 1229 primes each")
 
 
+def cluster(checkout: Path, home: Path) -> None:
+    """From one machine to a cluster; the package is a wheel here."""
+    script = commands(CLUSTER)
+    install = "pip install ./plugins/batchcompute-dask"
+    check(
+        script.startswith(f"{install}\n") and "batchcompute demo" in script, "the page of the cluster has the commands"
+    )
+    before = """
+python3 -m venv ~/cluster
+source ~/cluster/bin/activate
+pip wheel --quiet --no-deps --wheel-dir ~/cluster-wheels ./ ./plugins/batchcompute-local ./plugins/batchcompute-dask
+pip install --quiet ~/cluster-wheels/batchcompute-*.whl ~/cluster-wheels/batchcompute_local-*.whl
+"""
+    script = script.replace(install, "pip install --quiet ~/cluster-wheels/batchcompute_dask-*.whl", 1)
+    surroundings = {**environment(home), "BATCHCOMPUTE_DATA_DIR": str(home / "cluster-data")}
+    shown = shell(before + script, surroundings, checkout)
+    check("1229" in shown and "The cluster has ended." in shown, "the demo ran on a cluster, which has ended")
+
+
 @contextmanager
 def logs_and_an_end(home: Path) -> Iterator[None]:
     """After a failure, print the logs of the service and end what runs."""
     try:
         yield
     except BaseException:
-        for log in home.glob("data/*.log"):
+        for log in (*home.glob("*data/*.log"), *home.glob("*data/dask/*.log")):
             print(f"--- {log.name}\n{log.read_text(errors='replace')[-4000:]}", flush=True)
         for pid in processes(str(home)):  # all of them are ours: the folder is
             with suppress(ProcessLookupError):
@@ -265,6 +286,7 @@ def main() -> None:
                 quick_start(checkout, home)
                 example(checkout, home)
                 legacy(checkout, home)
+                cluster(checkout, home)
         finally:
             nothing_is_left(home)
     print("test-install passed")
