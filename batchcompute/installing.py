@@ -18,6 +18,8 @@ EXTRAS = {
     "local": ("batchcompute-local",),
     "alibabacloud": ("batchcompute-alibabacloud",),
     "oss": ("batchcompute-oss",),
+    "dask": ("batchcompute-dask",),
+    "jobqueue": ("dask-jobqueue>=0.9",),
     "buckets": ("fsspec>=2024.6", "s3fs>=2024.6"),
     "testing": ("pytest>=8.2", "vcrpy>=7"),
     "yaml": ("pyyaml>=6",),

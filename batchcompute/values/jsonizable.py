@@ -180,7 +180,7 @@ class Record:
 def _restore(cls: type[R], detail: dict[str, Any], origin: Origin | None, dropped: Iterable[Problem] = ()) -> R:
     restored = cls.from_wire(detail, origin)
     if dropped:  # it is a Writable
-        restored._keep_dropped(dropped)  # type: ignore[attr-defined]
+        restored._keep_dropped(dropped)  # type: ignore[attr-defined]  # Writable has it, which is above
     return restored
 
 

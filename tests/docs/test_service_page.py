@@ -40,7 +40,7 @@ def test_settings() -> None:
     (text,) = re.findall(r"^```toml\n(.*?)^```", SETTINGS, flags=re.DOTALL | re.MULTILINE)
     shown = tomllib.loads(text)
     assert set(shown) == {field.name for field in dataclasses.fields(Settings)}
-    own = ("slots", "programs", "environment", "images", "executors")  # the number of cores; examples
+    own = ("slots", "programs", "environment", "images", "executors", "buckets")  # the number of cores; examples
     defaults = {name: value for name, value in dataclasses.asdict(Settings()).items() if name not in own}
     assert {name: value for name, value in shown.items() if name not in own} == defaults
     assert Settings().slots == os.cpu_count()

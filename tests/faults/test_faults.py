@@ -26,7 +26,9 @@ from tests.support.faults import FaultProxy
 OK = "works"
 OPEN = "AmbiguousResultError"
 WITHOUT_JOB = ("list_jobs", "list_images", "list_job_details", "get_region")
-READS = (*WITHOUT_JOB, "get_job", "get_job_description", "list_tasks", "get_job_details", "get_surroundings")
+READS = (*WITHOUT_JOB, "get_job", "get_job_description", "list_tasks", "get_job_details", "get_surroundings", "get_log")
+METHODS = {"get_log": "read_log"}
+"""Of the Client, where they have another name than the operation."""
 # fault -> what is seen by: reads, changes with a token, changes without; the fault happens once, or always
 ONCE = {
     "refused": (OK, OK, OK),
@@ -109,10 +111,11 @@ class Case:
                 self.direct.wait(self.job, timeout=30)
 
     def run(self, client: Client) -> str:
-        call: Callable[..., object] = getattr(client, self.operation)
+        call: Callable[..., object] = getattr(client, METHODS.get(self.operation, self.operation))
         arguments = {
             "create_job": (description(self.name),),
             "update_job_priority": (self.job, 77),
+            "get_log": (self.job, "T"),
             **dict.fromkeys(WITHOUT_JOB, ()),
         }.get(self.operation, (self.job,))
         try:

@@ -38,6 +38,7 @@ def test_all_packages_are_found() -> None:
     assert [project.name for project in read_projects(ROOT)] == [
         "batchcompute",
         "batchcompute-alibabacloud",
+        "batchcompute-dask",
         "batchcompute-local",
         "batchcompute-oss",
     ]

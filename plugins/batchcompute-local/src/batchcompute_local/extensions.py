@@ -14,6 +14,7 @@ import pluggy
 
 from batchcompute.errors import did_you_mean
 from batchcompute.hooks.loading import load_entry_points, name_entry_points
+from batchcompute.installing import advise
 from batchcompute_local import specs
 from batchcompute_local.errors import SettingsError
 from batchcompute_local.executors.base import AnyExecutor
@@ -62,7 +63,9 @@ def make_executor(context: ExecutorContext) -> AnyExecutor:
     found = installed().executors
     if name not in found:
         names = ("process", *found)
-        hint = did_you_mean(name, names) or f"; executors: {', '.join(names)}"
+        hint = (
+            f"; {advise(name)}" if name == "dask" else did_you_mean(name, names) or f"; executors: {', '.join(names)}"
+        )
         raise SettingsError(f"{context.layout.settings}: executor {name!r} is not installed{hint}")
     try:
         return found[name].make(context)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from batchcompute_local.filelocks import locked
 from batchcompute_local.paths import Layout
 
+from batchcompute.installing import advise
 from batchcompute_dask.clusters import place
 from batchcompute_dask.clusters.batch import Jobs
 from batchcompute_dask.clusters.keeping import Starter, keep, watch_clients
@@ -76,7 +77,7 @@ def main(root: str, ready: str) -> int:
         with locked(place.lock_path(layout), time.monotonic() + _LOCK_SECONDS):
             asyncio.run(run(layout, Options(**wanted["options"]), wanted["linger"], int(ready)))
     except ImportError as error:
-        print(f"{error}: pip install dask-jobqueue", file=sys.stderr)  # noqa: T201  # the log
+        print(f"{error}; {advise('jobqueue')}", file=sys.stderr)  # noqa: T201  # the log
         return 1
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         print(error, file=sys.stderr)  # noqa: T201  # the log
