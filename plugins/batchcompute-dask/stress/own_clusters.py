@@ -67,3 +67,16 @@ def processes_of(root: Path) -> dict[int, list[str]]:
 def workers_of(root: Path) -> list[int]:
     """The workers of the cluster."""
     return [pid for pid, words in processes_of(root).items() if "batchcompute_dask.nodes.worker" in words]
+
+
+def listening(pid: int) -> list[str]:
+    """The addresses at which a process listens, as /proc has them."""
+    inodes = {os.readlink(each) for each in links(pid)}
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    rows += [line.split() for line in Path(f"/proc/{pid}/net/tcp6").read_text().splitlines()[1:]]
+    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
+
+
+def links(pid: int) -> list[Path]:
+    """The open files of a process."""
+    return [each for each in Path(f"/proc/{pid}/fd").iterdir() if os.path.islink(each)]

@@ -18,7 +18,7 @@ from batchcompute_dask.clusters import place
 from batchcompute_local.client import control
 from batchcompute_local.paths import Layout
 from dask_cluster import is_running
-from own_clusters import cluster_pid, end_all, start_waiting, workers_of
+from own_clusters import cluster_pid, end_all, listening, start_waiting, workers_of
 
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
@@ -85,19 +85,6 @@ def check_listening(scheduler: int, workers: list[int]) -> None:
     for pid in (scheduler, *workers):
         assert listening(pid)
         assert set(listening(pid)) == {"0100007F"}
-
-
-def listening(pid: int) -> list[str]:
-    """The addresses at which a process listens, as /proc has them."""
-    inodes = {os.readlink(each) for each in links(pid)}
-    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
-    rows += [line.split() for line in Path(f"/proc/{pid}/net/tcp6").read_text().splitlines()[1:]]
-    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
-
-
-def links(pid: int) -> list[Path]:
-    """The open files of a process."""
-    return [each for each in Path(f"/proc/{pid}/fd").iterdir() if os.path.islink(each)]
 
 
 def check_trust(address: str, layout: Layout) -> None:

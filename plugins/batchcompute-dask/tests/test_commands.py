@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from batchcompute_dask.certificates import certificate_path, ensure_certificate
 from batchcompute_dask.clusters import place
 from batchcompute_dask.commands import dask
 from batchcompute_local.paths import Layout
+from own_clusters import listening
 
 from batchcompute import cli
 from batchcompute.cli.failures import guarded
@@ -44,11 +46,18 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, P
         assert process.wait(20) == 0
 
 
-def begin(words: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """The command line in a process."""
-    with open(log, "wb") as file:
-        code = "from batchcompute.cli import main; main()"
-        return subprocess.Popen([sys.executable, "-c", code, *words], stdout=file, stderr=file)
+@contextmanager
+def begin(words: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The command line in a process, which does not outlive a test that fails."""
+    code = "from batchcompute.cli import main; main()"
+    with (
+        open(log, "wb") as file,
+        subprocess.Popen([sys.executable, "-c", code, *words], stdout=file, stderr=file) as made,
+    ):
+        try:
+            yield made
+        finally:
+            made.kill()
 
 
 @pytest.mark.parametrize("line", RUNNING)
@@ -68,6 +77,7 @@ def test_examples_that_run(line: str, scheduler: tuple[str, Path], layout: Layou
             wait_for(lambda: "Listening on tls://127.0.0.1:" in (tmp_path / "log").read_text(), "its address", 30)
         else:
             wait_for(lambda: is_connected(process.pid, address), "the connection", 30)
+            assert "0100007F" in listening(process.pid), "its port of HTTP is on loopback only"
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0, (tmp_path / "log").read_text()
 
