@@ -51,8 +51,8 @@ def _deployment(
     name: str, replicas: int, container: str, command: list[str], resources: dict[str, Any], folders: dict[str, str]
 ) -> dict[str, Any]:
     folders = {"tmp": "/tmp", **folders}  # noqa: S108  # of the pod alone
-    mounts = [{"name": each, "mountPath": path} for each, path in folders.items()]
-    mounts.append({"name": "certificate", "mountPath": _CERTIFICATE.rpartition("/")[0], "readOnly": True})  # type: ignore[dict-item]
+    mounts: list[dict[str, Any]] = [{"name": each, "mountPath": path} for each, path in folders.items()]
+    mounts.append({"name": "certificate", "mountPath": _CERTIFICATE.rpartition("/")[0], "readOnly": True})
     volumes: list[dict[str, Any]] = [{"name": each, "emptyDir": {}} for each in folders]
     volumes.append({"name": "certificate", "secret": {"secretName": _SECRET, "defaultMode": 0o440}})
     pod = {
