@@ -64,6 +64,6 @@ def test_the_making_of_a_node_goes_on_when_the_question_is_lost() -> None:
 
 
 def test_another_version_is_refused_before_anything_is_unpickled() -> None:
-    answer = asyncio.run(calls.exchange("1.0", object()))  # type: ignore[arg-type]
+    answer = asyncio.run(calls.exchange("1.0", object()))  # type: ignore[arg-type]  # what no version understands
     assert isinstance(answer, str)
     assert f"has batchcompute-dask {__version__}, and the service has 1.0" in answer
