@@ -7,7 +7,6 @@ repository for our own distributions, and there is none if that is not known.
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,8 @@ def advise(extra: str) -> str:
 
 
 def _with_pip(*what: str) -> str:
+    import shlex  # for an error only
+
     return f"install it with: {shlex.join([sys.executable, '-m', 'pip', 'install', *what])}"
 
 

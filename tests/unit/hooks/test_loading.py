@@ -6,10 +6,16 @@ import os
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import pluggy
 import pytest
 
-from batchcompute.hooks.loading import installed_plugins
+from batchcompute import PluginConfig
+from batchcompute.builtins import BUILTINS
+from batchcompute.hooks import hookimpl
+from batchcompute.hooks.loading import Plugins, installed_plugins
 
 
 def install(folder: Path, name: str) -> None:
@@ -33,3 +39,22 @@ def test_without_a_change_nothing_is_scanned(monkeypatch: pytest.MonkeyPatch) ->
     first = installed_plugins()
     monkeypatch.setattr(metadata, "entry_points", lambda **_: pytest.fail("scanned again"))
     assert installed_plugins() is first
+
+
+def test_pluggy_is_asked_only_about_what_may_be_a_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads each name with inspect: those of classes and modules that a plugin imported made a third of a first Client."""
+    asked: list[tuple[object, str]] = []
+    original = pluggy.PluginManager.parse_hookimpl_opts
+
+    def parse(self: Any, plugin: Any, name: str) -> Any:
+        asked.append((plugin, name))
+        return original(self, plugin, name)
+
+    monkeypatch.setattr(pluggy.PluginManager, "parse_hookimpl_opts", parse)
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: ())
+    given = ModuleType("given")
+    vars(given).update(Path=Path, sys=sys, data=[1], before_attempt=hookimpl(lambda ctx: None))
+    plugins = Plugins(PluginConfig(), BUILTINS, [given])
+    assert [name for plugin, name in asked if plugin is given] == ["before_attempt"]
+    assert [name for _, name in asked if name.startswith("__")] == []
+    assert plugins.in_use()[0] == ("argument 0: given", ["before_attempt"])
