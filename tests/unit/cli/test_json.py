@@ -60,7 +60,8 @@ def test_every_command_has_a_schema() -> None:
         for name, command in leaves(cli, click.Context(cli))
         if any("--format" in param.opts for param in command.params)
     }
-    assert with_format - _WITHOUT == set(SCHEMAS["commands"])
+    ours = {name for name in with_format if not name.startswith("dask ")}  # of a package with tests of its own
+    assert ours - _WITHOUT == set(SCHEMAS["commands"])
 
 
 @pytest.mark.parametrize("name", SCHEMAS["$defs"])

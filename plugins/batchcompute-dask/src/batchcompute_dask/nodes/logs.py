@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from batchcompute_local.executors.base import Launch
 from batchcompute_local.files import open_regular
 from batchcompute_local.paths import Layout
+from batchcompute_local.process.attempt_logs import EARLIER
 from batchcompute_local.process.workspace import log_path
 from batchcompute_local.storage import UriError
 
@@ -54,9 +55,22 @@ class Logs:
             name = LogName(launch.attempt, launch.job, launch.task.name, launch.number, stream, redirect)
             with suppress(UriError):  # then the attempt fails before it begins
                 path = log_path(self._layout, redirect, stream, launch.job, launch.task.name, launch.number)
+                self._put_aside(str(path))
                 found.append(_Log(name, str(path)))
         self._logs[launch.attempt] = found
         self._write(launch.attempt)
+
+    def _put_aside(self, path: str) -> None:
+        """Let nobody take the log of an earlier attempt for that of the next one, which has the same path. Raises OSError."""
+        before = [(attempt, log) for attempt, logs in self._logs.items() for log in logs if log.path == path]
+        if not before:
+            with suppress(FileNotFoundError):  # of an attempt whose end the service has
+                os.unlink(path)
+        for attempt, log in before:
+            log.path = f"{path}{EARLIER}{attempt.rpartition('.')[2]}"
+            with suppress(FileNotFoundError):
+                os.rename(path, log.path)
+            self._write(attempt)
 
     def _write(self, attempt: str) -> None:
         path = self._folder / attempt
