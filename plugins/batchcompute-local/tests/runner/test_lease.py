@@ -107,7 +107,7 @@ def test_programs_end_with_the_lease_and_the_runner_after_them(tmp_path: Path, p
 
 def test_the_next_runner_has_the_lease_too(tmp_path: Path) -> None:
     executor, events = open_executor(tmp_path)
-    executor.renew(uptime() + 3)
+    executor.renew(uptime() + 8)
     runner = find_runner(tmp_path)
     assert runner is not None
     os.kill(runner, signal.SIGKILL)
