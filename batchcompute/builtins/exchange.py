@@ -18,7 +18,9 @@ from ..config import TransportConfig
 from ..wire import Request
 from .connections import Answer, due, give_time
 
-_TARGET = re.compile(r"/[!-\"$-~]*")
+_TARGET = re.compile(r"/[\w.~!$&'()*+,;=:@/?-]*(?:%[0-9A-F]{2}[\w.~!$&'()*+,;=:@/?-]*)*", re.ASCII)
+"""The targets that urllib3 sends as they are."""
+_WRITTEN_HERE = frozenset({"accept-encoding", "content-length", "host", "transfer-encoding"})
 _HEAD = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9])(?: [^\r\n\0]*)?\r\n((?:[!-9;-~]+:[^\r\n\0]*\r\n)*)")
 _FIELD = re.compile(r"([!-9;-~]+):[ \t]*([^\r\n]*)\r\n")
 _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
@@ -67,14 +69,25 @@ class PlainAnswer:
 
 
 def take(pool: Any, request: Request) -> Any:
-    """Return an open connection of ours from urllib3's pool, for `ask`; None if there is none, or the target is not plain."""
-    if not isinstance(pool, urllib3.HTTPConnectionPool) or not _TARGET.fullmatch(request.target):
+    """Return an open connection of ours from urllib3's pool, for `ask`; None if urllib3 is to send the request."""
+    if not isinstance(pool, urllib3.HTTPConnectionPool) or not _is_plain(request):
         return None
+    if hasattr(urllib3.HTTPConnectionPool.urlopen, "__wrapped__"):
+        return None  # somebody watches it, as OpenTelemetry does
     connection: Any = pool._get_conn()  # it looks whether the other side has closed it
     if connection.sock is not None and getattr(type(connection), "is_ours", False):
         return connection
     pool._put_conn(connection)
     return None
+
+
+def _is_plain(request: Request) -> bool:
+    """Return whether urllib3 would send it as `_message` does, and its answer may have a body."""
+    return (
+        request.method != "HEAD"
+        and _TARGET.fullmatch(request.target) is not None
+        and _WRITTEN_HERE.isdisjoint(map(str.lower, request.headers))
+    )
 
 
 def give_back(pool: Any, connection: Any, answer: Any, data: bytes | None) -> None:

@@ -84,7 +84,7 @@ class Attempt:
             _get(data, "Host", str),
             _get(data, "TimedOut", bool),
             tuple(map(Leftover.from_wire, _get(data, "Leftovers", list))),
-            _get({"Node": "", **data}, "Node", str),  # a service of an earlier version does not say it
+            _get(data, "Node", str) if "Node" in data else "",  # a service of an earlier version does not say it
         )
 
 

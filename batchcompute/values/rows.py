@@ -17,8 +17,8 @@ from .jsonizable import Record
 from .properties import AnyField
 
 _STATES: dict[object, str] = {None: "", **STATE_NAMES, **dict(enumerate(STATES))}
-_WORDS = Literal[0, 1, 2, 3, 4, 5, "Init", "Waiting", "Running", "Finished", "Failed", "Stopped", "Terminated"]
-"""The keys of _STATES, but None: of another word there is no row."""
+_WORDS: Any = Literal[tuple(key for key in _STATES if key is not None)]
+"""Of another word there is no row."""
 LEAST_BYTES = 1 << 18
 """The import of msgspec takes as long as json needs for more than this; a smaller answer does not begin with it."""
 _made: dict[type[Record], Any] = {}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import urllib3
 import vcr
 
 from batchcompute.builtins.transport import Urllib3Factory
@@ -139,15 +142,19 @@ def test_the_request_is_the_same_on_the_wire(server: Loopback) -> None:
     with kept(server) as transport:
         server.seen.clear()
         host, port = server._listening.getsockname()
-        for target in ("/jobs", "/jobs?x=\u4e2d"[:5], "/jobs/a%2Fb"):
-            for method, sent in (("GET", b""), ("POST", body), ("PUT", b""), ("DELETE", b""), ("POST", b"x" * 300_000)):
-                headers = {"user-agent": "u", "accept": "application/json", "x-acs-security-token": "t/+="}
-                request = Request(method, target, headers, sent, Endpoint("http", host, port, "r"))
-                transport.send(request)  # ours
-                fresh = Urllib3Factory().open(TransportConfig())
-                fresh.send(request)  # urllib3's
-                fresh.close()
-    assert len(server.seen) == 30
+        usual = {"user-agent": "u", "accept": "application/json", "x-acs-security-token": "t/+="}
+        methods = (("GET", b""), ("POST", body), ("PUT", b""), ("DELETE", b""), ("POST", b"x" * 300_000))
+        targets = ("/jobs", "/jobs?x=%E4%B8%AD&y=a/b", "/jobs/a%2Fb", "/jobs/a%2fb", '/a"{b}')
+        none: dict[str, str] = {}
+        cases = [(method, target, sent, none) for target in targets for method, sent in methods]
+        cases += [("GET", "/jobs", b"", more) for more in ({"accept-encoding": "gzip"}, {"Host": "x"})]
+        for method, target, sent, more in cases:
+            request = Request(method, target, {**usual, **more}, sent, Endpoint("http", host, port, "r"))
+            transport.send(request)  # ours
+            fresh = Urllib3Factory().open(TransportConfig())
+            fresh.send(request)  # urllib3's
+            fresh.close()
+    assert len(server.seen) == 2 * len(cases)
     for ours, theirs in zip(server.seen[::2], server.seen[1::2], strict=True):
         assert ours == theirs
 
@@ -170,9 +177,9 @@ def test_a_connection_that_the_server_has_closed_is_not_used(server: Loopback) -
 
 
 @pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 200 OK\r\n", OK + LENGTH + b"\r\n{"])
-@pytest.mark.parametrize("timeout", [0.2, None])
+@pytest.mark.parametrize("timeout", [1.0, None])
 def test_a_server_that_stops_in_the_middle(server: Loopback, begin: bytes, timeout: float | None) -> None:
-    transport = Urllib3Factory().open(TransportConfig(read_timeout=20.0 if timeout else 0.2))
+    transport = Urllib3Factory().open(TransportConfig(read_timeout=20.0 if timeout else 1.0))
     server.script = lambda seen: PLAIN
     transport.send(request_to(server))
 
@@ -192,10 +199,10 @@ def test_a_server_that_stops_in_the_middle(server: Loopback, begin: bytes, timeo
 
 def test_a_timeout_holds_for_its_own_call_only(server: Loopback) -> None:
     with kept(server) as transport:
-        assert transport.send(request_to(server, timeout=0.3)).body == BODY
+        assert transport.send(request_to(server, timeout=1.0)).body == BODY
 
         def late(seen: object) -> bytes:
-            time.sleep(0.5)
+            time.sleep(1.2)
             return PLAIN
 
         server.script = late
@@ -218,6 +225,29 @@ def test_no_line_is_smuggled_in(server: Loopback, value: str) -> None:
             transport.send(Request("GET", "/jobs", {"x-odd": value}, b"", request_to(server).endpoint))
         assert transport.send(request_to(server)).body == BODY
         assert [seen.target for seen in server.seen] == ["/first", "/jobs"]
+
+
+def test_who_watches_urllib3_sees_every_call(server: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    urlopen = urllib3.HTTPConnectionPool.urlopen
+
+    @functools.wraps(urlopen)
+    def watched(*what: Any, **more: Any) -> Any:
+        seen.append(what[1:3])
+        return urlopen(*what, **more)
+
+    with kept(server) as transport:
+        monkeypatch.setattr(urllib3.HTTPConnectionPool, "urlopen", watched)
+        transport.send(request_to(server))
+        transport.send(request_to(server))
+    assert len(seen) == 2
+
+
+def test_a_head_has_no_body(server: Loopback) -> None:
+    with kept(server) as transport:
+        request = Request("HEAD", "/jobs", {}, b"", request_to(server).endpoint)
+        server.script = lambda seen: OK + LENGTH + b"\r\n"
+        assert transport.send(request).body == b""
 
 
 def test_vcrpy_takes_over_a_client_with_an_open_connection(server: Loopback, tmp_path: Path) -> None:
