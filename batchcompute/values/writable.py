@@ -24,7 +24,9 @@ class Writable(Jsonizable):
         found = {}
         get = self._values.get
         for name, key, default, field in self._plan:
-            value = get(key, default)
+            value = get(key)
+            if value is None:  # a service may answer null
+                value = default
             if field is None:
                 if value is not None:  # what is stored is never empty
                     found[name] = value

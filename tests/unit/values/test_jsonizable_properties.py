@@ -149,6 +149,7 @@ def test_update_is_the_same_as_merging_the_dicts(one: dict[str, Any], two: dict[
 
 @settings(deadline=None, max_examples=200)
 @given(cls=classes, value=objects)
+@example(cls=ResourceDescription, value={"Cpu": None})
 @example(cls=TaskDescription, value={"ResourceDescription": ":"})  # text is JSON to a user, not to a service
 def test_whatever_a_service_answers_is_read_or_is_a_decode_error(cls: type[Jsonizable], value: dict[str, Any]) -> None:
     origin = Origin("REQ-1", 200)
