@@ -82,4 +82,5 @@ def _find_newest(client: Reader, job_id: str, task_name: str, instance_id: int) 
     """Return the newest attempt of an instance that began; None if none did, or the service does not know it."""
     details = client.get_job_details(job_id, task_name, instance_id)
     found = details.tasks[task_name].instances.get(instance_id) if details else None
-    return max((one.number for one in found.attempts if one.host), default=None) if found else None
+    begun = [one.number for one in found.attempts if one.host or one.worker_start_time] if found else []
+    return max(begun, default=None)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from batchcompute import Client
+from batchcompute.hooks import LogContext, hookimpl
 from tests.support.stub import Stub
 
 TASK: dict[str, Any] = {
@@ -68,6 +69,31 @@ def test_no_log_is_none_and_no_attempt_a_lookup_error(stub: Stub) -> None:
         stub.answer(answer)
     with pytest.raises(LookupError, match="attempts with a log: 1"):
         client.read_log("job-1", "A", attempt=3)
+
+
+def test_an_attempt_that_runs_is_the_newest_though_its_host_is_not_stored_yet(stub: Stub) -> None:
+    asked: list[LogContext] = []
+
+    class Watch:
+        @hookimpl
+        def fetch_log(self, ctx: LogContext) -> None:
+            asked.append(ctx)
+
+    attempt: dict[str, Any] = {"Round": 1, "EndTime": 0, "WorkerEndTime": 0, "ExitCode": None, "Signal": None}
+    attempt |= {"Reason": "", "Host": "", "TimedOut": False, "Leftovers": [], "State": "Running", "StartTime": 1.0}
+    for begun, newest in ((0, 1), (2.0, 2)):
+        attempts = [
+            attempt | {"Attempt": 1, "Host": "h", "WorkerStartTime": 1.0},
+            attempt | {"Attempt": 2, "WorkerStartTime": begun},
+        ]
+        instance = {"State": "Running", "Reason": "", "Retries": 1, "Attempts": attempts}
+        task = {"Reason": "", "MaxRetryCount": 1, "Leftovers": 0, "Instances": {"0": instance}, "More": 0}
+        details = {"Reason": "", "Round": 1, "Slots": {"Total": 1, "Taken": 0, "ByJob": {}}, "Tasks": {"A": task}}
+        for answer in (described(), details, piece(b"", 0)):
+            stub.answer(answer)
+        with Client("http://127.0.0.1:9", "id", "secret", plugins=[stub, Watch()]) as client:
+            client.read_log("job-1", "A", attempt=2)
+        assert asked.pop().newest_attempt == newest
 
 
 def test_a_region_of_the_cloud_is_not_asked(stub: Stub) -> None:

@@ -116,6 +116,23 @@ def test_each_attempt_has_its_log(client: Client) -> None:
         client.read_log(job, "A", attempt=7)
 
 
+def test_the_log_of_a_retry_that_runs(client: Client, service: Service) -> None:
+    gates = service.layout.oss / "retry"
+    gates.mkdir(exist_ok=True)
+    command = (
+        "n=${BATCHCOMPUTE_ATTEMPT##*.}; echo attempt $n; test $n = 2 || exit 1;"
+        " cd $BATCHCOMPUTE_OSS_ROOT/retry; until test -e go; do sleep 0.01; done"
+    )
+    job = submit(client, command, MaxRetryCount=1)
+    try:
+        wait_for(lambda: client.read_log(job, "A", 0, "stdout") == b"attempt 2\n", "the retry")
+        logs = [client.read_log(job, "A", 0, "stdout", attempt=number) for number in (1, 2)]
+    finally:
+        (gates / "go").write_text("")
+    assert logs == [b"attempt 1\n", b"attempt 2\n"]
+    client.wait(job, timeout=SECONDS, check=True)
+
+
 def test_a_log_that_is_open_stays_that_of_its_attempt(client: Client, service: Service) -> None:
     """The next attempt renames it; the pieces that follow are of the renamed file."""
     command = (

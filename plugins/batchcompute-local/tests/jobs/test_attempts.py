@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from batchcompute_local.executors.base import Exited, Lost, Recovered, Returned
+from batchcompute_local.executors.base import Exited, Lost, Recovered, Returned, Started
+from batchcompute_local.jobs.log_choice import LogChoice
+from batchcompute_local.jobs.reading import Reading
 from batchcompute_local.jobs.states import FAILED, STOPPED
 from batchcompute_local.records import Leftover
 from batchcompute_local.settings import Settings
@@ -145,3 +147,28 @@ def test_an_end_that_is_reported_again_changes_nothing(world: World, clock: Cloc
     assert before[0]["exit_code"] == 3
     _exit(world, f"{job_id}.0.0.1", code=4)
     assert _earlier(world) == before
+
+
+@pytest.mark.parametrize("where", ["turn", "snapshot"])
+def test_the_newest_log_is_of_the_attempt_that_runs_once_its_program_began(
+    world: World, clock: Clock, where: str
+) -> None:
+    """Where it runs is stored with its end only."""
+    job_id = _create(world, 1)
+
+    def newest() -> int | None:
+        def choose(reading: Reading) -> LogChoice:
+            return world.service.get_log(reading, 1, job_id, {"Task": "A", "Attempt": "1"})
+
+        return (world.do(choose) if where == "turn" else world.engine.recall(choose)).newest
+
+    assert newest() is None
+    for number in (1, 2):
+        world.executor.sink(Started(f"{job_id}.0.0.{number}", 101.0, "h"))
+        world.engine.turn()
+        assert newest() == number
+        _exit(world, f"{job_id}.0.0.{number}", code=number)
+        assert newest() == number
+        clock.now += 60
+        world.engine.turn()
+        assert newest() == number, "the next one has not begun"

@@ -44,6 +44,12 @@ def test_the_newest_log_belongs_to_the_newest_attempt_that_began(log: Path) -> N
         find_log(log, 4, 3)
 
 
+def test_the_newest_log_is_later_than_every_earlier_one(log: Path) -> None:
+    """Its attempt has begun, but that is not reported yet."""
+    write(log, range(1, 3), 10)
+    assert [find_log(log, number, 1).read_text() for number in (1, 2)] == ["1", "2"]
+
+
 def test_attempts_that_never_began_have_none_and_do_not_count(log: Path) -> None:
     log.write_text("2")
     keep_log(str(log), 2, 2)

@@ -45,14 +45,17 @@ class Reading:
         """Return the tasks of `job`; their instances are to be asked for."""
         return job.tasks or self._read().tasks(job.seq)
 
-    def instances(self, job: Job, task: Task) -> Iterator[Instance]:
-        """Yield the instances of a task that were started at least once, by number."""
-        for one in self._read().instances(job.seq, task.position):
+    def instances(self, job: Job, task: Task, condition: str = "TRUE") -> Iterator[Instance]:
+        """Yield the instances of a task that were started at least once, by number. condition: see `Rows.instances`."""
+        for one in self._read().instances(job.seq, task.position, condition):
             yield task.instances.get(one.number, one)  # it knows when the program began, which is stored with its end
 
     def newest_attempt(self, job: Job, task: Task, number: int) -> int | None:
         """Return the newest attempt of an instance whose program began; None if none did."""
-        return self._read().newest_attempt(job.seq, task.position, number)
+        for one in self.instances(job, task, f"number = {number:d}"):
+            if one.worker_started or one.host:  # of an attempt that runs a snapshot knows the time only
+                return one.attempt
+        return self._read().newest_earlier(job.seq, task.position, number)
 
     def description(self, job: Job) -> dict[str, Any]:
         """Read the description of `job` as it was accepted."""

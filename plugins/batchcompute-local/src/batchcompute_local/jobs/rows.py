@@ -99,9 +99,12 @@ class Rows:
         """Read the tasks of a job, without their instances."""
         return [*map(TASKS.read, self._db.execute(f"{TASKS.select} WHERE job = ? ORDER BY position", (seq,)))]
 
-    def instances(self, seq: int, position: int) -> Iterator[Instance]:
-        """Read the instances of one task, by number, one after the other; only those that were started at least once."""
-        sql = f"{INSTANCES.select} WHERE job = ? AND task = ? ORDER BY number"
+    def instances(self, seq: int, position: int, condition: str = "TRUE") -> Iterator[Instance]:
+        """Read the instances of one task, by number, one after the other; only those that were started at least once.
+
+        condition: which of them, in SQL; it has no text of a user.
+        """
+        sql = f"{INSTANCES.select} WHERE job = ? AND task = ? AND {condition} ORDER BY number"
         return map(INSTANCES.read, self._db.execute(sql, (seq, position)))
 
     def attempts(self, seq: int) -> Iterator[tuple[int, int, Attempt]]:
@@ -109,9 +112,9 @@ class Rows:
         for row in self._db.execute(f"{ATTEMPTS.select} WHERE job = ? ORDER BY task, number, attempt", (seq,)):
             yield row[1], row[2], ATTEMPTS.read(row)
 
-    def newest_attempt(self, seq: int, position: int, number: int) -> int | None:
-        """Read the newest attempt of an instance that has a host: its program began. None if none did."""
-        row = self._db.execute(tables.SELECT_NEWEST, (seq, position, number)).fetchone()
+    def newest_earlier(self, seq: int, position: int, number: int) -> int | None:
+        """Read the newest earlier attempt of an instance that has a host: its program began. None if none did."""
+        row = self._db.execute(tables.SELECT_NEWEST_EARLIER, (seq, position, number)).fetchone()
         return None if row[0] is None else int(row[0])
 
     def leftovers(self, owner: int) -> dict[str, int]:

@@ -55,9 +55,9 @@ class Snapshot(Reading):
         super().__init__(rows)
         self._outside = outside
 
-    def instances(self, job: Job, task: Task) -> Iterator[Instance]:
+    def instances(self, job: Job, task: Task, condition: str = "TRUE") -> Iterator[Instance]:
         """Yield the instances of a task that were started at least once, and when what runs has begun."""
-        for instance in super().instances(job, task):
+        for instance in super().instances(job, task, condition):
             if instance.state is RUNNING:
                 instance.worker_started = self._outside.begun(attempt_id(job, task, instance))
             yield instance

@@ -286,8 +286,7 @@ SELECT_LEFTOVERS = (
     f" SELECT job, task, number FROM {ATTEMPTS.name} WHERE {LEFT}) JOIN {JOBS.name} ON seq = job WHERE owner = ? GROUP BY id"
 )
 """The number of instances with leftovers of each job that has any."""
-_THAT_BEGAN = "SELECT attempt FROM {} WHERE job = ?1 AND task = ?2 AND number = ?3 AND host <> ''"
-SELECT_NEWEST = (
-    f"SELECT max(attempt) FROM ({' UNION ALL '.join(map(_THAT_BEGAN.format, (INSTANCES.name, ATTEMPTS.name)))})"  # noqa: S608  # names of ours, no values
+SELECT_NEWEST_EARLIER = (
+    f"SELECT max(attempt) FROM {ATTEMPTS.name} WHERE job = ? AND task = ? AND number = ? AND host <> ''"  # noqa: S608  # names of ours, no values
 )
-"""The newest attempt of an instance whose program began."""
+"""The newest earlier attempt of an instance whose program began."""

@@ -45,7 +45,8 @@ def list_logs(path: Path) -> list[Path]:
 def choose_log(name: str, there: Collection[str], attempt: int, newest: int | None = None) -> str:
     """Return which of the names `there` is the log of `attempt`, the newest one being `name`.
 
-    newest: the attempt that wrote the newest one; None if not known: then it is taken for the one after the earlier logs.
+    newest: the newest attempt that is known to have begun, None if none is. The newest log is not older than that, and is
+    written after all earlier ones.
     Raises LookupError with the attempts that there are.
     """
     start = name + EARLIER
@@ -54,7 +55,7 @@ def choose_log(name: str, there: Collection[str], attempt: int, newest: int | No
     if attempt in numbers:
         return f"{start}{attempt}"
     if name in there:
-        numbers.append(max(numbers, default=0) + 1 if newest is None else newest)
+        numbers.append(max(newest or 0, max(numbers, default=0) + 1))
         if attempt == numbers[-1]:
             return name
     found = ", ".join(map(str, numbers)) or "none"
