@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from batchcompute_local.errors import ServiceError
-from batchcompute_local.executors.base import Exited
+from batchcompute_local.executors.base import Exited, Lost
 from batchcompute_local.jobs import details
+from batchcompute_local.jobs.model import Instance
+from batchcompute_local.jobs.tables import INSTANCES
 from batchcompute_local.records import Leftover
 
 from batchcompute import JobDetails, JobDetailsList
 from tests.support.clock import Clock
 from tests.support.descriptions import describe
-from tests.support.engine import World
+from tests.support.engine import FakeExecutor, World
 
 
 def _details(world: World, job_id: str, parameters: Mapping[str, str] | None = None, owner: int = 1) -> dict[str, Any]:
@@ -96,6 +98,46 @@ def test_one_instance_is_given_whatever_became_of_it(world: World, mixed: str) -
     found = _details(world, mixed, {"Task": "A", "Instance": "0"})["Tasks"]["A"]["Instances"]
     assert [one["Attempt"] for one in found.pop("0")["Attempts"]] == [1]
     assert found == {}
+
+
+def test_instances_that_ran_well_at_once_are_not_read(
+    world: World, mixed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The turn waits for the answer."""
+    read: list[int] = []
+    make = INSTANCES.read
+
+    def watch(row: Sequence[Any]) -> Instance:
+        read.append(row[2])
+        return make(row)
+
+    monkeypatch.setattr(INSTANCES, "read", watch)
+    _details(world, mixed)
+    assert read == [1, 3, 5, 6, 7]
+    read.clear()
+    _details(world, mixed, {"Task": "A", "Instance": "2"})
+    assert read == [1, 2, 3, 5, 6, 7], "those with leftovers are counted"
+
+
+@pytest.mark.parametrize("ends", ["lost", "stopped", "failed"])
+def test_an_instance_with_an_earlier_attempt_is_listed_though_the_next_has_not_begun(world: World, ends: str) -> None:
+    world.slots = 1
+    world.crash(FakeExecutor())
+    job = world.create(describe({"A": {"MaxRetryCount": 1}}))
+    if ends == "lost":
+        world.create(describe({"A": {}}, Priority=1000))
+        world.executor.sink(Lost(f"{job}.0.0.1"))
+        world.engine.turn()
+    elif ends == "stopped":
+        world.do(lambda turn: world.service.stop_job(turn, 1, job))
+        world.do(lambda turn: world.service.start_job(turn, 1, job))
+    else:
+        _exit(world, f"{job}.0.0.1", code=3)
+    for _ in range(2):
+        found = _details(world, job)["Tasks"]["A"]["Instances"]
+        assert [one["Attempt"] for one in found["0"]["Attempts"]] == [1]
+        if world.job(job)["State"] != "Stopped":
+            world.do(lambda turn: world.service.stop_job(turn, 1, job))
 
 
 def test_an_answer_has_no_more_instances_than_fit(world: World, mixed: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from batchcompute_local.errors import invalid
+from batchcompute_local.jobs import tables
 from batchcompute_local.jobs.model import Attempt, Instance, Job, Task, as_earlier
 from batchcompute_local.jobs.reading import Explanation, Reading
 from batchcompute_local.jobs.states import FAILED, State
@@ -63,10 +64,13 @@ def details_view(
 ) -> dict[str, Any]:
     """Build the details of `job`, which has its tasks: of all of them, of task `only`, or of its instance `number`."""
     left = MOST_INSTANCES
+    # the turn waits for it, and most instances of a large job have nothing to say
+    condition = tables.NOTABLE if number is None else f"({tables.NOTABLE} OR number = {number:d})"
     earlier = _group(reading.earlier_attempts(job))
     tasks = {}
     for task in job.tasks if only is None else [only]:
-        tasks[task.name] = view = _task_view(job, task, reading.instances(job, task), reasons, earlier, left, number)
+        started = reading.instances(job, task, condition)
+        tasks[task.name] = view = _task_view(job, task, started, reasons, earlier, left, number)
         left -= len(view["Instances"])
     return {
         "Reason": reasons.of_job(job),

@@ -286,6 +286,8 @@ SELECT_LEFTOVERS = (
     f" SELECT job, task, number FROM {ATTEMPTS.name} WHERE {LEFT}) JOIN {JOBS.name} ON seq = job WHERE owner = ? GROUP BY id"
 )
 """The number of instances with leftovers of each job that has any."""
+NOTABLE = f"(state <> {FINISHED:d} OR attempt > 1 OR {LEFT})"
+"""The condition for instances that may have more to tell than that they ran well at once, such as an earlier attempt."""
 SELECT_NEWEST_EARLIER = (
     f"SELECT max(attempt) FROM {ATTEMPTS.name} WHERE job = ? AND task = ? AND number = ? AND host <> ''"  # noqa: S608  # names of ours, no values
 )
