@@ -91,7 +91,7 @@ class Preparer:
             if error.is_late:
                 raise
             return Outcome(launch, reason=str(error))
-        except PreparationError as problem:
+        except (PreparationError, OSError) as problem:
             return Outcome(launch, reason="" if is_exhausted(problem) else str(problem))
         except Exception as error:
             _log.exception("%s could not be prepared", launch.attempt)

@@ -83,10 +83,10 @@ class Sending:
         own = self.choose(paths)
         if not own:
             return
-        self._notes.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self._notes / attempt).write_text("\n".join(map(str, own)))
         with self._lock:
             self._owners.update(dict.fromkeys(own, attempt))
+        self._notes.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._notes / attempt).write_text("\n".join(map(str, own)))
 
     def forget(self, attempt: str) -> None:
         """Note that an attempt writes no more. What it has written is sent later."""
