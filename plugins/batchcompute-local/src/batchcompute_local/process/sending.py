@@ -116,7 +116,13 @@ class Sending:
     def _submit(self, paths: Collection[Path], attempt: str, done: Callable[[], None]) -> None:
         with self._lock:
             self._busy.update(paths)
-        self._workers.submit(partial(self._send_all, _Batch(paths, attempt, done)))
+        try:
+            self._workers.submit(partial(self._send_all, _Batch(paths, attempt, done)))
+        except RuntimeError as error:  # no thread can be started
+            _log.warning("the logs of %s are sent later: %s", attempt or "earlier attempts", error)
+            with self._lock:
+                self._busy.difference_update(paths)
+            done()
 
     def keep(self, path: Path, attempt: int, kept: int) -> None:
         """Rename the log of an earlier attempt, sent or not, as `keep_log` does. Raises OSError."""
