@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batchcompute_local.objects.backing import Backing, ElsewhereError, MissingLibraryError, find_missing
 from batchcompute_local.objects.content import ContentFile
 from batchcompute_local.objects.elsewhere import BucketElsewhere
+from fsspec.implementations.memory import MemoryFileSystem
 
 from tests.support.elsewhere import Elsewhere
 from tests.support.weed import SECRET, Weed
@@ -163,6 +165,27 @@ def test_no_link_leads_out_of_a_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         put(backing, "link/new", b"x")
     assert list(backing.walk()) == []
+
+
+def test_a_prefix_does_not_lead_out_where_paths_are_not_normalised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As sftp, whose server is told the path as it is."""
+    listed: list[str] = []
+    ls = MemoryFileSystem.ls
+
+    def watch(self: Any, path: str, detail: bool = True, **more: Any) -> Any:
+        listed.append(path)
+        return ls(self, path, detail, **more)
+
+    monkeypatch.setattr(MemoryFileSystem, "ls", watch)
+    backing = Backing(BucketElsewhere("far", "memory://base"), tmp_path / "unsent")
+    put(backing, "a/b", b"text")
+    for prefix in ("../", "../other/x", "a/../../", "a/../", "./", "a//"):
+        assert list(backing.walk(prefix)) == []
+    assert listed == []
+    assert [key for key, _ in backing.walk("a/b")] == ["a/b"]
+    assert listed == ["/base/a"]
 
 
 def test_errors_name_the_bucket_and_no_secret(weed: Weed, tmp_path: Path) -> None:

@@ -174,6 +174,8 @@ class Backing:
     def _level(self, folder: str) -> list[tuple[str, Facts | None]]:
         """Return the keys in a folder in order; those of folders end in '/', and have no facts."""
         found: list[tuple[str, Facts | None]] = []
+        if folder and not has_file(folder):  # such as `..`, which leads out unless the file system normalises it
+            return found
         with self._asked():
             try:
                 system, path = self._at(folder) if folder else self._open()
