@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from batchcompute_local.objects.backing import Backing
 from batchcompute_local.objects.elsewhere import BucketElsewhere
@@ -109,7 +110,8 @@ class OneAtATime:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._making: dict[str, threading.Lock] = {}
+        self._making: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        """Those that somebody holds or waits for."""
 
     @contextmanager
     def __call__(self, name: str, place: str) -> Iterator[None]:
