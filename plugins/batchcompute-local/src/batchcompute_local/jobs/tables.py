@@ -216,7 +216,10 @@ DESCRIPTIONS = Table("descriptions", {"job": "INTEGER PRIMARY KEY"}, {"text": _T
 STOPPING = Table("stopping", {"attempt": "TEXT PRIMARY KEY"}, {"node": _TEXT}, options="WITHOUT ROWID")
 """Attempts on nodes that no instance wants any more, until they have ended. Of jobs that were deleted, too."""
 VIEWS = Table("views", {"job": "INTEGER PRIMARY KEY"}, {"text": _TEXT})
-"""The JSON text of each job that has ended, for lists: see `views.job_text`."""
+"""The JSON text of each job that has ended, for lists: see `views.job_text`.
+
+Whoever changes `job_view` empties the table in a migration: what is missing is built of the row.
+"""
 META = Table("meta", {"name": "TEXT PRIMARY KEY"}, {"value": _TEXT}, options="WITHOUT ROWID")
 
 ALL = (META, JOBS, DESCRIPTIONS, TASKS, INSTANCES, ANSWERS, ATTEMPTS, STOPPING, VIEWS)

@@ -267,7 +267,6 @@ class Workspaces:
     def _environment(self, launch: Launch) -> dict[str, str]:
         """Return the variables of both API versions (protocol 2.8) that are the same for all instances.
 
-        The task's variables win, but not over the attempt's name.
         The user's variables win, but not over the attempt's name and its attempt file.
         """
         task = launch.task
