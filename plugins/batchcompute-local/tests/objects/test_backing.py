@@ -170,7 +170,7 @@ def test_no_link_leads_out_of_a_folder(tmp_path: Path) -> None:
 def test_a_prefix_does_not_lead_out_where_paths_are_not_normalised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As sftp, whose server is told the path as it is."""
+    """As sftp, whose server gets the path as it is."""
     listed: list[str] = []
     ls = MemoryFileSystem.ls
 
