@@ -8,7 +8,7 @@ import pytest
 from batchcompute_local.errors import ServiceError
 from batchcompute_local.jobs.descriptions import read_description
 from batchcompute_local.jobs.idempotency import once
-from batchcompute_local.jobs.model import StoredAnswer
+from batchcompute_local.jobs.model import Changes, StoredAnswer
 from batchcompute_local.jobs.turn import Turn
 
 from tests.support.descriptions import describe
@@ -58,3 +58,17 @@ def test_old_answers_are_deleted_with_the_next_one(world: World) -> None:
     world.do(lambda turn: turn.keep_answer(1, "old", StoredAnswer("d", "1", 5.0), forget_before=0.0))
     world.do(lambda turn: turn.keep_answer(1, "new", StoredAnswer("d", "1", 9.0), forget_before=6.0))
     assert world.do(lambda turn: [turn.find_answer(1, token) is not None for token in ("old", "new")]) == [False, True]
+
+
+def test_the_engine_is_busy_until_the_last_end_is_stored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    commit = world.engine.store.commit
+
+    def look(changes: Changes) -> None:
+        seen.append(world.engine.busy)
+        commit(changes)
+
+    job = world.create(describe({"A": {}}))
+    monkeypatch.setattr(world.engine.store, "commit", look)
+    world.end(f"{job}.0.0.1")
+    assert (seen, world.engine.busy) == ([True], False)

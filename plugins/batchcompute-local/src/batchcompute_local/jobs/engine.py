@@ -142,8 +142,8 @@ class Engine:
 
     @property
     def busy(self) -> bool:
-        """True if a job is active or a program still runs."""
-        return bool(self._active.jobs or self._placement.live)
+        """True if a job is active or a program still runs; and while a turn may have ended the last, but has not stored it."""
+        return bool(self._active.jobs or self._placement.live or self._turning.locked())
 
     @property
     def trouble(self) -> str:
