@@ -7,7 +7,6 @@ it ends too; running programs stay with the runner, and the next daemon takes th
 from __future__ import annotations
 
 import argparse
-import fcntl
 import logging
 import os
 import shlex
@@ -19,20 +18,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batchcompute_local import __version__, known_state
+from batchcompute_local import folder_lock, known_state
 from batchcompute_local.clocks import SteadyClock, uptime
-from batchcompute_local.damage import clear_place
+from batchcompute_local.daemon_log import start_log
 from batchcompute_local.errors import DaemonError, SettingsError
-from batchcompute_local.foreground import ForegroundHandler, PatientStream
+from batchcompute_local.foreground import PatientStream
 from batchcompute_local.http.accounts import AccountError
-from batchcompute_local.installation import describe_installation, is_gone
 from batchcompute_local.paths import Layout, default_data_dir
 from batchcompute_local.procs import boot_id
+from batchcompute_local.self_status import INSTALLATION, SelfStatus
 from batchcompute_local.self_watch import SelfWatch
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
 
     from batchcompute_local.executors.base import AnyExecutor
     from batchcompute_local.http.network import Address
@@ -43,9 +41,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("batchcompute_local.daemon")
 _STDOUT, _STDERR = 1, 2
-_LOCK_SECONDS = 15.0
-_LOG_BYTES = 10 << 20
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,14 +54,14 @@ def main(arguments: list[str] | None = None) -> int:
     known_state.enter(keep=(options.ready_fd, options.lock_fd), foreground=not in_background)
     try:
         layout.create()
-        _start_log(layout, to_stderr=not in_background)
+        start_log(layout, to_stderr=not in_background)
     except OSError as error:  # there is no log yet; in the background stderr is the file of the log
         sys.stderr.write(f"the daemon ends: {error.filename or layout.root} cannot be used: {error.strerror}\n")
         return 1
     try:
         is_restarted = in_background and not options.detach  # by the runner, which holds the start lock
-        lock = _lock_for_port(layout) if address and not is_restarted else _take_lock(layout)
-        _release(options.lock_fd)
+        lock = folder_lock.take_for_port(layout) if address and not is_restarted else folder_lock.take(layout)
+        folder_lock.release_start_lock(options.lock_fd)
         if lock is None:
             _notify(options.ready_fd)
             return 0
@@ -106,68 +101,6 @@ def _address(options: argparse.Namespace) -> Address | None:
 
     certificate, key = (path and path.absolute() for path in (options.certfile, options.keyfile))
     return Address(options.host, options.port, certificate, key, options.insecure_bind)
-
-
-class _OneLine(logging.Formatter):
-    """Escapes control characters: foreign text must not look like a log line, or move a terminal's cursor."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        return super().formatMessage(record).translate(_CONTROLS)
-
-
-def _start_log(layout: Layout, to_stderr: bool) -> None:
-    clear_place(layout.log)
-    if layout.log.exists() and layout.log.stat().st_size > _LOG_BYTES:
-        clear_place(layout.log.with_suffix(".log.1"))
-        layout.log.replace(layout.log.with_suffix(".log.1"))
-    os.close(os.open(layout.log, os.O_WRONLY | os.O_CREAT, 0o600))
-    handlers: list[logging.Handler] = [logging.FileHandler(layout.log, encoding="utf-8", errors="backslashreplace")]
-    if to_stderr:
-        handlers.append(ForegroundHandler())
-    for handler in handlers:
-        handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=handlers)
-
-
-def _take_lock(layout: Layout) -> int | None:
-    """Lock the folder; None if another daemon holds the lock and answers. Wait for a daemon that is ending."""
-    from batchcompute_local.client.control import open_lock, status
-    from batchcompute_local.filelocks import describe_holder
-
-    handle = open_lock(layout.lock)
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return handle
-        except BlockingIOError:
-            if status(layout.root, deadline) is not None:
-                os.close(handle)
-                return None
-            if time.monotonic() > deadline:
-                raise DaemonError(f"{describe_holder(layout.lock)} holds {layout.lock}, and does not answer") from None
-            time.sleep(0.02)
-
-
-def _lock_for_port(layout: Layout) -> int:
-    """Lock the folder; end an idle daemon without a port, and one that the runner started. Raises DaemonError for any other."""
-    from batchcompute_local.client import control
-
-    with control.keep_from_starting(layout.root):
-        while (lock := _take_lock(layout)) is None:
-            found = control.status(layout.root)
-            if found is None:
-                continue
-            if not found.get("restarted") and (found.get("url") or not found.get("idle")):
-                state = (
-                    f"listens on {found['url']}" if found.get("url") else f"has {found.get('active_jobs')} active jobs"
-                )
-                raise DaemonError(
-                    f"another service (pid {found.get('pid')}) owns {layout.root} and {state}; end it with "
-                    f"`batchcompute local stop --data-dir {layout.root}`: its programs keep running, and are taken over"
-                )
-            control.stop(layout.root)
-    return lock
 
 
 def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_restarted: bool) -> None:
@@ -232,27 +165,22 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     more |= endpoint.describe()
     if settings.buckets:
         more["buckets_elsewhere"] = {name: each.place for name, each in settings.buckets.items()}
-    own = {
-        "/-/status": lambda: (
-            _status(engine, executor)
-            | more
-            | {
-                "troubles": [
-                    *engine.writing.notes(),
-                    *watch.troubles(),
-                    *copying.troubles(),
-                    *getattr(executor, "notes", ()),
-                    *filter(None, map(find_missing, settings.buckets.values())),
-                ]
-            }
+    status = SelfStatus(
+        engine,
+        executor,
+        more,
+        (
+            engine.writing.notes,
+            watch.troubles,
+            copying.troubles,
+            lambda: getattr(executor, "notes", ()),
+            lambda: [text for each in settings.buckets.values() if (text := find_missing(each))],
         ),
-        "/-/installation": describe_installation,
-        "/-/nodes": lambda: {"nodes": engine.nodes(), "executor": _describe(executor)},
-    }
+    )
     objects = open_objects(layout.oss, settings.buckets, layout.unsent)
     owner_of = partial(find_owner, objects)
     is_shared = layout.accounts.exists
-    front = Front(engine, authenticator, settings, layout, own, owner_of, is_shared, aside=["/-/installation"])
+    front = Front(engine, authenticator, settings, layout, status.answers(), owner_of, is_shared, aside=[INSTALLATION])
     others = Front(engine, authenticator, settings, layout, None, owner_of, is_shared, endpoint.outer_port)
     listeners = [Listener(unixsocket.listen(layout.socket), front, Limits(*limits), path=layout.socket)]
     inside = layout.programs_socket  # with limits of its own, as the port: programs do not keep the user out
@@ -338,31 +266,6 @@ def _recover(engine: Engine, failure: list[BaseException]) -> None:
         failure.append(error)
 
 
-def _status(engine: Engine, executor: AnyExecutor) -> dict[str, Any]:
-    slots = engine.slots()
-    containment = getattr(executor, "containment", "")
-    return {
-        "version": __version__,
-        "pid": os.getpid(),
-        "idle": not engine.busy,
-        "active_jobs": engine.active_jobs,
-        "slots": {"total": slots["Total"], "taken": slots["Taken"], "by_job": slots["ByJob"]},
-        "interpreter": sys.executable,
-        "gone": is_gone(),
-        **({"containment": containment} if containment else {}),
-    }
-
-
-def _describe(executor: AnyExecutor) -> dict[str, str]:
-    """Return what an executor says of itself, by names of its own. It may be one of others: its errors are none of ours."""
-    try:
-        found: Mapping[str, object] = getattr(executor, "describe", dict)()
-        return {str(name): str(text) for name, text in found.items()}
-    except Exception as error:
-        _log.warning("the executor cannot describe itself: %s: %s", type(error).__name__, error)
-        return {}
-
-
 def _announce(layout: Layout, ready: int, url: str) -> None:
     """Say where a service in the foreground listens, and how users get a key. Its output may be a pipe that nobody reads."""
     if url:
@@ -373,13 +276,6 @@ def _announce(layout: Layout, ready: int, url: str) -> None:
             f"One for another user: batchcompute local account add NAME{where}\n"
         )
     _notify(ready)
-
-
-def _release(lock: int) -> None:
-    """Release the start lock, for the starter too: from now on the lock of the folder says that there is a daemon."""
-    if lock >= 0:
-        fcntl.flock(lock, fcntl.LOCK_UN)
-        os.close(lock)
 
 
 def _notify(ready: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from batchcompute_local import daemon
+from batchcompute_local import self_status
 from batchcompute_local.client.commands import describe_nodes
 from batchcompute_local.executors.base import Node
 
@@ -59,11 +59,11 @@ def test_a_service_without_nodes_shows_none() -> None:
 
 def test_an_executor_that_cannot_describe_itself_breaks_no_status(caplog: pytest.LogCaptureFixture) -> None:
     executor: Any = FakeCluster()
-    assert daemon._describe(executor) == {}
+    assert self_status.describe(executor) == {}
     executor.describe = lambda: {"dashboard": "http://d"}
-    assert daemon._describe(executor) == {"dashboard": "http://d"}
+    assert self_status.describe(executor) == {"dashboard": "http://d"}
     executor.describe = lambda: 1 / 0
-    assert daemon._describe(executor) == {}
+    assert self_status.describe(executor) == {}
     assert "the executor cannot describe itself: ZeroDivisionError" in caplog.text
 
 

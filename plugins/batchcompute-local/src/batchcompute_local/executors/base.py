@@ -122,9 +122,9 @@ class Recovered:
 class Executor(Protocol):
     """No method but `open` waits for a program; none is called from two threads at once.
 
-    It may also have `trouble` and `containment`, texts for people (docs/executors.md); `has_failed`, True if it cannot report any
-    more what becomes of its attempts: the service ends by an error then; and `break_off`, which is called instead of `close` if
-    the service ends by an error. An executor of 3.0 has none of them.
+    It may also have `trouble` and `containment`, texts for people, and `notes`, a sequence of them (docs/executors.md);
+    `has_failed`, True if it cannot report any more what becomes of its attempts: the service ends by an error then; and
+    `break_off`, which is called instead of `close` if the service ends by an error. An executor of 3.0 has none of them.
     """
 
     look_ahead: int
