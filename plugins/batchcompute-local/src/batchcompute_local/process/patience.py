@@ -141,11 +141,11 @@ class Workers:
         with self._lock:
             if self._closing.is_set():
                 return
-            self._waiting += 1
             if self._watcher is None:
                 watcher = threading.Thread(target=self._look, name=f"{self._name} watch", daemon=True)
                 watcher.start()
                 self._watcher = watcher
+            self._waiting += 1
             idle = sum(watch.work is None for watch in self._watches)
             if self._waiting > idle and sum(not watch.is_replaced for watch in self._watches) < self._most:
                 try:
