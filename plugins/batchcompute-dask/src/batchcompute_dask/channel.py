@@ -27,9 +27,12 @@ def parse(data: bytes) -> Any:
 
 
 def receive(stream: BinaryIO) -> Any:
-    """Return the next message. Raises EOFError if the other end is gone, OSError."""
-    head = stream.read(LENGTH_BYTES)
-    data = stream.read(read_length(head)) if len(head) == LENGTH_BYTES else b""
-    if not data:
+    """Return the next message. Raises EOFError if the other end is gone, also in the middle of a message; OSError."""
+    return parse(_read(stream, read_length(_read(stream, LENGTH_BYTES))))
+
+
+def _read(stream: BinaryIO, length: int) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
         raise EOFError
-    return parse(data)
+    return data

@@ -51,6 +51,8 @@ class DaskExecutor:
         self._condition = Condition("it is being connected to")
         self._closing = threading.Event()
         self._sink: Sink
+        self.has_failed = False
+        """See Executor."""
 
     @property
     def trouble(self) -> str:
@@ -124,6 +126,14 @@ class DaskExecutor:
     # -- the bridge
 
     def _run(self) -> None:
+        """Have a bridge for ever. After another error nobody hears what becomes of the attempts: the service has to end."""
+        try:
+            self._keep_bridge()
+        except Exception:
+            _log.exception("nothing can be heard from the cluster any more")
+            self.has_failed = True
+
+    def _keep_bridge(self) -> None:
         pause = 0.0
         while not self._closing.wait(pause):
             began = time.monotonic()
