@@ -163,6 +163,43 @@ def test_attempts_that_were_given_up_are_stopped_when_their_node_is_back() -> No
     assert page.book.ask(peer, 0.0, True).stops == ("job-1.0.0.1",)
 
 
+def test_a_node_that_was_given_up_gets_nothing_before_it_has_synced() -> None:
+    page = Page()
+    old = page.up()
+    page.book.give("n", ["job-1.0.0.1"])
+    page.book.ask(old, 1.0, True)
+    page.now += 100
+    page.book.look()
+    assert old.wants_sync
+    page.taken()
+    page.book.take(old, page.answer(live=1))  # to the question from before; its chunk may be on its way still
+    assert page.taken() == []
+    assert page.book.give("n", ["job-1.0.0.2"]) is None
+    page.taken()
+    peer = page.sync(epoch=2)
+    assert peer is not old
+    page.book.take(old, page.answer(epoch=2))
+    assert page.taken() == [], "not even then"
+    page.book.ask(peer, 0.0, True)
+    page.book.take(peer, page.answer(epoch=2))
+    assert page.taken() == [NodeUp(Node("n", "h", 2))]
+
+
+def test_an_end_from_before_a_node_was_given_up_is_acknowledged_after_its_sync() -> None:
+    page = Page()
+    peer = page.up()
+    page.book.give("n", ["job-1.0.0.1"])
+    ended = Exited("job-1.0.0.1", code=0)
+    page.book.take(peer, page.answer(ended))
+    page.now += 100
+    page.book.look()
+    page.taken()
+    peer = page.sync(ended)
+    assert page.taken() == []
+    page.book.acknowledge(["job-1.0.0.1"])
+    assert page.book.ask(peer, 0.0, True).acknowledged == ("job-1.0.0.1",)
+
+
 def test_a_question_that_may_be_lost_is_asked_again() -> None:
     page = Page()
     peer = page.up()

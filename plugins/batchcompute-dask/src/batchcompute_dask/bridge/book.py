@@ -137,8 +137,12 @@ class Book:
             self._tell(NodeDown(name, reason))
 
     def take(self, peer: Peer, answer: Answer) -> None:
-        """Take the answer to a question that granted a lease: from now on attempts may be given to the node."""
-        self._peers.setdefault(peer.name, peer)  # it may have been given up
+        """Take the answer to a question that granted a lease: from now on attempts may be given to the node.
+
+        One that was given up meanwhile gets nothing until it has synced: a chunk that was sent before may begin only now.
+        """
+        if self._peers.get(peer.name) is not peer:
+            return
         self._note(peer, answer)
         if peer.node != answer.node:
             peer.node = answer.node
@@ -165,8 +169,9 @@ class Book:
                     self._tell(event)
             case Exited(attempt):
                 self._end(peer, attempt)
-                if attempt not in self._ended:  # else it is sent again, and the service is about to acknowledge it
-                    self._ended[attempt] = peer
+                is_new = attempt not in self._ended  # else it is sent again, and the service is about to acknowledge it
+                self._ended[attempt] = peer
+                if is_new:
                     self._tell(event)
             case Lost(attempt) | Returned(attempt):
                 peer.acknowledged.add(attempt)  # nothing of it is to be kept
@@ -215,10 +220,10 @@ class Book:
             )
 
     def _give_up(self, peer: Peer) -> None:
-        """Its lease has ended, and with it all that it ran."""
+        """Its lease has ended, and with it all that it ran. Nothing but a sync makes a node of it again."""
         for attempt in [*peer.claims]:
             _log.warning("%s: the lease of node %s has ended", attempt, peer.name)
             self._end(peer, attempt)
             self._tell(Lost(attempt))
-        if peer.is_away:
-            del self._peers[peer.name]
+        peer.node, peer.wants_sync = None, True
+        del self._peers[peer.name]
