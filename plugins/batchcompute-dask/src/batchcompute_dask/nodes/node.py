@@ -88,8 +88,12 @@ class Node:
         )
         try:
             recovered = self._executor.open(self._put)
-        except DaemonError as error:
-            raise OSError(str(error)) from error
+        except BaseException as error:
+            self._executor.close()
+            self._relay.close()
+            if isinstance(error, DaemonError):
+                raise OSError(str(error)) from error
+            raise
         self._live = dict.fromkeys([*recovered.live, *(event.attempt for event in recovered.ended)])
         for event in recovered.ended:
             self._put(event)

@@ -17,7 +17,7 @@ from batchcompute_dask.relaying import API, OBJECTS, RelayThread, join
 
 
 class NodeRelay:
-    """Listens for programs of this node. `context` is what it connects with where the relay of the service speaks TLS."""
+    """Listens for programs of this node. Raises OSError. `context` is what it connects with where the relay of the service speaks TLS."""
 
     def __init__(self, layout: Layout, context: ssl.SSLContext | None) -> None:
         self._context = context
@@ -26,8 +26,12 @@ class NodeRelay:
         self._thread = RelayThread("relay")
         with suppress(FileExistsError):
             os.mkdir(layout.programs_socket.parent, 0o700)
-        self._thread.serve(address.listen(layout.objects_ports), partial(self._handle, OBJECTS))
-        self._thread.serve(unixsocket.listen(layout.programs_socket), partial(self._handle, API))
+        try:
+            self._thread.serve(address.listen(layout.objects_ports), partial(self._handle, OBJECTS))
+            self._thread.serve(unixsocket.listen(layout.programs_socket), partial(self._handle, API))
+        except BaseException:
+            self._thread.stop()
+            raise
 
     async def _handle(self, wanted: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         place = self.place
