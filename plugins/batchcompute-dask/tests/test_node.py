@@ -149,6 +149,20 @@ def run(
 Run = Callable[[Callable[[Desk], Awaitable[None]]], None]
 
 
+def test_an_attempt_that_was_stopped_while_it_waited_does_not_begin_after_a_sync(run: Run) -> None:
+    async def scenario(desk: Desk) -> None:
+        desk.send(make_task(package_uri="oss://t/absent.tar.gz", program="main.py", program_type="python"))
+        await asyncio.sleep(0)
+        await desk.tell(stops=(FIRST,))
+        answer = await desk.sync()
+        assert answer.truth is not None
+        assert answer.truth.live == {FIRST}
+        desk.may_answer.set()
+        assert (await desk.until_end()).reason == "stopped"
+
+    run(scenario)
+
+
 def test_a_chunk_from_before_a_sync_is_refused(run: Run) -> None:
     async def scenario(desk: Desk) -> None:
         late = desk.send(make_task())

@@ -165,7 +165,7 @@ class Node:
 
     def _tell_all(self) -> Answer:
         """Answer a sync."""
-        self._unwanted.clear()
+        self._unwanted.intersection_update(self._live)  # of others no chunk comes any more
         ended = self._news.take_all()
         begun = tuple(event for event in self._live.values() if event is not None)
         jobs: list[str] = []
