@@ -55,11 +55,13 @@ class Desk:
         """Say something that needs no answer."""
         await self.node.answer(Exchange(PREFIX, self.epoch, self.node.session, granted=self.boot, **more))
 
-    async def ask(self) -> Answer:
-        """Ask for news."""
+    async def ask(self, is_lost: bool = False) -> Answer:
+        """Ask for news. An answer that is lost is not noted."""
         asked = Exchange(PREFIX, self.epoch, self.node.session, granted=self.boot, hold=0.1, received=self.received)
         answer = await self.node.answer(asked)
         assert isinstance(answer, Answer)
+        if is_lost:
+            return answer
         self.received = answer.number or self.received
         self.events += answer.events
         self.pieces += answer.pieces
@@ -83,8 +85,8 @@ class Desk:
 
 
 def make_task(**more: Any) -> TaskSpec:
-    """A task without a package that prints a line."""
-    values = {"package_uri": "", "program": "echo one", "program_type": "shell", **more}
+    """A task without a package that prints a line, the name of this machine."""
+    values = {"package_uri": "", "program": "hostname", "program_type": "command", **more}
     return TaskSpec(
         "T",
         1,
@@ -169,6 +171,21 @@ def test_a_chunk_from_before_a_sync_is_refused(run: Run) -> None:
         await desk.sync()
         with pytest.raises(ChunkRefusedError, match="before the latest sync"):
             await late
+
+    run(scenario)
+
+
+def test_the_logs_in_an_answer_that_is_lost_come_again_before_the_end(run: Run) -> None:
+    async def scenario(desk: Desk) -> None:
+        line = f"{socket.gethostname()}\n".encode()
+        desk.send(make_task())
+        assert desk.node._separate is not None
+        while not desk.node._separate.ending:
+            await asyncio.sleep(0.01)
+        lost = await desk.ask(is_lost=True)
+        assert [piece.data for piece in lost.pieces] == [line]
+        assert (await desk.until_end()).code == 0
+        assert [piece.data for piece in desk.pieces] == [line]
 
     run(scenario)
 

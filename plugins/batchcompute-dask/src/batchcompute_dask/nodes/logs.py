@@ -79,16 +79,18 @@ class Logs:
         part.replace(path)
 
     def take(self, ended: Iterable[str], live: Iterable[str]) -> tuple[list[LogPiece], list[str]]:
-        """Return what there is to send of these attempts, and which of those that ended are sent whole with it."""
+        """Return what there is to send of these attempts, and those of `ended` that the service has whole: they may end."""
         pieces: list[LogPiece] = []
         whole = []
         room = _MOST_BYTES
         for attempt in ended:
-            for log in self._logs.get(attempt, ()):
+            logs = self._logs.get(attempt, ())
+            for log in logs:
                 room -= self._read(log, room, pieces)
             if room <= 0:
                 break
-            whole.append(attempt)
+            if all(log.sent == log.read for log in logs):
+                whole.append(attempt)
         for attempt in live:
             for log in self._logs.get(attempt, ()) if room > 0 else ():
                 room -= self._read(log, room, pieces)

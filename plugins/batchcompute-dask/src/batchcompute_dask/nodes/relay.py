@@ -17,7 +17,10 @@ from batchcompute_dask.relaying import API, OBJECTS, RelayThread, join
 
 
 class NodeRelay:
-    """Listens for programs of this node. Raises OSError. `context` is what it connects with where the relay of the service speaks TLS."""
+    """Listens for programs of this node. Raises OSError.
+
+    `context` is what it connects with where the relay of the service speaks TLS.
+    """
 
     def __init__(self, layout: Layout, context: ssl.SSLContext | None) -> None:
         self._context = context
