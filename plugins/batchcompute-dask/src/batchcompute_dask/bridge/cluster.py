@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ _ANSWER_SECONDS = 5.0
 _SYNC_SECONDS = 30.0
 _PAUSE_SECONDS = 0.5
 _REFUSED_SECONDS = 10.0
+_FULL_SECONDS = 1.0
 _CLOSE_SECONDS = 3.0
 
 
@@ -103,6 +105,11 @@ class Cluster:
 
     def _note_workers(self, addresses: Iterable[str]) -> None:
         there = set(addresses)
+        for address, task in [*self._nodes.items()]:
+            if task.done():  # by an error: another one begins, with a sync
+                del self._nodes[address]
+                if not task.cancelled():
+                    _log.error("the talk with the node at %s has ended", address, exc_info=task.exception())
         for address in there.difference(self._nodes):
             self._nodes[address] = asyncio.create_task(self._talk(address))
         for address in set(self._nodes).difference(there):
@@ -143,14 +150,17 @@ class Cluster:
     async def _ask_peer(self, peer: Peer, hold: float, wants_news: bool = True) -> Answer | Refusal | None:
         asked = self._book.ask(peer, hold, wants_news)
         answer = await self._ask(peer.address, asked, hold + _ANSWER_SECONDS)
-        if isinstance(answer, Answer) and answer.epoch == peer.epoch and await self._write_logs(peer, answer):
-            self._book.take(peer, answer)
-        else:
+        if not isinstance(answer, Answer) or answer.epoch != peer.epoch:
             peer.ask_again(asked)
+        elif await self._write_logs(peer, answer):
+            self._book.take(peer, answer)
+        else:  # it answers, and keeps its lease; without the number it sends these logs again
+            self._book.take(peer, replace(answer, number=0))
+            await asyncio.sleep(_FULL_SECONDS)
         return answer
 
     async def _write_logs(self, peer: Peer, answer: Answer) -> bool:
-        """Write the logs in an answer, before the ends in it are reported; return False if the disk is full."""
+        """Write the logs in an answer; return False if the disk is full. No end is sent before its logs were written."""
         pieces = [piece for piece in answer.pieces if piece.name.attempt in peer.claims]
         if pieces:
             try:
