@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import pytest
 from batchcompute_dask.messages import Answer, Chunk, ChunkRefusedError, Exchange, Group, LogPiece, RelayPlace, Setup
 from batchcompute_dask.nodes import place
 from batchcompute_dask.nodes.node import Node
-from batchcompute_local.executors.base import Event, Exited
+from batchcompute_local.executors.base import Delayed, Event, Exited, Returned
 from batchcompute_local.objects import address
 from batchcompute_local.paths import Layout
 from batchcompute_local.plan import TaskSpec
@@ -186,6 +187,46 @@ def test_the_logs_in_an_answer_that_is_lost_come_again_before_the_end(run: Run) 
         assert [piece.data for piece in lost.pieces] == [line]
         assert (await desk.until_end()).code == 0
         assert [piece.data for piece in desk.pieces] == [line]
+
+    run(scenario)
+
+
+def test_attempts_without_room_for_their_notes_are_returned(run: Run) -> None:
+    async def scenario(desk: Desk) -> None:
+        notes = desk.node._layout.root / "logs"
+        notes.rmdir()  # nothing can be written there, as on a full disk
+        chunk = desk.send(make_task())
+        async with asyncio.timeout(30):
+            while Returned(FIRST) not in desk.events:
+                await desk.ask()
+            await chunk
+
+    run(scenario)
+
+
+def test_an_error_of_another_kind_returns_the_attempts_that_wait(run: Run) -> None:
+    async def scenario(desk: Desk) -> None:
+        def fail(task: TaskSpec, key: tuple[str, str]) -> None:
+            raise LookupError("nobody expects that")
+
+        assert desk.node._separate is not None
+        desk.node._separate._fetcher.fetch = fail  # type: ignore[method-assign]  # an error that no file or network makes
+        chunk = desk.send(make_task())
+        async with asyncio.timeout(30):
+            while Returned(FIRST) not in desk.events:
+                await desk.ask()
+            await chunk
+
+    run(scenario)
+
+
+def test_logs_of_a_redirect_path_are_no_objects_of_the_node(run: Run) -> None:
+    async def scenario(desk: Desk) -> None:
+        desk.send(make_task(stdout="oss://t/logs/"))
+        assert (await desk.until_end()).code == 0
+        (piece,) = desk.pieces
+        assert (piece.name.redirect, piece.data) == ("oss://t/logs/", f"{socket.gethostname()}\n".encode())
+        assert not [*desk.node._layout.oss.rglob("stdout.*")], "a mapping of that folder would replace it"
 
     run(scenario)
 

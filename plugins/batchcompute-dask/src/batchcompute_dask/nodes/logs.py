@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from batchcompute_local.executors.base import Launch
 from batchcompute_local.files import open_regular
 from batchcompute_local.paths import Layout
+from batchcompute_local.plan import TaskSpec
 from batchcompute_local.process.attempt_logs import EARLIER
 from batchcompute_local.process.workspace import log_path
 from batchcompute_local.storage import UriError
@@ -48,13 +49,14 @@ class Logs:
             with suppress(OSError, ValueError, TypeError):
                 self._logs[file.name] = [_Log(LogName(**name), path) for name, path in json.loads(file.read_text())]
 
-    def add(self, launch: Launch) -> None:
-        """An attempt begins here. Raises OSError."""
+    def add(self, launch: Launch, here: TaskSpec) -> None:
+        """An attempt begins here, as one of the task `here`. Raises OSError."""
         found = []
-        for stream, redirect in (("stdout", launch.task.stdout), ("stderr", launch.task.stderr)):
+        task = launch.task
+        for stream, redirect, own in (("stdout", task.stdout, here.stdout), ("stderr", task.stderr, here.stderr)):
             name = LogName(launch.attempt, launch.job, launch.task.name, launch.number, stream, redirect)
             with suppress(UriError):  # then the attempt fails before it begins
-                path = log_path(self._layout, redirect, stream, launch.job, launch.task.name, launch.number)
+                path = log_path(self._layout, own, stream, launch.job, launch.task.name, launch.number)
                 self._put_aside(str(path))
                 found.append(_Log(name, str(path)))
         self._logs[launch.attempt] = found

@@ -215,7 +215,7 @@ class Node:
             self._start(launches)
         else:
             self._fetching.update(running.left)
-            work = self._separate.fetch(self._separate.take(launches), self._start, self._return)
+            work = self._separate.fetch(self._separate.take(launches, self._return), self._start, self._return)
             task = self._loop.create_task(work)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
