@@ -231,6 +231,35 @@ def test_logs_of_a_redirect_path_are_no_objects_of_the_node(run: Run) -> None:
     run(scenario)
 
 
+class SlowInbox(list[Event]):
+    """Adds its second event when the first was taken, or a while later if that waits for it."""
+
+    is_waiting = threading.Event()
+
+    def append(self, event: Event) -> None:
+        end = time.monotonic() + 1
+        if self:
+            self.is_waiting.set()
+        while self and time.monotonic() < end:
+            time.sleep(0.01)
+        super().append(event)
+
+
+def test_an_event_that_comes_while_others_are_taken_wakes_the_node(run: Run) -> None:
+    async def scenario(desk: Desk) -> None:
+        desk.node._inbox = SlowInbox()
+        desk.node._put(Delayed(FIRST, "one"))
+        adding = threading.Thread(target=desk.node._put, args=[Delayed(FIRST, "two")])
+        adding.start()
+        assert SlowInbox.is_waiting.wait(10)
+        await asyncio.to_thread(adding.join)
+        async with asyncio.timeout(5):
+            while desk.node._inbox:
+                await asyncio.sleep(0.01)
+
+    run(scenario)
+
+
 async def _make_in_vain(folder: place.Place) -> None:
     setup = Setup(PREFIX, "/nowhere", False, 60.0, SETTINGS, RelayPlace("127.0.0.1", 1, "token", False))
     with pytest.raises(OSError, match="symbolic links"):

@@ -13,8 +13,9 @@ import logging
 import os
 import secrets
 import ssl
+import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,7 +72,8 @@ class Node:
         self._chunk_of: dict[str, _Running] = {}
         self._newest: OrderedDict[str, int] = OrderedDict()
         self._unwanted: set[str] = set()
-        self._inbox: deque[Event] = deque()
+        self._inbox: list[Event] = []
+        self._lock = threading.Lock()
         self._happened = asyncio.Event()
         self._fetching: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -253,15 +255,17 @@ class Node:
 
     def _put(self, event: Event) -> None:
         """Take an event, in any thread."""
-        is_first = not self._inbox
-        self._inbox.append(event)
+        with self._lock:
+            is_first = not self._inbox
+            self._inbox.append(event)
         if is_first:
             with suppress(RuntimeError):  # the loop is closed: the next process hears of it
                 self._loop.call_soon_threadsafe(self._take_events)
 
     def _take_events(self) -> None:
-        while self._inbox:
-            event = self._inbox.popleft()
+        with self._lock:
+            events, self._inbox = self._inbox, []
+        for event in events:
             match event:
                 case Started(attempt):
                     if attempt in self._live:
