@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import shlex
+from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
@@ -17,7 +19,11 @@ from batchcompute.errors import did_you_mean
 from batchcompute_dask.clusters import place
 from batchcompute_dask.settings import Options
 
+_log = logging.getLogger(__name__)
 _ASK_SECONDS = 10.0
+_ANSWER_SECONDS = 30.0
+_MOST_FAILURES = 6
+"""A question that fails says little: the batch system may be restarted. So many in a row say that the job is gone."""
 _DEATH_SECONDS = 300
 """A job ends if it finds no scheduler for so long."""
 _CLASSES = {
@@ -55,7 +61,7 @@ class Jobs:
         _check_names(self._class, options)
         self._jobs = place.read_jobs(layout)
         self._asked: dict[str, float] = {}
-        self._running: dict[str, Any] = {}
+        self._failures: Counter[str] = Counter()
         self._address = address
         self.names: Collection[str] = [f"w{number}" for number in range(1, options.workers + 1)]
         more = [f"--tls-ca-file={options.tls_ca_file}", f"--tls-cert={options.tls_cert}"]
@@ -119,7 +125,20 @@ class Jobs:
         process = await asyncio.create_subprocess_exec(
             *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
         )
-        shown, _ = await process.communicate()
+        try:
+            shown, _ = await asyncio.wait_for(process.communicate(), _ANSWER_SECONDS)
+        except TimeoutError:
+            _log.warning("the batch system says nothing of the job %s for %.0f seconds", job, _ANSWER_SECONDS)
+            return True  # nobody knows
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            self._failures[job] += 1
+            if self._failures[job] < _MOST_FAILURES:
+                return True
+        del self._failures[job]
         return process.returncode == 0 and bool(shown.strip()) and not any(word in shown.decode() for word in _OVER)
 
 
