@@ -50,8 +50,10 @@ class Bridge:
             begin.settings if begin.options.shared_files else replace(begin.settings, buckets={}),
             Relay(layout, begin.options).place,
         )
-        keys, logs = AttemptKeys.of(layout), LogWriter(layout, begin.settings.kept_attempts)
-        self._cluster = Cluster(begin, setup, keys, logs, self._book, self._estimates, self._report)
+        self._logs = LogWriter(layout, begin.settings.kept_attempts)
+        self._cluster = Cluster(
+            begin, setup, AttemptKeys.of(layout), self._logs, self._book, self._estimates, self._report
+        )
 
     async def run(self, reader: asyncio.StreamReader) -> None:
         """Work until the daemon is gone."""
@@ -78,6 +80,7 @@ class Bridge:
                 self._cluster.stop(attempts)
             case Acknowledge(attempts):
                 self._book.acknowledge(attempts)
+                self._logs.forget(attempts)
             case Forget(jobs):
                 self._book.forget(jobs)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from batchcompute_local.exhaustion import is_exhausted
@@ -14,7 +15,8 @@ from batchcompute_local.process.attempt_logs import keep_log
 from batchcompute_local.process.workspace import log_path
 from batchcompute_local.storage import UriError
 
-from batchcompute_dask.messages import LogPiece
+from batchcompute_dask.folder import folder_of
+from batchcompute_dask.messages import LogName, LogPiece
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +27,15 @@ class LogWriter:
     def __init__(self, layout: Layout, kept: int) -> None:
         self._layout = layout
         self._kept = kept
+        self._begun = folder_of(layout) / "logs"
+        """Has an empty file for each log of a second or later attempt that was begun, and not acknowledged."""
+        self._begun.mkdir(mode=0o700, exist_ok=True)
+
+    def forget(self, attempts: Iterable[str]) -> None:
+        """The ends of these are acknowledged: nothing more of their logs comes."""
+        for attempt in attempts:
+            if not attempt.endswith(".1"):
+                self._forget(attempt)
 
     def write(self, pieces: Iterable[LogPiece]) -> None:
         """Write these. Raises OSError if the disk is full; what cannot be written for another reason is left out, and logged."""
@@ -41,10 +52,7 @@ class LogWriter:
     def _write(self, path: Path, piece: LogPiece) -> None:
         if piece.offset == 0 and not piece.name.is_known:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            earlier = int(piece.name.attempt.rpartition(".")[2]) - 1
-            if earlier:
-                keep_log(str(path), earlier, self._kept)
-            os.close(create_log(path))
+            self._begin(path, piece.name)
         handle = open_regular(path, os.O_WRONLY | os.O_CREAT)
         try:
             data, offset = piece.data, piece.offset
@@ -53,3 +61,21 @@ class LogWriter:
                 data, offset = data[written:], offset + written
         finally:
             os.close(handle)
+
+    def _begin(self, path: Path, name: LogName) -> None:
+        """Make room for the log of an attempt. Its first piece may come again, and must not put its own log aside."""
+        instance, _, number = name.attempt.rpartition(".")
+        earlier = int(number) - 1
+        if earlier:
+            begun = self._begun / f"{name.attempt}.{name.stream}"
+            if begun.exists():
+                return
+            keep_log(str(path), earlier, self._kept)
+            begun.touch(0o600)
+            self._forget(f"{instance}.{earlier}")
+        os.close(create_log(path))
+
+    def _forget(self, attempt: str) -> None:
+        for stream in ("stdout", "stderr"):
+            with suppress(OSError):
+                os.unlink(self._begun / f"{attempt}.{stream}")
