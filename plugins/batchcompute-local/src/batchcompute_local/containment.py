@@ -66,7 +66,7 @@ def start_in(group: Path, work: Callable[[], object], keep: Collection[int] = ()
         pid = _clone_into(handle)
         if pid == 0:
             try:
-                _close_others(keep)
+                close_others(keep)
                 work()
             except BaseException as error:
                 os.write(2, f"{type(error).__name__} in a process of {group}: {error}\n".encode())
@@ -165,7 +165,8 @@ def _clone_into(group: int) -> int:
     return pid
 
 
-def _close_others(keep: Collection[int]) -> None:
+def close_others(keep: Collection[int]) -> None:
+    """Close all open files of this process, a new copy of another one, but `keep` and 0 to 2."""
     gc.disable()  # what is closed here by number must not be closed by its owner too
     signal.set_wakeup_fd(-1)
     low = 3

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 
+from batchcompute_local.containment import close_others
 from batchcompute_local.paths import Layout
 from batchcompute_local.records import ExitRecord, StartRecord
 from batchcompute_local.runner.groups import Groups
@@ -28,16 +29,16 @@ def start_guard(layout: Layout, prefix: str) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.setsid()
-            os.closerange(3, reading)
-            os.closerange(reading + 1, os.sysconf("SC_OPEN_MAX"))
+            close_others((reading,))
             set_title(b"batchcompute guard")
             os.read(reading, 1)
             end_programs(layout, prefix)
-        except OSError as error:
-            sys.stderr.write(f"guard: programs of the runner that is gone cannot be ended: {error}\n")
+        except Exception as error:  # nobody else hears of it
+            text = str(error) or type(error).__name__
+            sys.stderr.write(f"guard: programs of the runner that is gone cannot be ended: {text}\n")
+            sys.stderr.flush()
         finally:
             os._exit(0)
     os.close(reading)
