@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from batchcompute_local.damage import clear_place
 from batchcompute_local.paths import Layout
 
 from batchcompute_dask.folder import folder_of
@@ -30,7 +29,6 @@ def ensure_certificate(layout: Layout) -> Path:
     path = certificate_path(layout)
     if not path.exists():
         part = folder_of(layout) / f"cluster.{secrets.token_hex(4)}.part"
-        clear_place(part)
         with open(part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(_make())
             file.flush()

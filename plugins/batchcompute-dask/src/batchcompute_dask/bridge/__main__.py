@@ -16,6 +16,7 @@ from pathlib import Path
 from batchcompute_local.attempt_files import AttemptKeys
 from batchcompute_local.executors.base import Event, Exited
 from batchcompute_local.paths import Layout
+from batchcompute_local.settings import Settings
 
 from batchcompute_dask import channel
 from batchcompute_dask.bridge.book import Book
@@ -46,8 +47,7 @@ class Bridge:
             begin.root,
             begin.options.shared_files,
             begin.options.lease_seconds,
-            # a node that shares no files reaches all buckets through the service, and gets no secret of their stores
-            begin.settings if begin.options.shared_files else replace(begin.settings, buckets={}),
+            _settings_of_nodes(begin),
             Relay(layout, begin.options).place,
         )
         self._logs = LogWriter(layout, begin.settings.kept_attempts)
@@ -99,6 +99,12 @@ class Bridge:
         if isinstance(message, Truth):
             message = Jobs(message.jobs)
         self._writer.write(channel.frame(message))
+
+
+def _settings_of_nodes(begin: Begin) -> Settings:
+    """Return what nodes need: a node that shares no files reaches buckets through the service, and has no secret of theirs."""
+    settings = replace(begin.settings, executors={})
+    return settings if begin.options.shared_files else replace(settings, buckets={})
 
 
 async def read_message(reader: asyncio.StreamReader) -> object:
