@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from batchcompute_dask.folder import put_long_log_aside
 from batchcompute_dask.settings import Options
 
 _END_SECONDS = 5.0
@@ -33,9 +34,9 @@ class Processes:
 
     async def start(self, name: str) -> None:
         """See Starter."""
-        with open(
-            self._log / f"worker-{name}.log", "ab", opener=lambda file, flags: os.open(file, flags, 0o600)
-        ) as log:
+        path = self._log / f"worker-{name}.log"
+        put_long_log_aside(path)
+        with open(path, "ab", opener=lambda file, flags: os.open(file, flags, 0o600)) as log:
             process = subprocess.Popen(  # noqa: S603  # from the operator's settings
                 self._commands[name],
                 stdin=subprocess.DEVNULL if self._stdin is None else subprocess.PIPE,

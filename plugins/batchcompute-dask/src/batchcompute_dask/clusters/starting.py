@@ -17,7 +17,7 @@ from batchcompute_local.filelocks import find_holder, is_locked, locked
 from batchcompute_local.paths import Layout
 
 from batchcompute_dask.clusters import place
-from batchcompute_dask.folder import folder_of
+from batchcompute_dask.folder import folder_of, put_long_log_aside
 from batchcompute_dask.settings import Options
 
 _START_SECONDS = 60.0
@@ -47,6 +47,7 @@ def find_scheduler(layout: Layout, options: Options, linger: float) -> Options:
 def _start(layout: Layout, wanted: dict[str, Any], environment: Any) -> None:
     place.write_wanted(layout, wanted)
     log = place.log_path(layout)
+    put_long_log_aside(log)
     before = log.stat().st_size if log.exists() else 0
     argv = [sys.executable, "-P", "-m", "batchcompute_dask.clusters", str(layout.root), str(READY_FD)]
     pid, is_ready = spawn_detached(argv, {**known_state.environment(), **environment}, log, _START_SECONDS)
