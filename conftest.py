@@ -1,4 +1,4 @@
-"""For all suites: programs that tests start find compiled bytecode.
+"""For all suites: programs that tests start find compiled bytecode, and no test of Hypothesis depends on a quick machine.
 
 Hundreds of them are started. Where nothing may be written beside the sources, each spends most of a second on compiling.
 """
@@ -9,6 +9,11 @@ import os
 import sys
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 if sys.prefix != sys.base_prefix:  # a virtual environment, which `make clean` removes
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(sys.prefix) / "cache" / "pycache"))
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")

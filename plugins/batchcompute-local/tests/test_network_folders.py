@@ -67,7 +67,8 @@ def test_only_its_own_instances_fail(calm: Cloud) -> None:
         assert calm.ended(again)["State"] == "Failed"
         assert time.monotonic() - began < SECONDS, "it is known to hang"
     wait_for(lambda: f"{far} answers again" in Layout.at(calm.root).log.read_text(), "the end of it")
-    assert calm.ended(calm.create({"A": {"PackageUri": "oss://far/package.tar.gz"}}))["State"] == "Terminated"
+    last = calm.create({"A": {"PackageUri": "oss://far/package.tar.gz"}})
+    assert calm.ended(last)["State"] == "Terminated", Layout.at(calm.root).log.read_text()
 
 
 def test_an_instance_that_cannot_run_fails_though_its_log_hangs(calm: Cloud) -> None:
