@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from batchcompute.credentials import Credentials
+from tests.support.homes import own_home
 
 _FOREIGN = ("BATCHCOMPUTE_", "ALIBABA_", "ALIBABACLOUD_", "ALICLOUD_", "XDG_")
 
@@ -18,12 +19,10 @@ _FOREIGN = ("BATCHCOMPUTE_", "ALIBABA_", "ALIBABACLOUD_", "ALICLOUD_", "XDG_")
 @pytest.fixture(autouse=True)
 def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An own, empty HOME; nothing of the caller's accounts, settings and proxies."""
-    home = tmp_path / "home"
-    home.mkdir()
     for name in os.environ:
         if name.startswith(_FOREIGN) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(home))
+    home = own_home(tmp_path, monkeypatch)
     monkeypatch.setenv("USERPROFILE", str(home))
 
 

@@ -41,12 +41,12 @@ def say(word):
     os.write(out, f"{word} {name} {time.clock_gettime(time.CLOCK_BOOTTIME)}\\n".encode())
 say("start")
 end = time.monotonic() + float(sys.argv[1])
-while time.monotonic() < end:
+while time.monotonic() < end and not os.path.exists(os.environ["LINES"] + ".end"):
     time.sleep(0.05)
     say("alive")
 say("end")
 """
-"""A program that says in a file of its instance that it lives, for as many seconds as its argument says."""
+"""A program that says in a file of its instance that it lives, for as many seconds as its argument says, or until `Desk.end`."""
 
 
 class Desk:
@@ -59,7 +59,7 @@ class Desk:
         self.cluster = cluster
         self.lines = root / "lines"
         self.lines.mkdir()
-        self.settings = Settings(grace_seconds=1.0, leftover_seconds=0.5, environment={"LINES": str(self.lines)})
+        self.settings = Settings(grace_seconds=0.5, leftover_seconds=0.5, environment={"LINES": str(self.lines)})
         self.options = {
             "scheduler": cluster.address,
             "insecure": True,
@@ -122,6 +122,14 @@ class Desk:
             more.pop("environment", {}),
             **more,
         )
+
+    def end(self, is_time: bool = True) -> None:
+        """Have all programs end, also those that are yet to begin; or no more."""
+        mark = Path(f"{self.lines}.end")
+        if is_time:
+            mark.touch()
+        else:
+            mark.unlink()
 
     def want(self, job: str, task: TaskSpec, numbers: range) -> None:
         """Have these instances run until each of them was accepted."""

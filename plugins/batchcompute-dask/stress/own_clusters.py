@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import ssl
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from batchcompute_dask.clusters import place
 from batchcompute_local.client import control
@@ -80,3 +83,25 @@ def listening(pid: int) -> list[str]:
 def links(pid: int) -> list[Path]:
     """The open files of a process."""
     return [each for each in Path(f"/proc/{pid}/fd").iterdir() if os.path.islink(each)]
+
+
+def first_byte(address: str, certificate: Path | None) -> bytes:
+    """What a scheduler with TLS says to who comes with this certificate; nothing if it hangs up."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if certificate is not None:
+        context.load_cert_chain(certificate)
+    try:
+        with context.wrap_socket(wait_for(lambda: connect(address), "the scheduler")) as sock:
+            return sock.recv(1)
+    except (ssl.SSLError, ConnectionError):
+        return b""
+
+
+def connect(address: str) -> socket.socket | None:
+    """Connect; None if nobody listens yet."""
+    parts = urlsplit(address)
+    try:
+        return socket.create_connection((parts.hostname, parts.port or 0), timeout=20)
+    except ConnectionRefusedError:
+        return None

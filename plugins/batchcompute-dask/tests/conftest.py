@@ -9,13 +9,13 @@ import pytest
 from dask_cluster import DaskCluster
 from executor_desk import Desk
 
+from tests.support.homes import own_home
+
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaskCluster]:
     """A cluster that is not started yet."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+    own_home(tmp_path, monkeypatch)
     made = DaskCluster(tmp_path / "cluster")
     yield made
     made.down()

@@ -1,12 +1,16 @@
-"""What breaks, on a real cluster of several processes: each instance is accepted once, no two attempts of it run at once."""
+"""What breaks, on a real cluster of several processes: each instance is accepted once, no two attempts of it run at once.
+
+The start of a cluster is most of the work, so a test has several things break one after the other, or at once.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-import pytest
 from batchcompute_local.executors.base import Lost, Started, Unreachable
 from batchcompute_local.records import ExitRecord
 from dask_cluster import DaskCluster, is_running
@@ -14,21 +18,42 @@ from executor_desk import Desk
 
 from tests.support.waits import wait_for
 
+LEASE = 4.0
 
-@pytest.fixture
-def running(request: pytest.FixtureRequest, cluster: DaskCluster, desk: Desk) -> Desk:
-    """Two nodes, two programs on each that run for some seconds. The lease is long but for tests that wait for its end."""
-    desk.options["lease_seconds"] = getattr(request, "param", 120)
-    cluster.up("a", "b")
+
+def begin(cluster: DaskCluster, desk: Desk, *names: str, lease: float = 120.0) -> None:
+    """These nodes, and two programs on each that run until `finish`. The lease is long but for tests that wait for its end."""
+    open_with(cluster, desk, *names, lease=lease)
+    want(desk, "job-desk1", 2 * len(names))
+
+
+def open_with(cluster: DaskCluster, desk: Desk, *names: str, lease: float = 120.0) -> None:
+    """These nodes."""
+    desk.options["lease_seconds"] = lease
+    cluster.up(*names)
     desk.open()
     desk.put_program()
-    desk.until(lambda: len(desk.nodes) == 2, "both nodes")
-    desk.want("job-desk1", desk.task("6"), range(4))
-    desk.until(lambda: desk.seen["StartRecord"] == 4, "the starts")
-    return desk
+    desk.until(lambda: len(desk.nodes) == len(names), "all nodes")
 
 
-short_lease = pytest.mark.parametrize("running", [5], indirect=True)
+def want(desk: Desk, job: str, number: int) -> None:
+    """Have so many more programs run, on free slots."""
+    before = len(begun(desk))
+    desk.want(job, desk.task("300"), range(number))
+    desk.until(lambda: len(begun(desk)) == before + number, "the starts")
+
+
+def begun(desk: Desk) -> set[str]:
+    """The attempts that have begun."""
+    return {event.attempt for event in desk.history if isinstance(event, Started)}
+
+
+@contextmanager
+def returning(desk: Desk, number: int) -> Iterator[None]:
+    """What is done inside has so many nodes go away; wait until they are there again."""
+    before = desk.seen["NodeUp"]
+    yield
+    desk.until(lambda: desk.seen["NodeUp"] >= before + number, "their return")
 
 
 def node_of(desk: Desk, name: str) -> list[str]:
@@ -36,156 +61,131 @@ def node_of(desk: Desk, name: str) -> list[str]:
     return [attempt for attempt, node in desk.claims.items() if node.endswith(f"-{name}")]
 
 
-def finish(desk: Desk, attempts: int = 4) -> None:
+def finish(desk: Desk, attempts: int) -> None:
     """Until all is accepted, by that many attempts in all."""
+    desk.end()
     desk.until(lambda: len(desk.accepted) == len(desk.wanted), "all ends", 90)
+    desk.end(False)
     assert {event.code for event in desk.accepted.values()} == {0}
     assert desk.check_lines() == []
-    started = {event.attempt for event in desk.history if isinstance(event, Started)}
-    assert len(started) == attempts, sorted(started)
+    assert len(begun(desk)) == attempts, sorted(begun(desk))
 
 
-def test_programs_survive_their_worker(cluster: DaskCluster, running: Desk) -> None:
-    cluster.kill("a")
-    cluster.start_worker("a")
-    finish(running)
-    assert running.seen["Lost"] == 0
+def test_programs_survive_their_worker_and_the_bridge(cluster: DaskCluster, desk: Desk) -> None:
+    begin(cluster, desk, "a", "b")
+    with returning(desk, 1):
+        cluster.kill("a")
+        cluster.start_worker("a")
+    cluster.signal("b", signal.SIGSTOP)
+    time.sleep(2)  # a moment, shorter than its lease
+    cluster.signal("b", signal.SIGCONT)
+    pid = desk.bridge_pid()
+    assert pid is not None
+    with returning(desk, 2):
+        os.kill(pid, signal.SIGKILL)
+    assert desk.bridge_pid() not in (None, pid)
+    finish(desk, attempts=4)
+    assert desk.seen["Lost"] == 0
 
 
-@short_lease
-def test_attempts_of_a_worker_that_stays_away_run_elsewhere_after_its_lease(
-    cluster: DaskCluster, running: Desk
-) -> None:
-    gone = node_of(running, "a")
+def test_programs_survive_the_scheduler_and_the_service(cluster: DaskCluster, desk: Desk) -> None:
+    begin(cluster, desk, "a", "b")
+    with returning(desk, 2):
+        cluster.kill("scheduler")
+        desk.until(lambda: desk.executor is not None and desk.executor.trouble, "the trouble", 10)
+        cluster.start_scheduler()
+    assert desk.executor is not None
+    assert not desk.executor.trouble
+    with returning(desk, 2):
+        restart(desk, lambda: None)
+    finish(desk, attempts=4)
+
+    def end_programs() -> None:
+        desk.end()
+        wait_for(lambda: not cluster.programs(), "the programs' end", 20)
+
+    want(desk, "job-desk2", 4)
+    restart(desk, end_programs)  # ends that nobody acknowledged come again
+    finish(desk, attempts=8)
+    assert desk.seen["Lost"] == 0
+
+
+def restart(desk: Desk, meanwhile: Callable[[], object]) -> None:
+    """The service ends and begins again."""
+    pid = desk.bridge_pid()
+    desk.close()
+    wait_for(lambda: pid is not None and not is_running(pid), "the bridge's end")
+    meanwhile()
+    desk.nodes.clear()
+    desk.open()
+
+
+def test_attempts_run_elsewhere_when_the_lease_of_their_node_has_ended(cluster: DaskCluster, desk: Desk) -> None:
+    """One worker is killed and stays away; another one is stopped, and woken when it was given up."""
+    begin(cluster, desk, "a", "b", "c", lease=LEASE)
+    gone = {name: set(node_of(desk, name)) for name in "ab"}
     began = time.monotonic()
     cluster.kill("a")
-    running.until(lambda: running.seen["Unreachable"] >= 2, "the notes", 20)
-    found = [event for event in running.history if isinstance(event, Unreachable)]
-    assert sorted(event.attempt for event in found) == sorted(gone)
-    assert "-a does not answer for" in found[0].reason
-    assert any("-a does not answer" in reason for reason in running.downs.values())
-    running.until(lambda: running.seen["Lost"] == 2, "the proof", 30)
-    assert time.monotonic() - began >= 5, "not before its lease has ended"
-    assert not [pid for pid in cluster.programs() if "vm-a" in os.readlink(f"/proc/{pid}/cwd")]
-    finish(running, attempts=6)
+    cluster.signal("b", signal.SIGSTOP)
+    desk.until(lambda: desk.seen["Unreachable"] >= 4, "the notes", 20)
+    reasons = {event.attempt: event.reason for event in desk.history if isinstance(event, Unreachable)}
+    for name, attempts in gone.items():
+        assert len(attempts) == 2
+        assert all(f"-{name} does not answer for" in reasons.pop(attempt) for attempt in attempts)
+        assert any(f"-{name} does not answer" in reason for reason in desk.downs.values())
+    assert reasons == {}
+    desk.until(lambda: desk.seen["Lost"] == 4, "the proof", 40)
+    assert time.monotonic() - began >= LEASE, "not before the lease has ended"
+    assert {event.attempt for event in desk.history if isinstance(event, Lost)} == gone["a"] | gone["b"]
+    left = [os.readlink(f"/proc/{pid}/cwd") for pid in cluster.programs()]
+    assert not [folder for folder in left if "-a/" in folder or "-b/" in folder]
+    cluster.signal("b", signal.SIGCONT)
+    desk.until(lambda: len(desk.nodes) == 2, "its return", 30)
+    finish(desk, attempts=10)
+    want(desk, "job-desk2", 4)
+    assert len(node_of(desk, "b")) == 2, "it is used again"
+    finish(desk, attempts=14)
 
 
-@short_lease
-def test_a_worker_that_is_stopped_and_woken(cluster: DaskCluster, running: Desk) -> None:
-    gone = node_of(running, "a")
-    cluster.signal("a", signal.SIGSTOP)
-    running.until(lambda: running.seen["Lost"] == 2, "the proof", 40)
-    assert {event.attempt for event in running.history if isinstance(event, Lost)} == set(gone)
-    cluster.signal("a", signal.SIGCONT)
-    running.until(lambda: len(running.nodes) == 2, "its return", 30)
-    finish(running, attempts=6)
-    running.want("job-desk2", running.task("0.1"), range(8))
-    finish(running, attempts=14)
-
-
-def test_a_worker_that_is_stopped_for_a_moment(cluster: DaskCluster, running: Desk) -> None:
-    cluster.signal("a", signal.SIGSTOP)
-    time.sleep(2)
-    cluster.signal("a", signal.SIGCONT)
-    finish(running)
-    assert running.seen["Lost"] == 0
-
-
-def test_attempts_of_a_runner_that_is_killed_run_again(cluster: DaskCluster, running: Desk) -> None:
-    killed = [pid for pid, folder in cluster.find_runners() if folder.endswith("-a")]
-    assert len(killed) == 1
-    os.kill(killed[0], signal.SIGKILL)
-    running.until(lambda: running.seen["Lost"] == 2, "the losses", 20)
-    finish(running, attempts=6)
-
-
-def test_a_scheduler_that_is_killed_and_started_again(cluster: DaskCluster, running: Desk) -> None:
-    cluster.kill("scheduler")
-    running.until(lambda: running.executor is not None and running.executor.trouble, "the trouble", 10)
-    cluster.start_scheduler()
-    finish(running)
-    assert running.seen["Lost"] == 0
-    assert running.executor is not None
-    assert not running.executor.trouble
-    running.want("job-desk2", running.task("0.1"), range(4))
-    finish(running, attempts=8)
-
-
-def test_a_bridge_that_is_killed(running: Desk) -> None:
-    pid = running.bridge_pid()
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    finish(running)
-    assert running.bridge_pid() not in (None, pid)
-    assert running.seen["Lost"] == 0
-
-
-def test_a_service_that_ends_and_begins_again(running: Desk) -> None:
-    pid = running.bridge_pid()
-    running.close()
-    wait_for(lambda: pid is not None and not is_running(pid), "the bridge's end")
-    running.nodes.clear()
-    running.open()
-    finish(running)
-    assert running.seen["Lost"] == 0
-
-
-def test_ends_that_nobody_acknowledged_come_again(cluster: DaskCluster, running: Desk) -> None:
-    running.close()
-    wait_for(lambda: not cluster.programs(), "the programs' end", 20)
-    running.nodes.clear()
-    running.open()
-    finish(running)
-    assert running.seen["Lost"] == 0
-
-
-def test_a_worker_that_joins_late(cluster: DaskCluster, running: Desk) -> None:
-    running.want("job-desk1", running.task("1"), range(4, 44))
-    cluster.start_worker("c")
-    finish(running, attempts=44)
-    assert any("-c/" in event.cwd for event in running.accepted.values() if isinstance(event, ExitRecord))
-
-
-def test_a_worker_of_another_version_is_refused_in_words(cluster: DaskCluster, desk: Desk) -> None:
-    cluster.start_scheduler()
+def test_workers_that_join_late_and_a_runner_that_is_killed(cluster: DaskCluster, desk: Desk) -> None:
+    """One that joins is of another version, and is refused in words."""
+    begin(cluster, desk, "a")
+    desk.want("job-desk1", desk.task("300"), range(2, 10))
     cluster.start_worker("old", version="2.9.0")
-    desk.open()
+    cluster.start_worker("b")
+    desk.until(lambda: len(begun(desk)) == 4, "the starts on another one")
     desk.until(lambda: desk.downs, "the refusal")
     (reason,) = desk.downs.values()
     assert "has batchcompute-dask 2.9.0, and the service has 3.1.0: they must be the same" in reason
-    assert desk.nodes == {}
+    assert sorted(name[-2:] for name in desk.nodes) == ["-a", "-b"]
+
+    (killed,) = [pid for pid, folder in cluster.find_runners() if folder.endswith("-a")]
+    gone = set(node_of(desk, "a"))
+    os.kill(killed, signal.SIGKILL)
+    desk.until(lambda: desk.seen["Lost"] == 2, "the losses", 20)
+    assert {event.attempt for event in desk.history if isinstance(event, Lost)} == gone
+    finish(desk, attempts=12)
+    assert any("-b/" in event.cwd for event in desk.accepted.values() if isinstance(event, ExitRecord))
 
 
-def test_a_stop_reaches_a_node_that_was_away(cluster: DaskCluster, desk: Desk) -> None:
-    desk.options["lease_seconds"] = 120
-    cluster.up("a")
-    desk.open()
-    desk.put_program()
-    desk.want("job-desk1", desk.task("600"), range(1))
-    desk.until(lambda: desk.seen["StartRecord"], "the start")
-    (attempt,) = desk.claims
-    cluster.kill("a")
-    assert desk.executor is not None
-    desk.executor.stop([attempt])
-    cluster.start_worker("a")
-    desk.until(lambda: desk.accepted, "its end", 20)
-    assert desk.accepted["job-desk1.0.0"].reason == "stopped"
-
-
-def test_a_job_that_is_deleted_is_forgotten_by_a_node_that_was_away(cluster: DaskCluster, desk: Desk) -> None:
-    cluster.up("a", "b")
-    desk.open()
-    desk.put_program("raise SystemExit(1)")  # the working folder of a failed instance stays
-    desk.until(lambda: len(desk.nodes) == 2, "both nodes")
-    desk.want("job-desk1", desk.task(), range(8))
+def test_what_was_wanted_of_a_node_that_was_away(cluster: DaskCluster, desk: Desk) -> None:
+    """Attempts are stopped, and a job that was deleted is forgotten, as soon as it is there again."""
+    desk.put_program("raise SystemExit(1)", "oss://t/fails.tar.gz")  # the working folder of a failed instance stays
+    open_with(cluster, desk, "a", "b")
+    desk.want("job-desk1", desk.task(uri="oss://t/fails.tar.gz"), range(8))
     desk.until(lambda: len(desk.accepted) == 8, "all ends")
-    desk.until(lambda: desk.seen["ExitRecord"] >= 8, "the ends")
     found = [*cluster.nodes.glob("*/*/work/job-desk1")]
     assert len(found) == 2
+    want(desk, "job-desk2", 4)
+    away = node_of(desk, "a")
     cluster.kill("a")
     desk.jobs.discard("job-desk1")
     assert desk.executor is not None
+    desk.executor.stop(away)
     desk.executor.forget("job-desk1")
     wait_for(lambda: sum(folder.exists() for folder in found) == 1, "one to be removed", 20)
     cluster.start_worker("a")
+    desk.until(lambda: not node_of(desk, "a"), "their ends", 20)
+    stopped = [event for event in desk.accepted.values() if event.attempt in away]
+    assert [event.reason for event in stopped] == ["stopped"] * 2
     wait_for(lambda: not any(folder.exists() for folder in found), "the other one", 20)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +9,10 @@ import pytest
 from batchcompute_dask.bridge.relay import find_own_host
 from dask_cluster import DaskCluster
 from distributed import Security
+from own_clusters import first_byte
 
+from tests.support.homes import own_home
 from tests.support.service import Cloud
-from tests.support.waits import wait_for
 
 CLIENT = """
 import http.client, os
@@ -33,19 +32,21 @@ def make_certificate(path: Path) -> Path:
 
 @pytest.fixture
 def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DaskCluster]:
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+    own_home(tmp_path, monkeypatch)
     made = DaskCluster(tmp_path / "cluster", tls=make_certificate(tmp_path / "cluster.pem"))
     yield made
     made.down()
 
 
-def test_a_cluster_with_tls(tmp_path: Path, secure: DaskCluster) -> None:
+def test_a_cluster_with_tls_refuses_who_has_no_certificate(tmp_path: Path, secure: DaskCluster) -> None:
     cloud = Cloud(tmp_path / "data")
     files = "".join(f'{name} = "{secure.tls}"\n' for name in ("tls_ca_file", "tls_cert", "tls_key"))
     cloud.settings(f'executor = "dask"\n[executors.dask]\nscheduler = "{secure.address}"\nlease_seconds = 60\n{files}')
     secure.up("a")
+    assert secure.tls is not None
+    assert first_byte(secure.address, secure.tls), "a scheduler speaks first"
+    assert not first_byte(secure.address, make_certificate(tmp_path / "stranger.pem"))
+    assert not first_byte(secure.address, None)
     try:
         cloud.up()
         cloud.program(CLIENT)
@@ -56,35 +57,6 @@ def test_a_cluster_with_tls(tmp_path: Path, secure: DaskCluster) -> None:
             assert word not in (cloud.root / "daemon.log").read_text()
     finally:
         cloud.down()
-
-
-def test_who_has_no_certificate_is_refused(tmp_path: Path, secure: DaskCluster) -> None:
-    secure.start_scheduler()
-    assert secure.tls is not None
-    assert first_byte(secure.port, secure.tls), "a scheduler speaks first"
-    assert not first_byte(secure.port, make_certificate(tmp_path / "stranger.pem"))
-    assert not first_byte(secure.port, None)
-
-
-def first_byte(port: int, certificate: Path | None) -> bytes:
-    """What a scheduler says to who comes with this certificate; nothing if it hangs up."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    if certificate is not None:
-        context.load_cert_chain(certificate)
-    try:
-        with context.wrap_socket(wait_for(lambda: connect(port), "the scheduler")) as sock:
-            return sock.recv(1)
-    except (ssl.SSLError, ConnectionError):
-        return b""
-
-
-def connect(port: int) -> socket.socket | None:
-    """Connect; None if nobody listens yet."""
-    try:
-        return socket.create_connection(("127.0.0.1", port), timeout=20)
-    except ConnectionRefusedError:
-        return None
 
 
 def test_the_relay_listens_where_the_scheduler_is_reached_from() -> None:

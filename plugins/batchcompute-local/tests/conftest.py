@@ -11,6 +11,7 @@ import pytest
 from tests.support.clock import Clock
 from tests.support.elsewhere import Elsewhere
 from tests.support.engine import World
+from tests.support.homes import own_home
 from tests.support.service import Cloud
 from tests.support.weed import Weed, why_not
 
@@ -36,9 +37,7 @@ def clock(world: World) -> Clock:
 @pytest.fixture
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """A data folder for a real daemon, which is not started yet."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+    own_home(tmp_path, monkeypatch)
     made = Cloud(tmp_path / "data")
     yield made
     made.down()

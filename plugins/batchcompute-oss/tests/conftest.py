@@ -11,6 +11,7 @@ import pytest
 from batchcompute_local.client import control
 
 from batchcompute import Client
+from tests.support.homes import own_home
 from tests.support.serving import serving
 
 
@@ -32,8 +33,7 @@ def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
             "_proxy"
         ):
             monkeypatch.delenv(name)
-    (tmp_path / "home").mkdir()
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    own_home(tmp_path, monkeypatch)
     monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(tmp_path / "other-data"))
 
 

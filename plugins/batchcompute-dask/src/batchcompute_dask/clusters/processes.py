@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -62,9 +64,13 @@ class Processes:
                 with suppress(BrokenPipeError):
                     process.stdin.close()
             process.terminate()
+        await asyncio.to_thread(self._end)  # they take their leave of the scheduler, which is in this loop
+
+    def _end(self) -> None:
+        end = time.monotonic() + _END_SECONDS
         for process in self._running.values():
             try:
-                process.wait(_END_SECONDS)
+                process.wait(max(0.0, end - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
 
