@@ -146,6 +146,9 @@ def test_each_attempt_has_its_logs(apart: Cloud) -> None:
     folder = apart.root / "work" / job
     assert (folder / f"stdout.{job}.A.0.attempt-1").read_text() == "1\n"
     assert (folder / f"stdout.{job}.A.0").read_text() == "2\n"
+    assert (apart.root / "work" / job).exists()
+    assert apart.call("DELETE", f"/jobs/{job}") == (200, None)
+    wait_for(lambda: not (apart.root / "work" / job).exists(), "the removal of its logs")
 
 
 def test_mapped_objects_are_fetched(tmp_path: Path, apart: Cloud) -> None:

@@ -11,10 +11,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 
 from batchcompute_local.executors.base import Event, Exited, Launch, Lost, Recovered, Returned, Sink
 from batchcompute_local.paths import Layout
+from batchcompute_local.process.patience import Workers
+from batchcompute_local.process.workspace import Workspaces
 from batchcompute_local.settings import Settings
 
 from batchcompute_dask.bridge_process import BridgeProcess
@@ -44,6 +47,8 @@ class DaskExecutor:
         self._prefix = prefix
         self._options = options
         self._is_job = is_job
+        self._workspaces = Workspaces(layout, settings)
+        self._remover = Workers("forget", 1, settings.file_seconds, layout.oss)
         self._lock = threading.Lock()
         self._claims: dict[str, str] = {}
         self._stopped: set[str] = set()
@@ -79,6 +84,7 @@ class DaskExecutor:
     def open(self, sink: Sink, claims: Mapping[str, str]) -> Recovered:
         """See ClusterExecutor. All claims are live until their nodes say more."""
         self._sink = sink
+        self._workspaces.tidy(self._is_job)
         self._claims = dict(claims)
         threading.Thread(target=self._run, name="bridge", daemon=True).start()
         return Recovered(frozenset(claims))
@@ -110,7 +116,8 @@ class DaskExecutor:
                 self._bridge.send(Acknowledge(tuple(attempts)))
 
     def forget(self, job: str) -> None:
-        """See ClusterExecutor. A node that is away names its jobs when it is there again."""
+        """See ClusterExecutor. A node that is away names its jobs when it is there again. Logs that nodes sent are here."""
+        self._remover.submit(partial(self._workspaces.forget, job))
         with self._lock:
             if self._bridge is not None:
                 self._bridge.send(Forget((job,)))
@@ -122,6 +129,7 @@ class DaskExecutor:
             bridge = self._bridge
         if bridge is not None:
             bridge.close()
+        self._remover.close()
 
     # -- the bridge
 
