@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -74,15 +75,19 @@ def workers_of(root: Path) -> list[int]:
 
 def listening(pid: int) -> list[str]:
     """The addresses at which a process listens, as /proc has them."""
-    inodes = {os.readlink(each) for each in links(pid)}
+    inodes = links(pid)
     rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
     rows += [line.split() for line in Path(f"/proc/{pid}/net/tcp6").read_text().splitlines()[1:]]
     return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
 
 
-def links(pid: int) -> list[Path]:
-    """The open files of a process."""
-    return [each for each in Path(f"/proc/{pid}/fd").iterdir() if os.path.islink(each)]
+def links(pid: int) -> set[str]:
+    """What the open files of a process are. It may open and close some meanwhile."""
+    found = set()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            found.add(os.readlink(each))
+    return found
 
 
 def first_byte(address: str, certificate: Path | None) -> bytes:

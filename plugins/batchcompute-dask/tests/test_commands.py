@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import signal
@@ -18,7 +17,7 @@ from batchcompute_dask.certificates import certificate_path, ensure_certificate
 from batchcompute_dask.clusters import place
 from batchcompute_dask.commands import dask
 from batchcompute_local.paths import Layout
-from own_clusters import listening
+from own_clusters import links, listening
 
 from batchcompute import cli
 from batchcompute.cli.failures import guarded
@@ -85,7 +84,7 @@ def test_examples_that_run(line: str, scheduler: tuple[str, Path], layout: Layou
 def is_connected(pid: int, address: str) -> bool:
     """Whether a process has a connection to the port."""
     port = f"{int(address.rpartition(':')[2]):04X}"
-    inodes = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir() if os.path.islink(each)}
+    inodes = links(pid)
     rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
     return any(row[3] == "01" and row[2].endswith(f":{port}") and f"socket:[{row[9]}]" in inodes for row in rows)
 

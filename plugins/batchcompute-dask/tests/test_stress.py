@@ -16,7 +16,7 @@ def test_a_few_kills_and_a_partition(tmp_path: Path) -> None:
         [
             sys.executable,
             str(STRESS),
-            *["--kills", "4", "--partitions", "1", "--instances", "60", "--seconds", "5", "--lease", "5"],
+            *["--kills", "3", "--partitions", "1", "--instances", "40", "--seconds", "3", "--lease", "4"],
         ],
         env=environment | {"TMPDIR": str(tmp_path)},
         capture_output=True,

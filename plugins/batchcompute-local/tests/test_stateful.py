@@ -326,7 +326,7 @@ def test_no_divergence(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
 
     monkeypatch.setattr(Machine, "make_world", staticmethod(make_world), raising=False)
     monkeypatch.setattr("batchcompute_local.jobs.writing._log.error", lambda *_, **__: None)
-    examples = int(os.environ.get("STATEFUL_EXAMPLES", "60"))
+    examples = int(os.environ.get("STATEFUL_EXAMPLES", "15"))
     before = next(STEPS)
     run_state_machine_as_test(
         Machine,

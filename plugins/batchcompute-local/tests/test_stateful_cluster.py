@@ -153,7 +153,7 @@ def test_no_overlap_nothing_accepted_twice_and_nothing_lost(tmp_path: Path, monk
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "40")),
+            max_examples=int(os.environ.get("STATEFUL_EXAMPLES", "15")),
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),

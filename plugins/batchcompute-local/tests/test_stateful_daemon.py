@@ -17,7 +17,7 @@ from tests.support.descriptions import describe
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
 
-STEPS = int(os.environ.get("STATEFUL_DAEMON_STEPS", "150"))
+STEPS = int(os.environ.get("STATEFUL_DAEMON_STEPS", "60"))
 PROGRAM = """
 import os, sys, time
 from pathlib import Path
