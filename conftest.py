@@ -6,6 +6,7 @@ Hundreds of them are started. Where nothing may be written beside the sources, e
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -17,3 +18,6 @@ if sys.prefix != sys.base_prefix:  # a virtual environment, which `make clean` r
 
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell has its commands in the background ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
