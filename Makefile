@@ -70,10 +70,13 @@ release-check: $(VENV)/.release
 clean:
 	rm -rf $(VENV) dist
 
+# bytecode.pth: a service has nothing of the environment of its starter, so it would compile its sources at each start.
 # Some systems ship venv without pip; the pip that is there can then install one (`--python`, pip 22.3).
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV) || ( $(PYTHON) -m venv --without-pip --clear $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install pip )
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	echo 'import sys; sys.pycache_prefix = sys.pycache_prefix or sys.prefix + "/cache/pycache"' \
+		> "$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/bytecode.pth"
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.python $(PROJECTS)

@@ -26,7 +26,9 @@ class Venv:
         venv.create(folder, with_pip=False, symlinks=True)
         self.python = folder / "bin" / "python"
         self.packages = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
-        (self.packages / "tested.pth").write_text("\n".join(map(str, _SOURCES)))
+        # without it each service would compile its sources
+        bytecode = f"import sys; sys.pycache_prefix = {sys.pycache_prefix!r}"
+        (self.packages / "tested.pth").write_text("\n".join([bytecode, *map(str, _SOURCES)]))
         for name, text in (modules or {}).items():
             (self.packages / f"{name}.py").write_text(text)
 
