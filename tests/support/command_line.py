@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -14,8 +15,12 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
+
+from batchcompute.cli import cli
+from batchcompute.cli.failures import guarded
 
 _SECONDS = 60.0
 _TAKE_TERMINAL = """
@@ -37,6 +42,15 @@ class Done:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+def run_for_bytes(*arguments: str) -> tuple[int, bytes, bytes]:
+    """Run `batchcompute ...` in this process; its exit code, and the bytes that it wrote to stdout and stderr."""
+    out, err = io.BytesIO(), io.BytesIO()
+    streams = [io.TextIOWrapper(one, encoding="utf-8", write_through=True) for one in (out, err)]
+    with redirect_stdout(streams[0]), redirect_stderr(streams[1]):
+        code = guarded(cli, arguments)
+    return code, out.getvalue(), err.getvalue()
 
 
 Run = Callable[..., Done]

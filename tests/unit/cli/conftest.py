@@ -6,13 +6,14 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from batchcompute_local.client import control
 
-from batchcompute import Client, pack
+from batchcompute import Client, StateConflictError, pack
 from batchcompute.cli import cli
 from batchcompute.cli.failures import guarded
 from tests.support.command_line import Done, Open, Run, Terminal
@@ -25,12 +26,48 @@ def no_installed_plugins() -> None:
 
 
 @pytest.fixture
-def data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, isolated_environment: None) -> Iterator[Path]:
+def own_data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, isolated_environment: None) -> Iterator[Path]:
     """Where region local keeps everything during a test; its service is stopped afterwards."""
     folder = tmp_path / "data"
     monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(folder))
     yield folder
     control.stop(folder)
+
+
+@pytest.fixture
+def data_dir(own_data_dir: Path) -> Path:
+    """The data folder of a test; a module may say that its tests share one."""
+    return own_data_dir
+
+
+@pytest.fixture(scope="module")
+def service_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The data folder of a service that lives as long as the tests of a module."""
+    folder = tmp_path_factory.mktemp("module") / "data"
+    yield folder
+    control.stop(folder)
+
+
+@pytest.fixture
+def shared_data_dir(
+    service_of_module: Path, monkeypatch: pytest.MonkeyPatch, isolated_environment: None
+) -> Iterator[Path]:
+    """For modules whose tests need a service and change nothing but jobs and objects: each finds it without any."""
+    monkeypatch.setenv("BATCHCOMPUTE_DATA_DIR", str(service_of_module))
+    yield service_of_module
+    if control.status(service_of_module) is not None:
+        with Client("local") as client:
+            _empty(client)
+
+
+def _empty(client: Client) -> None:
+    for job in client.list_jobs():
+        if job.State in ("Waiting", "Running"):
+            with suppress(StateConflictError):  # it has ended meanwhile
+                client.stop_job(job)
+        client.delete_job(job)
+    for uri, _ in list(client.objects.list("oss://mine/")):
+        client.objects.delete(uri)
 
 
 @pytest.fixture

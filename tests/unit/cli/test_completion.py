@@ -17,6 +17,12 @@ from batchcompute import Client
 _SHELLS = ("bash", "zsh", "fish")
 
 
+@pytest.fixture
+def data_dir(shared_data_dir: Path) -> Path:
+    """These tests share a service."""
+    return shared_data_dir
+
+
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from batchcompute.cli import main; main()", *arguments]
     return subprocess.run(

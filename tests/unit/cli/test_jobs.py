@@ -18,6 +18,12 @@ from batchcompute.values.responses import Job, ListResponse
 from tests.support.command_line import Run
 
 
+@pytest.fixture
+def data_dir(shared_data_dir: Path) -> Path:
+    """These tests share a service."""
+    return shared_data_dir
+
+
 class Fake(Client):
     """A Client with jobs of these ids, the first one created first; `names` are theirs, by id, `times` their CreateTime."""
 

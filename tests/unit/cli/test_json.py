@@ -15,17 +15,24 @@ import pytest
 
 from batchcompute import Client
 from batchcompute.cli import cli, reference
+from tests.support.command_line import run_for_bytes
 
 SCHEMAS = reference.schemas()
 _WITHOUT = {"oss cat", "serve"}  # these print bytes, or nothing
 
 
-def run(*arguments: str, code: int = 0, stdin: str = "") -> str:
-    command = [sys.executable, "-c", "from batchcompute.cli import main; main()", "--format", "json", *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == code, done.stderr
-    assert done.stdout.isascii()
-    return done.stdout if code != 2 else done.stderr
+@pytest.fixture
+def data_dir(shared_data_dir: Path) -> Path:
+    """These tests share a service."""
+    return shared_data_dir
+
+
+def run(*arguments: str, code: int = 0) -> str:
+    """What the command prints; an error as well."""
+    ended, out, err = run_for_bytes("--format", "json", *arguments)
+    assert ended == code, err.decode()
+    assert out.isascii()
+    return (out if code != 2 else err).decode()
 
 
 def check(value: object, name: str) -> None:
@@ -34,9 +41,9 @@ def check(value: object, name: str) -> None:
     jsonschema.Draft202012Validator(whole).validate(value)
 
 
-def checked(name: str, *arguments: str, code: int = 0, stdin: str = "") -> Any:
+def checked(name: str, *arguments: str, code: int = 0) -> Any:
     """What the command prints, after a check."""
-    value = json.loads(run(*name.split(), *arguments, code=code, stdin=stdin))
+    value = json.loads(run(*name.split(), *arguments, code=code))
     check(value, name)
     return value
 
@@ -116,7 +123,7 @@ def test_run(data_dir: Path, tmp_path: Path) -> None:
     assert checked("job run", "--wait", "--pack", str(tmp_path), "--", "python", "say.py")["state"] == "Finished"
 
 
-def test_objects(data_dir: Path, tmp_path: Path) -> None:
+def test_objects(own_data_dir: Path, tmp_path: Path) -> None:
     file = tmp_path / "one"
     file.write_bytes(b"12345")
     assert checked("oss cp", str(file), "oss://mine/one")[0]["size"] == 5
@@ -133,7 +140,7 @@ def test_settings_and_plugins(data_dir: Path) -> None:
     assert checked("image list")[0]["image_id"] == "img-local"
 
 
-def test_service(data_dir: Path) -> None:
+def test_service(own_data_dir: Path) -> None:
     assert checked("local status")["running"] is False
     found = checked("doctor")["findings"]
     assert {"daemon", "storage", "interpreter", "clock"} <= {finding["name"] for finding in found}

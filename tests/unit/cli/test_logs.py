@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from batchcompute import Client, Job, JobDescription, Task
 from batchcompute.cli import logs as module
-from tests.support.command_line import Open
+from tests.support.command_line import Open, run_for_bytes
 
 SAY = """
 import os, sys
@@ -28,9 +29,14 @@ print("oops", number, file=sys.stderr)
 """
 
 
+@pytest.fixture
+def data_dir(shared_data_dir: Path) -> Path:
+    """These tests share a service."""
+    return shared_data_dir
+
+
 def logs(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-c", "from batchcompute.cli import main; main()", "job", "logs", *arguments]
-    return subprocess.run(command, capture_output=True, check=False, timeout=60)
+    return subprocess.CompletedProcess(arguments, *run_for_bytes("job", "logs", *arguments))
 
 
 @pytest.fixture

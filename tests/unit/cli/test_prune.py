@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,12 @@ from batchcompute.cli.prune import _is_old
 from tests.support.command_line import Run
 
 DAY = 86400
+
+
+@pytest.fixture
+def data_dir(shared_data_dir: Path) -> Path:
+    """These tests share a service."""
+    return shared_data_dir
 
 
 @pytest.fixture

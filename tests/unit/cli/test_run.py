@@ -15,6 +15,12 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
+def data_dir(shared_data_dir: Path) -> Path:
+    """These tests share a service."""
+    return shared_data_dir
+
+
+@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as a user of a shell has it; the current one."""
     folder = tmp_path / "here"

@@ -28,6 +28,12 @@ PATIENT = "from batchcompute.cli import watch; watch._STOP_OFFER_SECONDS = 50"
 """A busy machine has time for the second Ctrl-C."""
 
 
+@pytest.fixture
+def data_dir(shared_data_dir: Path) -> Path:
+    """These tests share a service."""
+    return shared_data_dir
+
+
 def test_submit_detach_come_back_follow(client: Client, hold: Path, terminal: Open) -> None:
     first = terminal("job", "submit", str(hold), "--wait")
     job_id = first.expect(r"job-[0-9A-F]{32}")[0]
