@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-TRANSCRIPTS = ("quickstart.md", "quickstart.zh.md")
+TRANSCRIPTS = ("quickstart.md",)
 # Commands that are not run here, and where they are.
 ELSEWHERE = {
     "make demo": ".ci/run",

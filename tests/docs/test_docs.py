@@ -1,4 +1,7 @@
-"""What the pages show is true: every code block runs, every link leads somewhere."""
+"""What the pages show is true: every code block runs, every link leads somewhere.
+
+The blocks of Chinese pages are those of their English twins: test_translations.py.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def surroundings(tmp_path: Path, isolated_environment: None) -> Iterator[dict[st
         sweep(lock.parent / "nodes")
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page for page in PAGES if not page.endswith(".zh.md")])
 def test_code(page: str, surroundings: dict[str, str], tmp_path: Path) -> None:
     for _ in range(2 if REPEATED.fullmatch(page) else 1):
         done = subprocess.run(

@@ -1,4 +1,7 @@
-"""Each Chinese page says what its English twin says: the same blocks, outline, names and links, so that neither drifts."""
+"""Each Chinese page says what its English twin says: the same blocks, outline, names and links, so that neither drifts.
+
+So the blocks of the English pages are the ones that test_docs.py runs: a Chinese one differs in its Chinese comments only.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from tests.support.pages import LINK, PAGES, blocks_of, prose_of, text_of
 
 CHINESE = [page for page in PAGES if page.endswith(".zh.md")]
 _CODE = re.compile(r"`([^`]+)`")
+_COMMENT = re.compile(r"(?:^|\s+)# .*")
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _KINDS = re.compile(r"(#+|-|\||!|\*\*\d+\.\*\*)")
 
@@ -29,6 +33,9 @@ def differences(page: str) -> Iterator[str]:
         [(block["language"], _without_comments(block["text"])) for block in blocks_of(one)] for one in (page, twin)
     )
     yield from (f"block: {text}" for _, text in _other(ours, theirs))
+    if ours == theirs:
+        comments = zip(_comments(page), _comments(twin), strict=True)
+        yield from (f"comment: {one}" for one, other in comments if one != other and not _HAN.search(one))
     yield from (f"outline: {part}" for part in _other(list(_outline(page)), list(_outline(twin))))
     yield from (f"name: {name}" for name in _names(page) ^ _names(twin))
     yield from (f"link: {target}" for target in _links(page) ^ _links(twin))
@@ -43,7 +50,11 @@ def _other(ours: list[Any], theirs: list[Any]) -> list[Any]:
 
 
 def _without_comments(code: str) -> str:
-    return re.sub(r"(^|\s+)# .*", "", code)
+    return _COMMENT.sub("", code)
+
+
+def _comments(page: str) -> list[str]:
+    return [match[0].strip() for block in blocks_of(page) for match in _COMMENT.finditer(block["text"])]
 
 
 def _outline(page: str) -> Iterator[tuple[str, list[str]]]:
@@ -102,6 +113,7 @@ _PAGE = "# A\n\nSee [b](b.md), `name`.\n\n```sh\ntrue  # comment\n```\n\n| `x` |
     ("old", "new", "found"),
     [
         ("comment", "注释", []),
+        ("comment", "1229 primes", ["comment"]),
         ("See", "见", []),
         ("b.md", "b.zh.md", []),
         ("true", "false", ["block"]),
