@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def differences(page: str) -> Iterator[str]:
     )
     yield from (f"block: {text}" for _, text in _other(ours, theirs))
     if ours == theirs:
-        comments = zip(_comments(page), _comments(twin), strict=True)
+        comments = zip_longest(_comments(page), _comments(twin), fillvalue="")
         yield from (f"comment: {one}" for one, other in comments if one != other and not _HAN.search(one))
     yield from (f"outline: {part}" for part in _other(list(_outline(page)), list(_outline(twin))))
     yield from (f"name: {name}" for name in _names(page) ^ _names(twin))
