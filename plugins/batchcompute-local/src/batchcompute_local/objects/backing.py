@@ -8,8 +8,6 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +15,7 @@ from batchcompute.installing import advise
 from batchcompute_local.files import fsync_folder, open_regular
 from batchcompute_local.objects.content import Content
 from batchcompute_local.objects.elsewhere import BucketElsewhere
+from batchcompute_local.objects.facts import Facts, read_facts
 from batchcompute_local.objects.names import OWN_PART, has_file
 from batchcompute_local.objects.parts import new_name
 
@@ -27,7 +26,6 @@ _RENAMING = ("file", "local", "sftp", "ssh", "smb", "hdfs", "arrow_hdfs", "memor
 """File systems where a reader would see half a file, and a rename is one step; a put to an object store is."""
 _TALKATIVE = ("botocore", "aiobotocore", "s3fs")
 """Loggers that have signatures in what they log at DEBUG; somebody who wants that sets their own level."""
-_TIMES = ("LastModified", "mtime", "last_modified", "updated", "modified", "created")
 
 
 class ElsewhereError(OSError):
@@ -40,15 +38,6 @@ class ElsewhereError(OSError):
 
 class MissingLibraryError(ElsewhereError):
     """The library for a bucket is not installed; the message has the command."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the store says of an object; `modified` is in seconds since the epoch."""
-
-    size: int
-    modified: int
-    etag: str
 
 
 def find_missing(bucket: BucketElsewhere) -> str:
@@ -79,14 +68,14 @@ class Backing:
                 facts = os.fstat(unsent.handle)
             finally:
                 unsent.close()
-            return _facts({"size": facts.st_size, "mtime": facts.st_mtime, "ino": facts.st_ino})
+            return read_facts({"size": facts.st_size, "mtime": facts.st_mtime, "ino": facts.st_ino})
         with self._asked():
             try:
                 system, path = self._at(key)
                 info = system.info(path)
             except (FileNotFoundError, NotADirectoryError):
                 return None
-            return _facts(info) if info["type"] == "file" else None
+            return read_facts(info) if info["type"] == "file" else None
 
     def open(self, key: str) -> Content:
         """Open an object for reading. Raises FileNotFoundError."""
@@ -192,7 +181,7 @@ class Backing:
                 if info["type"] == "directory":
                     found.append((f"{base}{name}/", None))
                 elif info["type"] == "file":
-                    found.append((base + name, _facts(info)))
+                    found.append((base + name, read_facts(info)))
         return sorted(found, key=lambda each: each[0])
 
     # -- the file system
@@ -293,25 +282,6 @@ class _RemoteContent(Content):
     def close(self) -> None:
         with suppress(Exception):
             self._file.close()
-
-
-def _facts(info: dict[str, Any]) -> Facts:
-    modified = next((_seconds(info[name]) for name in _TIMES if info.get(name)), 0.0)
-    size = int(info.get("size") or 0)
-    etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
-    if not etag:
-        etag = f"{size:X}-{int(modified * 1e9):X}-{int(info.get('ino') or 0):X}"
-    return Facts(size, int(modified), etag)
-
-
-def _seconds(value: Any) -> float:
-    if isinstance(value, datetime):
-        return value.timestamp()
-    if isinstance(value, str):
-        with suppress(ValueError):
-            return datetime.fromisoformat(value).timestamp()
-        return 0.0
-    return float(value)
 
 
 def _is_text(name: str) -> bool:

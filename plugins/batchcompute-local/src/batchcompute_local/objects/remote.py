@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from batchcompute_local.objects.backing import Backing, Facts
+from batchcompute_local.objects.backing import Backing
 from batchcompute_local.objects.content import Content
 from batchcompute_local.objects.elsewhere import BucketElsewhere
+from batchcompute_local.objects.facts import Facts
 from batchcompute_local.objects.names import has_file
 from batchcompute_local.objects.parts import Part, Stamp, open_part
 from batchcompute_local.objects.records import Object, Record

@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from batchcompute_local.objects.backing import Backing, Facts
+from batchcompute_local.objects.backing import Backing
+from batchcompute_local.objects.facts import Facts
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.patience import access
 from batchcompute_local.process.sources import OneAtATime, download
