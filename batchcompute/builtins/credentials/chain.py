@@ -43,7 +43,7 @@ class Chain:
         self._chosen: Refreshing | None = None
         only = settings.provider or region.credential_provider
         if only is not None:
-            self._chosen = Refreshing(_named(only, providers), settings)
+            self._chosen = Refreshing(find_provider(only, providers), settings)
             return
         names = list(settings.chain)
         if config.ambient:
@@ -55,7 +55,7 @@ class Chain:
             elif not config.ambient and settings.chain == _DEFAULT and name != "profile":
                 self._declined[name] = "not asked: this Config was made by hand and does not name it"
             else:
-                self._asked.append(Refreshing(_named(name, providers), settings))
+                self._asked.append(Refreshing(find_provider(name, providers), settings))
 
     def get(self) -> Credentials | CredentialsError:
         """Credentials, or an error to raise: everyone was asked, and why each declined.
@@ -96,7 +96,8 @@ class Chain:
             self._chosen.refused(credentials)
 
 
-def _named(name: str, providers: Mapping[str, CredentialProvider]) -> CredentialProvider:
+def find_provider(name: str, providers: Mapping[str, CredentialProvider]) -> CredentialProvider:
+    """Return the provider of this name. Raises ConfigError, with the nearest right name and all others."""
     if name in providers:
         return providers[name]
     hint = f"; {advise('alibabacloud')}" if name == "alibabacloud" else did_you_mean(name, providers)

@@ -17,7 +17,9 @@ import oss2
 import pytest
 from batchcompute_local.client import control
 from batchcompute_local.client.diagnosis import findings
+from batchcompute_local.errors import DaemonError
 from batchcompute_local.http.accounts import Book
+from batchcompute_local.objects import bucket_credentials
 from batchcompute_local.paths import Layout
 from batchcompute_local.process.mappings import Mapper
 from batchcompute_local.process.sources import Sources
@@ -29,7 +31,7 @@ from tests.support.descriptions import describe, pack_files
 from tests.support.elsewhere import Elsewhere
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
-from tests.support.weed import describe_toml
+from tests.support.weed import ID, SECRET, Weed, describe_toml
 
 can_mount = Mapper(Layout.at("/"), Sources(ObjectStore(Path("/")), {}, Path("/"))).can_mount
 WAITS = """
@@ -126,7 +128,7 @@ def test_a_store_that_is_away_is_a_finding(cloud: Cloud, tmp_path: Path) -> None
 def test_a_missing_library_is_said_before_anything_runs(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.settings('[buckets.far]\nurl = "s3://real"\n')
     hide = "import sys; sys.modules['s3fs'] = None\n"  # what find_spec takes for a library that is not there
-    monkeypatch.setattr(control, "command", _without_library(control.command, hide))
+    monkeypatch.setattr(control, "command", _begin_with(control.command, hide))
     cloud.up()
     needs = "the bucket far is at s3://real and needs s3fs; install it with: "
     found = control.status(cloud.root)
@@ -138,11 +140,11 @@ def test_a_missing_library_is_said_before_anything_runs(cloud: Cloud, monkeypatc
     assert needs in answer["Message"]
 
 
-def _without_library(command: Any, hide: str) -> Any:
+def _begin_with(command: Any, begin: str) -> Any:
     def run(layout: Layout, *more: Any) -> list[str]:
         words = command(layout, *more)
         place = words.index("-m")
-        start = f"{hide}import runpy; runpy.run_module({words[place + 1]!r}, run_name='__main__', alter_sys=True)"
+        start = f"{begin}import runpy; runpy.run_module({words[place + 1]!r}, run_name='__main__', alter_sys=True)"
         return [*words[:place], "-c", start, *words[place + 2 :]]
 
     return run
@@ -396,3 +398,69 @@ def test_a_store_that_hangs_holds_up_only_those_that_need_it(cloud: Cloud, silen
 
 def unsent(cloud: Cloud) -> list[str]:
     return [path.name for path in (cloud.root / "unsent").rglob("*") if path.is_file()]
+
+
+IN_ANOTHER_HOME = """
+import pwd
+from types import SimpleNamespace
+pwd.getpwuid = lambda uid: SimpleNamespace(pw_name="somebody", pw_dir=%r)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a service, which takes it from the system's list of users."""
+    home = tmp_path / "home"
+    monkeypatch.setattr(control, "command", _begin_with(control.command, IN_ANOTHER_HOME % str(home)))
+    return home
+
+
+def write_key(home: Path, key: str, secret: str) -> None:
+    folder = home / ".alibabacloud"
+    folder.mkdir(exist_ok=True)
+    text = f"[default]\ntype = access_key\naccess_key_id = {key}\naccess_key_secret = {secret}\n"
+    (folder / "credentials").write_text(text)
+
+
+def test_credentials_of_a_provider_in_the_service(cloud: Cloud, weed: Weed, home: Path) -> None:
+    url = f"s3://real/of-a-provider-{os.getpid()}"
+    cloud.settings(
+        f'[buckets.far]\nurl = "{url}"\ncredentials = "alibabacloud-file"\noptions = {{ endpoint_url = "{weed.url}" }}\n'
+    )
+    pid = cloud.up()
+    weed.system().pipe_file(f"{url.removeprefix('s3://')}/worker.tar.gz", pack_files({"main.py": "print('here')"}))
+    task = {"A": {"PackageUri": "oss://far/worker.tar.gz"}}
+    write_key(home, ID, "another-" + SECRET)
+    job = cloud.create(task)
+    assert cloud.ended(job)["State"] == "Failed"
+    said = cloud.log(job, "A", stream="stderr").encode()
+    assert b"cannot be read: the bucket far at s3://real/of-a-provider" in said
+    write_key(home, ID, SECRET)  # the same service has it for the next call
+    job = cloud.create(task)
+    assert cloud.ended(job)["State"] == "Terminated"
+    assert cloud.log(job, "A") == "here\n"
+    assert cloud.up() == pid
+    said += (cloud.root / "daemon.log").read_bytes()
+    said += b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
+    assert SECRET.encode() not in said
+
+
+def test_the_doctor_says_whose_credentials_it_has(cloud: Cloud, weed: Weed, tmp_path: Path) -> None:
+    options = f'options = {{ endpoint_url = "{weed.url}" }}'
+    cloud.settings(f'[buckets.far]\nurl = "s3://real"\ncredentials = "alibabacloud-file"\n{options}\n')
+    bucket_credentials._open.cache_clear()
+    (finding,) = find_bucket(cloud)
+    assert finding.state == "problem"
+    assert "credential provider 'alibabacloud-file' has no credentials: there is no file " in finding.what
+    write_key(tmp_path / "home", ID, SECRET)
+    (finding,) = find_bucket(cloud)
+    assert finding.state == "ok"
+    assert finding.what.endswith(
+        "asked with what the credential provider 'alibabacloud-file' has here, not in the service"
+    )
+
+
+def test_a_provider_that_is_nearly_right_keeps_the_service_from_starting(cloud: Cloud) -> None:
+    cloud.settings('[buckets.far]\nurl = "s3://real"\ncredentials = "enviroment"\n')
+    with pytest.raises(DaemonError, match=r"\[buckets.far\]: credentials: .*'enviroment'; did you mean 'environment'"):
+        cloud.up()

@@ -83,13 +83,15 @@ def test_settings(tmp_path: Path) -> None:
     path.write_text(
         '[buckets.far]\nurl = "s3://real/below/"\n'
         '[buckets.far.options]\nkey = "id"\nsecret = "some-secret"\nclient_kwargs = {aws_session_token = "some-token"}\n'
-        '[buckets.nfs]\nurl = "file:///mnt/nfs"\n'
+        '[buckets.nfs]\nurl = "file:///mnt/nfs"\n[buckets.ours]\nurl = "s3://ours"\ncredentials = "profile"\n'
     )
     found = read_settings(path)
     assert {name: each.place for name, each in found.buckets.items()} == {
         "far": "s3://real/below",
         "nfs": "file:///mnt/nfs",
+        "ours": "s3://ours",
     }
+    assert [each.credentials for each in found.buckets.values()] == ["", "", "profile"]
     assert "some-" not in repr(found)
     hidden = found.buckets["far"].hide("the secret some-secret and some-token of id")
     assert hidden == "the secret *** and *** of id"
@@ -111,6 +113,28 @@ def test_settings(tmp_path: Path) -> None:
             "unknown key 'option'; did you mean 'options'",
         ),
         ('[buckets.far]\nurl = "s3://x"\nsecret = "secret-text"', r"options of fsspec are in \[buckets.far.options\]"),
+        (
+            '[buckets.far]\nurl = "s3://x"\ncredential = "profile"',
+            "unknown key 'credential'; did you mean 'credentials'",
+        ),
+        ('[buckets.far]\nurl = "s3://x"\ncredentials = ""', "credentials must be the name of a credential provider"),
+        (
+            '[buckets.far]\nurl = "s3://x"\ncredentials = {secret = "secret-text"}',
+            "must be the name of a credential pro",
+        ),
+        (
+            '[buckets.far]\nurl = "sftp://x/y"\ncredentials = "profile"',
+            r"credentials = 'profile' is only for the URLs s3:// and s3a://, not for sftp://, .* in \[buckets.far.options\]",
+        ),
+        (
+            '[buckets.far]\nurl = "s3a://x"\ncredentials = "profile"\noptions = {key = "k", secret = "secret-text"}',
+            "credentials = 'profile' and the options key, secret are two sources of credentials; remove one",
+        ),
+        (
+            '[buckets.far]\nurl = "s3://x"\ncredentials = "profile"\n'
+            'options = {client_kwargs = {aws_session_token = "secret-text"}}',
+            "the options client_kwargs.aws_session_token are two sources",
+        ),
     ],
 )
 def test_wrong_settings_are_named_without_secrets(tmp_path: Path, text: str, message: str) -> None:

@@ -115,7 +115,7 @@ def _serve(layout: Layout, lock: int, ready: int, address: Address | None, is_re
     for mended in mend_places(layout):
         _log.warning("%s", mended)
     settings = read_settings(layout.settings)
-    if settings.programs or settings.images or settings.executors:
+    if settings.programs or settings.images or settings.executors or settings.buckets:
         from batchcompute_local.extensions import check_names
 
         check_names(settings, layout.settings)

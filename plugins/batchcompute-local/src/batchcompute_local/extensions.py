@@ -18,6 +18,7 @@ from batchcompute.installing import advise
 from batchcompute_local import specs
 from batchcompute_local.errors import SettingsError
 from batchcompute_local.executors.base import AnyExecutor
+from batchcompute_local.objects.bucket_credentials import find_unknown
 from batchcompute_local.programs import BUILT_IN, ProgramType
 from batchcompute_local.settings import Settings
 from batchcompute_local.specs import GROUP, ExecutorContext, ExecutorType
@@ -74,10 +75,14 @@ def make_executor(context: ExecutorContext) -> AnyExecutor:
 
 
 def check_names(settings: Settings, path: Path) -> None:
-    """Log names of program types and executors in service.toml that are not installed.
+    """Log names of program types, executors and credential providers in service.toml that are not installed.
 
     Raises SettingsError for one that is near to an installed one: it was meant.
     """
+    for problem, is_near in find_unknown(settings.buckets.values()):
+        if is_near:
+            raise SettingsError(f"{path}: {problem}")
+        _log.warning("%s: %s", path, problem)
     used = [("[programs]", name) for name in settings.programs]
     used += [(f'[images."{image.id}"]', name) for image in settings.images.values() for name in image.programs]
     used = [(where, name) for where, name in used if name not in BUILT_IN]

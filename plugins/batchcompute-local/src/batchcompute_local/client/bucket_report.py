@@ -60,4 +60,9 @@ class _Look(threading.Thread):
             return Finding(_NAME, "problem", f"{where}, which gives no answer within {_ANSWER_SECONDS:g} seconds", cure)
         if self._error:
             return Finding(_NAME, "problem", f"{where}, but: {self._error}", cure)
-        return Finding(_NAME, "ok", f"{where}, not below $BATCHCOMPUTE_OSS_ROOT")
+        asked = ""
+        if self._bucket.credentials:
+            asked = (
+                f"; asked with what the credential provider {self._bucket.credentials!r} has here, not in the service"
+            )
+        return Finding(_NAME, "ok", f"{where}, not below $BATCHCOMPUTE_OSS_ROOT{asked}")

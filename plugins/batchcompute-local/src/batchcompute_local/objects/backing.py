@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ParamSpec, TypeVar
 
+from batchcompute.errors import CredentialsError
 from batchcompute.installing import advise
 from batchcompute_local.files import fsync_folder, open_regular
 from batchcompute_local.objects.content import Content
-from batchcompute_local.objects.elsewhere import BucketElsewhere
+from batchcompute_local.objects.elsewhere import S3, BucketElsewhere
 from batchcompute_local.objects.facts import Facts, read_facts
+from batchcompute_local.objects.filesystem import FileSystem
 from batchcompute_local.objects.names import OWN_PART, has_file
 from batchcompute_local.objects.parts import new_name
 
+P = ParamSpec("P")
+R = TypeVar("R")
 _BLOCK = 8 << 20
 _MOST_BLOCKS = 9000
 """A put of S3 has at most 10,000 parts."""
 _RENAMING = ("file", "local", "sftp", "ssh", "smb", "hdfs", "arrow_hdfs", "memory")
 """File systems where a reader would see half a file, and a rename is one step; a put to an object store is."""
-_TALKATIVE = ("botocore", "aiobotocore", "s3fs")
-"""Loggers that have signatures in what they log at DEBUG; somebody who wants that sets their own level."""
 
 
 class ElsewhereError(OSError):
@@ -36,16 +37,33 @@ class ElsewhereError(OSError):
         self.strerror = message
 
 
+class _RenewedError(ElsewhereError):
+    """The store has refused the credentials before it did anything, and their provider has others now."""
+
+
 class MissingLibraryError(ElsewhereError):
     """The library for a bucket is not installed; the message has the command."""
 
 
 def find_missing(bucket: BucketElsewhere) -> str:
     """Say which library a bucket needs that is not installed; an empty text if none. Imports nothing."""
-    needed = "s3fs" if bucket.scheme in ("s3", "s3a") else "fsspec"
+    needed = "s3fs" if bucket.scheme in S3 else "fsspec"
     if importlib.util.find_spec("fsspec") and importlib.util.find_spec(needed):
         return ""
     return f"the bucket {bucket.name} is at {bucket.place} and needs {needed}; {advise('buckets')}"
+
+
+def _again(call: Callable[P, R]) -> Callable[P, R]:
+    """Repeat a call once if there are other credentials."""
+
+    @wraps(call)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        except _RenewedError:
+            return call(*args, **kwargs)
+
+    return run
 
 
 class Backing:
@@ -57,9 +75,9 @@ class Backing:
     def __init__(self, bucket: BucketElsewhere, unsent: Path) -> None:
         self.bucket = bucket
         self._unsent = unsent / bucket.name
-        self._lock = threading.Lock()
-        self._opened: tuple[Any, str] | None = None
+        self._system = FileSystem(bucket)
 
+    @_again
     def find(self, key: str) -> Facts | None:
         """Return the facts of an object; None if absent."""
         unsent = self._open_unsent(key)
@@ -77,6 +95,7 @@ class Backing:
                 return None
             return read_facts(info) if info["type"] == "file" else None
 
+    @_again
     def open(self, key: str) -> Content:
         """Open an object for reading. Raises FileNotFoundError."""
         unsent = self._open_unsent(key)
@@ -93,7 +112,10 @@ class Backing:
             return None
 
     def put(self, key: str, file: BinaryIO, size: int) -> None:
-        """Make the `size` bytes of a file the object. Readers see the old one or the new one."""
+        """Make the `size` bytes of a file the object. Readers see the old one or the new one.
+
+        It is not repeated with other credentials: of the file only `read` is called.
+        """
         with self._asked():
             system, path = self._at(key)
             if not self._renames:
@@ -112,6 +134,7 @@ class Backing:
                     system.rm_file(part)
                 raise
 
+    @_again
     def move(self, key: str, other: str) -> None:
         """Give an object another key. Raises FileNotFoundError."""
         with self._asked():
@@ -122,6 +145,7 @@ class Backing:
                 system.cp_file(path, target)
                 system.rm_file(path)
 
+    @_again
     def delete(self, key: str) -> None:
         """Remove an object. No error if absent."""
         with self._asked():
@@ -143,6 +167,7 @@ class Backing:
         """
         yield from self._walk(prefix.rpartition("/")[0], prefix, after)
 
+    @_again
     def check(self) -> None:
         """Ask whether the bucket is there. Raises ElsewhereError."""
         with self._asked():
@@ -160,6 +185,7 @@ class Backing:
             elif (key.startswith(prefix) or prefix.startswith(key)) and (key > after or after.startswith(key)):
                 yield from self._walk(key[:-1], prefix, after)
 
+    @_again
     def _level(self, folder: str) -> list[tuple[str, Facts | None]]:
         """Return the keys in a folder in order; those of folders end in '/', and have no facts."""
         found: list[tuple[str, Facts | None]] = []
@@ -191,24 +217,10 @@ class Backing:
         return self.bucket.scheme in _RENAMING
 
     def _open(self) -> tuple[Any, str]:
-        """Return the file system, and the path of the bucket in it."""
-        with self._lock:
-            if self._opened is None:
-                missing = find_missing(self.bucket)
-                if missing:
-                    raise MissingLibraryError(missing)
-                import fsspec  # 0.1 seconds, and s3fs as much again
-                from fsspec.asyn import AsyncFileSystem
-
-                for name in _TALKATIVE:
-                    if not logging.getLogger(name).level:
-                        logging.getLogger(name).setLevel(logging.INFO)
-                kind = fsspec.get_filesystem_class(self.bucket.scheme)
-                known = {"use_listings_cache": False} if issubclass(kind, AsyncFileSystem) else {}
-                options = {**kind._get_kwargs_from_urls(self.bucket.url), **known, **self.bucket.options}
-                system = kind(**options, skip_instance_cache=True)
-                self._opened = system, kind._strip_protocol(self.bucket.url).rstrip("/")
-            return self._opened
+        """Return the file system, and the path of the bucket in it. Raises CredentialsError."""
+        if not self._system.is_open and (missing := find_missing(self.bucket)):
+            raise MissingLibraryError(missing)
+        return self._system.open()
 
     def _at(self, key: str) -> tuple[Any, str]:
         system, base = self._open()
@@ -258,12 +270,16 @@ class Backing:
             raise MissingLibraryError(
                 f"the bucket {self.bucket.name} is at {self.bucket.place}, for which a library is missing: {error}"
             ) from None
-        except Exception as error:
-            text = self.bucket.hide(" ".join(str(error).split()))[:500]
-            what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        except CredentialsError as error:
             raise ElsewhereError(
-                f"the bucket {self.bucket.name} at {self.bucket.place} cannot be used: {what}"
+                f"the bucket {self.bucket.name} at {self.bucket.place} cannot be used: {error}"
             ) from None
+        except Exception as error:
+            own = self._system.credentials
+            text = self.bucket.hide(" ".join(str(error).split()), own.secrets if own else ())[:500]
+            what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+            kind = _RenewedError if own and own.renew(error) else ElsewhereError
+            raise kind(f"the bucket {self.bucket.name} at {self.bucket.place} cannot be used: {what}") from None
 
 
 class _RemoteContent(Content):
