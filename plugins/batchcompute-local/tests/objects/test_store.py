@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -246,3 +247,18 @@ def test_readers_see_the_old_object_or_the_new_one(store: Store, key: str) -> No
     assert wrong == []
     with store.database.read() as db:
         assert db.execute("SELECT count(*) FROM objects").fetchone()[0] == 1
+
+
+def test_tags_of_a_link_that_a_program_made(store: Store) -> None:
+    (store.root / "b/file").write_bytes(b"by a program")
+    (store.root / "b/link").symlink_to("file")
+    found = store.find("b", "link")
+    assert found is not None
+    store.update(found, replace(plain_record(found), tags={"who": "me"}))
+    tagged = store.find("b", "link")
+    assert tagged is not None
+    assert (tagged.tags, tagged.kind, read(store, "link")) == ({"who": "me"}, "Normal", b"by a program")
+    (store.root / "b/file").write_bytes(b"by another one")
+    changed = store.find("b", "link")
+    assert changed is not None
+    assert (changed.tags, changed.size) == ({}, 14)

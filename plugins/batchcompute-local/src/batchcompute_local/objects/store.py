@@ -320,6 +320,9 @@ class Store:
             if not stat.S_ISREG(facts.st_mode) or not self._is_inside(path):
                 return None
             stamp = Stamp.of(facts)
+            for file, of, record in rows:  # what was set for it, with the stamp of the file behind it
+                if not file and of == stamp and record.kind != SYMLINK:
+                    return Object.of(record, bucket, key, path, stamp)
         record = Record(derived_etag(stamp), None, int(facts.st_mtime))
         return replace(Object.of(record, bucket, key, path, stamp), is_bare=True)
 
