@@ -190,3 +190,11 @@ def test_what_is_refused(client: Any) -> None:
         400,
         "NotImplemented",
     )
+
+
+def test_the_sum_of_a_file_that_a_program_wrote(service: OssService, client: Any) -> None:
+    path = service.store.root / BUCKET / "file"
+    path.write_bytes(b"hello")
+    request = oss.HeadObjectRequest(bucket=BUCKET, key="file", headers={"x-oss-checksum-mode": "ENABLED"})
+    assert client.head_object(oss.HeadObjectRequest(bucket=BUCKET, key="file")).hash_crc64 is None
+    assert client.head_object(request).hash_crc64 == "11177612005948864433"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import io
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import oss2
 import pytest
 import requests
+from batchcompute_local.objects.content import Content
 
 from tests.support.oss import OWN, REGION, OssService
+from tests.support.waits import wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves sockets open
 
@@ -287,3 +290,52 @@ def test_what_is_refused(bucket: oss2.Bucket) -> None:
         with pytest.raises(oss2.exceptions.NotImplemented):
             call()
     assert bucket.list_objects().object_list == []
+
+
+def test_the_sum_of_a_file_that_a_program_wrote(service: OssService, bucket: oss2.Bucket) -> None:
+    content = os.urandom((3 << 20) + 7)
+    expected = oss2.utils.Crc64()
+    expected.update(content)
+    path = service.store.root / bucket.bucket_name / "file"
+    for age in (0, 60):  # of a new file the sum is answered and not kept
+        path.write_bytes(content)
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+        assert bucket.head_object("file").server_crc is None
+        asked = bucket.head_object("file", headers={"x-oss-checksum-mode": "ENABLED"})
+        assert (asked.server_crc, asked.content_length) == (expected.crc, len(content))
+        assert bucket.head_object("file").server_crc == (expected.crc if age else None)
+    got = bucket.get_object("file")
+    assert (got.read(), got.server_crc) == (content, expected.crc)
+    path.write_bytes(b"other")
+    assert bucket.head_object("file").server_crc is None
+    with pytest.raises(oss2.exceptions.ServerError) as caught:
+        bucket.head_object("file", headers={"x-oss-checksum-mode": "maybe"})
+    assert caught.value.status == 400
+    with pytest.raises(oss2.exceptions.NotFound):
+        bucket.head_object("nothing", headers={"x-oss-checksum-mode": "ENABLED"})
+
+
+def test_a_service_that_sums_up_is_not_idle(
+    service: OssService, bucket: oss2.Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (service.store.root / bucket.bucket_name / "file").write_bytes(b"hello")
+    reads, goes_on, read = threading.Event(), threading.Event(), Content.read
+
+    def slow(content: Content, size: int, offset: int) -> bytes:
+        reads.set()
+        goes_on.wait(60)
+        return read(content, size, offset)
+
+    monkeypatch.setattr(Content, "read", slow)
+    found: list[int] = []
+    headers = {"x-oss-checksum-mode": "ENABLED"}
+    asks = threading.Thread(target=lambda: found.append(bucket.head_object("file", headers=headers).server_crc))
+    asks.start()
+    try:
+        assert reads.wait(20)
+        before = service.front.last_request
+        wait_for(lambda: service.front.last_request > before, "the endpoint to be busy")
+    finally:
+        goes_on.set()
+        asks.join(20)
+    assert found == [11177612005948864433]

@@ -60,7 +60,7 @@ def append(
 
 def copy(source: Object, content: Content, part: Part) -> Record:
     """Copy an open object into a part; return the metadata of the copy, as it is. Raises EOFError."""
-    if source.crc is None or source.is_bare:
+    if source.crc is None or source.has_derived_etag:
         part.read_from(content, 0, source.size)
         return replace(plain_record(source), etag=part.etag, crc=part.crc, modified=now())
     part.take_from(content.handle, 0, source.size)

@@ -47,6 +47,11 @@ class Object(Record):
         return cls(**known, bucket=bucket, key=key, path=path, stamp=stamp, file=file)
 
     @property
+    def has_derived_etag(self) -> bool:
+        """Whether a program has written it as a file, so that its ETag says nothing of the content."""
+        return self.etag == derived_etag(self.stamp)
+
+    @property
     def size(self) -> int:
         """The size in bytes."""
         return 0 if self.kind == SYMLINK else self.stamp.size

@@ -56,12 +56,12 @@ class OssFront:
         self._threads = Threads(_THREADS, "objects")
         # of their own, so that a store that is slow or away holds up no other bucket
         self._elsewhere = {name: Threads(_THREADS, f"objects of {name}") for name in store.elsewhere}
-        self._waiting = 0
+        self._running = 0
 
     @property
     def last_request(self) -> float:
-        """When there was a request last, by the monotonic clock; now while one waits for a bucket elsewhere."""
-        return time.monotonic() if self._waiting else self._last_request
+        """When there was a request last, by the monotonic clock; now while an operation runs, as a long sum does."""
+        return time.monotonic() if self._running else self._last_request
 
     def close(self) -> None:
         """Let what is being written end."""
@@ -129,11 +129,11 @@ class OssFront:
             await call.run(check_owner, call, signed.bucket)
         if signed.key and (wrong := check_key(signed.key)):
             raise OssError("InvalidObjectName", f"{signed.key[:80]!r} is not a key: {wrong}.")
-        self._waiting += store is not self._store
+        self._running += 1
         try:
             answer = await operation.run(call)
         finally:
-            self._waiting -= store is not self._store
+            self._running -= 1
         if answer.body:
             answer.headers.setdefault("Content-Type", "application/xml")
         return replace(answer, bucket=signed.bucket)

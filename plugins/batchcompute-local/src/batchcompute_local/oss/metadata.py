@@ -82,7 +82,8 @@ def full_headers(found: Object, kind: str) -> dict[str, str]:
         "x-oss-object-type": kind,
         "x-oss-storage-class": "Standard",
     }
-    if len(found.etag) == 32 and found.crc is not None:  # of a bucket elsewhere it may be anything
+    # of a bucket elsewhere, where no path is, it may be anything; a derived one can have 32 characters
+    if len(found.etag) == 32 and found.crc is not None and found.path and not found.has_derived_etag:
         headers["Content-MD5"] = base64.b64encode(bytes.fromhex(found.etag)).decode()
     if found.kind == APPENDABLE:
         headers["x-oss-next-append-position"] = str(found.size)
