@@ -1,4 +1,4 @@
-"""`batchcompute oss ls`, `cp`, `cat` and `rm`: read and change the objects of a region."""
+"""`batchcompute oss ls`, `cp`, `cat`, `hash` and `rm`: read and change the objects of a region."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SCHEME = "oss://"
 _CHUNK = 1 << 20
 _COLUMNS: Mapping[str, output.Column] = {"size": "SIZE", "uri": "OBJECT"}
+_SUM_COLUMNS: Mapping[str, output.Column] = {"crc64": "CRC64", "uri": "OBJECT"}
 _BUCKET_COLUMNS: Mapping[str, output.Column] = {"uri": "BUCKET"}
 
 
@@ -94,6 +95,18 @@ def cat(session: Session, uris: Sequence[str]) -> None:
             _copy(store, _uri(uri), "-")
 
 
+@command("hash", examples=["batchcompute oss hash oss://mine/data.csv"])
+@click.argument("uris", metavar="URI...", nargs=-1, required=True)
+def hash_(session: Session, uris: Sequence[str]) -> None:
+    """Print the CRC64 of objects, as OSS computes it. Of a file that a program wrote it is computed now.
+
+    JSON: a list of {uri, crc64}; crc64 is a text, since it has 64 bits.
+    """
+    with _store(session) as store:
+        rows = [{"uri": uri, "crc64": str(_sum(store, _uri(uri)))} for uri in uris]
+    output.emit(rows, _SUM_COLUMNS, session.format, "")
+
+
 @command("rm", examples=["batchcompute oss rm oss://mine/hello", "batchcompute oss rm -r oss://mine/logs/ --yes"])
 @click.argument("uris", metavar="URI...", nargs=-1, required=True)
 @click.option("--recursive", "-r", is_flag=True, help="Remove all objects below URI, a folder, after asking.")
@@ -145,6 +158,21 @@ def _buckets(store: ObjectStore) -> list[str]:
     if not isinstance(store, BucketLister):
         raise Refused(f"the object store of this region does not list buckets; name one, as in {_SCHEME}bucket/")
     return [f"{_SCHEME}{name}/" for name in store.buckets()]
+
+
+def _sum(store: ObjectStore, uri: str) -> int:
+    """Return the CRC64 of an object. Raises Refused if it has none."""
+    from ..hooks import ObjectHasher
+
+    if not isinstance(store, ObjectHasher):
+        raise Refused("the object store of this region knows no CRC64")
+    try:
+        found = store.crc64(uri)
+    except (FileNotFoundError, NotADirectoryError):
+        raise Refused(f"there is no object {uri}; `batchcompute oss ls` lists the objects") from None
+    if found is None:
+        raise Refused(f"{uri} has no CRC64: it changes while it is read, or its store computes none")
+    return found
 
 
 def _uri(name: str) -> str:

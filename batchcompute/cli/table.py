@@ -57,7 +57,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "oss": Entry(
         "Objects: the packages, data and logs of jobs.",
-        verbs={"ls": "oss:ls", "cp": "oss:cp", "cat": "oss:cat", "rm": "oss:rm"},
+        verbs={"ls": "oss:ls", "cp": "oss:cp", "cat": "oss:cat", "rm": "oss:rm", "hash": "oss:hash_"},
     ),
     "plugin": Entry("The installed plugins.", verbs={"list": "plugins:show"}),
     "version": Entry("Print the version.", "version:version"),

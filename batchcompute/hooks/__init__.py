@@ -19,6 +19,7 @@ from .plugin import Plugin, override
 from .specs import (
     BucketLister,
     CredentialProvider,
+    ObjectHasher,
     ObjectStore,
     RenewableProvider,
     RetryPolicy,
@@ -38,6 +39,7 @@ __all__ = [
     "DiagnosisContext",
     "Finding",
     "LogContext",
+    "ObjectHasher",
     "ObjectStore",
     "Plugin",
     "RegistrationContext",

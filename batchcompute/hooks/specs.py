@@ -123,6 +123,17 @@ class BucketLister(ObjectStore, Protocol):
     def buckets(self) -> Iterable[str]: ...
 
 
+@runtime_checkable
+class ObjectHasher(ObjectStore, Protocol):
+    """An ObjectStore that knows the CRC64 of objects, as OSS has it (ECMA-182). An ObjectStore need not have `crc64`.
+
+    None for an object that has none, as one that changes while it is read. `isinstance(client.objects, ObjectHasher)` says
+    whether the store has it.
+    """
+
+    def crc64(self, uri: str) -> int | None: ...
+
+
 # --- registration: once per Client; all answers are used ------------------------------------------------------------
 
 

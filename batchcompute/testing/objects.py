@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable
 from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
-from ..hooks import BucketLister, LogContext, ObjectStore
+from ..hooks import BucketLister, LogContext, ObjectHasher, ObjectStore
 from ..wire import Response
 from .cassette import Answer
+from .crc64 import crc64
 from .tape import Tape
 
 
@@ -28,6 +29,10 @@ def _success(data: bytes = b"") -> Response:
 
 _BUCKETS = "oss://?buckets"
 _MISSING = Response(404, {}, b"")
+
+
+def _hashing(uri: str) -> str:
+    return f"{uri}?crc64"
 
 
 def _listing(prefix: str) -> str:
@@ -84,6 +89,27 @@ class RecordedBuckets(RecordedObjects):
         return found
 
 
+class RecordedHashes(RecordedObjects):
+    """An ObjectHasher whose reads are recorded."""
+
+    def __init__(self, inner: ObjectHasher, keep: _Keep) -> None:
+        super().__init__(inner, keep)
+        self._hasher = inner
+
+    def crc64(self, uri: str) -> int | None:
+        try:
+            found = self._hasher.crc64(uri)
+        except FileNotFoundError:
+            self._keep("GET", _hashing(uri), _MISSING)
+            raise
+        self._keep("GET", _hashing(uri), _success(json.dumps(found).encode("ascii")))
+        return found
+
+
+class RecordedBucketsAndHashes(RecordedBuckets, RecordedHashes):
+    """A BucketLister and ObjectHasher whose reads are recorded."""
+
+
 class ReplayedObjects:
     """An ObjectStore in memory, over what was read when the session was recorded. Thread-safe."""
 
@@ -115,6 +141,16 @@ class ReplayedObjects:
     def buckets(self) -> Iterable[str]:
         return [str(name) for name in json.loads(_body_of(self._tape(), _BUCKETS) or b"[]")]
 
+    def crc64(self, uri: str) -> int | None:
+        if uri in self._written:
+            with self.open(uri) as file:
+                return crc64(file.read())
+        found = _body_of(self._tape(), _hashing(uri))
+        if found is None:
+            raise FileNotFoundError(f"there is no object {uri}")
+        sum_: int | None = json.loads(found)
+        return sum_
+
     def delete(self, uri: str) -> None:
         with self._lock:
             self._written[uri] = None
@@ -124,7 +160,12 @@ def record_objects(store: ObjectStore, keep: _Keep) -> RecordedObjects:
     """Return the store; what is read from it is recorded."""
     if isinstance(store, RecordedObjects):
         return store
-    return RecordedBuckets(store, keep) if isinstance(store, BucketLister) else RecordedObjects(store, keep)
+    # by what the store has: on Python 3.11 isinstance sees what __getattr__ finds too, which would not be recorded
+    if isinstance(store, BucketLister):
+        return (
+            RecordedBucketsAndHashes(store, keep) if isinstance(store, ObjectHasher) else RecordedBuckets(store, keep)
+        )
+    return RecordedHashes(store, keep) if isinstance(store, ObjectHasher) else RecordedObjects(store, keep)
 
 
 def log_uri(ctx: LogContext) -> str:

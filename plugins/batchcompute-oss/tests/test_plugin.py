@@ -114,6 +114,10 @@ def test_oss_commands_from_another_home(served: Any, tmp_path: Path) -> None:
     listed = json.loads(run(served, "oss", "ls", "oss://commands/", "--json"))
     assert [one["uri"] for one in listed] == ["oss://commands/hello", "oss://commands/results/in/one"]
     assert "oss://commands/" in run(served, "oss", "ls")
+    (served.folder / "oss/commands/written").write_text("hello")  # as a program does
+    summed = json.loads(run(served, "oss", "hash", "oss://commands/hello", "oss://commands/written", "--json"))
+    assert [one["crc64"] for one in summed] == ["11177612005948864433"] * 2
+    (served.folder / "oss/commands/written").unlink()
     run(served, "oss", "rm", "-r", "oss://commands/results/", "--yes")
     assert len(json.loads(run(served, "oss", "ls", "oss://commands/", "--json"))) == 1
 

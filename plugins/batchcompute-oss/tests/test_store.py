@@ -13,6 +13,7 @@ from batchcompute_oss import parts, store
 from batchcompute_oss.store import OssStore, split_uri
 
 from batchcompute import Client
+from batchcompute.hooks import ObjectHasher
 
 
 class Pipe(io.BytesIO):
@@ -123,6 +124,7 @@ def test_memory_is_flat(client: Client, served: Any) -> None:
     script = """
 import resource, sys, tempfile
 from batchcompute import Client
+from batchcompute.hooks import ObjectHasher
 store = Client(sys.argv[1], sys.argv[2], sys.stdin.read()).objects
 store.put("oss://bucket-large/warm", b"x")
 store.open("oss://bucket-large/warm").read()
@@ -163,3 +165,14 @@ def test_a_child_has_connections_of_its_own(client: Client) -> None:
         assert answer.read() == b"1"
     os.waitpid(child, 0)
     assert objects.exists("oss://bucket-fork/one")
+
+
+def test_sums(client: Client) -> None:
+    assert isinstance(client.objects, ObjectHasher)
+    client.objects.put("oss://bucket-sums/one", b"hello")
+    assert client.objects.crc64("oss://bucket-sums/one") == 11177612005948864433
+    for absent in ("oss://bucket-sums/none", "oss://bucket-absent/none"):
+        with pytest.raises(FileNotFoundError):
+            client.objects.crc64(absent)
+    with pytest.raises(ValueError, match="names a bucket"):
+        client.objects.crc64("oss://bucket-sums/")

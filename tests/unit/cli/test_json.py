@@ -129,6 +129,7 @@ def test_objects(own_data_dir: Path, tmp_path: Path) -> None:
     assert checked("oss cp", str(file), "oss://mine/one")[0]["size"] == 5
     assert checked("oss ls", "oss://mine/") == [{"uri": "oss://mine/one", "size": 5}]
     assert checked("oss ls") == [{"uri": "oss://mine/", "size": None}]
+    assert checked("oss hash", "oss://mine/one") == [{"uri": "oss://mine/one", "crc64": "6748440630437108969"}]
     assert checked("oss rm", "oss://mine/one", "--yes") == [{"uri": "oss://mine/one"}]
 
 

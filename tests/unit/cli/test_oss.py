@@ -1,4 +1,4 @@
-"""`oss ls`, `cp`, `cat` and `rm`, and `image list`."""
+"""`oss ls`, `cp`, `cat`, `hash` and `rm`, and `image list`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from batchcompute_local.objects import crc64
 from batchcompute_local.storage import ObjectStore as Folder
 
 from batchcompute import Client
 from batchcompute.cli.session import advise_objects
-from batchcompute.hooks import BucketLister, ObjectStore
+from batchcompute.hooks import BucketLister, ObjectHasher, ObjectStore
+from batchcompute.testing.objects import record_objects
 from tests.support.command_line import Run
 from tests.support.server import Server
 
@@ -171,3 +173,56 @@ def test_a_store_that_does_not_list_buckets(bc: Run, monkeypatch: pytest.MonkeyP
     done = bc("oss", "ls")
     assert (done.code, "does not list buckets; name one" in done.err) == (2, True)
     assert not isinstance(store, BucketLister)
+
+
+def test_sums(bc: Run, client: Client, data_dir: Path) -> None:
+    assert isinstance(client.objects, ObjectHasher)
+    client.objects.put("oss://mine/a", b"hello")
+    (data_dir / "oss/mine/link").symlink_to("a")
+    assert bc("oss", "hash", "oss://mine/a", "oss://mine/link").out == (
+        "CRC64                 OBJECT\n11177612005948864433  oss://mine/a\n11177612005948864433  oss://mine/link\n"
+    )
+    for words, expected in (
+        (("oss://mine/nothing",), "there is no object oss://mine/nothing"),
+        (("mine/a",), "does not begin with oss://"),
+        (("oss://mine/",), "names a folder, not an object"),
+    ):
+        done = bc("oss", "hash", *words)
+        assert (done.code, done.out, expected in done.err) == (2, "", True)
+
+
+def test_an_object_that_changes_while_it_is_read_has_no_sum(
+    bc: Run, client: Client, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.objects.put("oss://mine/a", b"hello")
+    of_file = crc64.of_file
+
+    def meanwhile(file: BinaryIO) -> int | None:
+        found = of_file(file)
+        with (data_dir / "oss/mine/a").open("ab") as same:
+            same.write(b", world")
+        return found
+
+    monkeypatch.setattr(crc64, "of_file", meanwhile)
+    done = bc("oss", "hash", "oss://mine/a")
+    assert (done.code, "oss://mine/a has no CRC64: it changes" in done.err) == (2, True)
+
+
+def test_a_store_without_sums(bc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    store: ObjectStore = Plain()
+    monkeypatch.setattr("batchcompute.cli.oss.objects_of", lambda client: store)
+    done = bc("oss", "hash", "oss://mine/a")
+    assert (done.code, "knows no CRC64" in done.err) == (2, True)
+    assert not isinstance(store, ObjectHasher)
+
+
+@pytest.mark.parametrize("names", [(), ("buckets",), ("crc64",), ("buckets", "crc64")])
+def test_a_recorded_store_has_what_the_store_has(names: tuple[str, ...]) -> None:
+    kept: list[str] = []
+    kind = type("Store", (Plain,), {name: lambda self, *uri: () for name in names})
+    store = record_objects(kind(), lambda method, target, answer: kept.append(target))
+    assert isinstance(store, BucketLister) == ("buckets" in names)
+    assert isinstance(store, ObjectHasher) == ("crc64" in names)
+    if isinstance(store, ObjectHasher):
+        store.crc64("oss://mine/a")
+    assert kept == ["oss://mine/a?crc64"] * ("crc64" in names), "__getattr__ of the recorded store did not answer"

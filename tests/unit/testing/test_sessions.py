@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from batchcompute import Client, JobDescription, JobFailedError, NotFoundError, StateConflictError, pack
-from batchcompute.hooks import BucketLister
+from batchcompute.hooks import BucketLister, ObjectHasher
 
 pytestmark = [pytest.mark.batchcompute_cassette, pytest.mark.usefixtures("local_region")]
 PACKAGE = "oss://replay/worker.tar.gz"
@@ -105,6 +106,21 @@ def test_buckets_are_listed() -> None:
         client.objects.put("oss://replay/in/a", b"first")
         assert isinstance(client.objects, BucketLister)
         assert list(client.objects.buckets()) == ["replay"]
+
+
+def test_sums_of_objects(recording: bool) -> None:
+    with Client("local") as client:
+        client.objects.put("oss://replay/in/a", b"hello")
+        if recording:
+            path = Path(os.environ["BATCHCOMPUTE_DATA_DIR"]) / "oss/replay/in/b"
+            path.write_bytes(b"by a program")
+        assert isinstance(client.objects, ObjectHasher)
+        assert client.objects.crc64("oss://replay/in/a") == 11177612005948864433
+        assert client.objects.crc64("oss://replay/in/b") == 13604113400985106222
+        for absent in ("a", "none"):
+            client.objects.delete("oss://replay/in/a")
+            with pytest.raises(FileNotFoundError):
+                client.objects.crc64(f"oss://replay/in/{absent}")
 
 
 def test_what_is_hidden_stays_hidden(package: bytes, recording: bool) -> None:

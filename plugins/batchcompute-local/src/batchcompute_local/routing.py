@@ -10,6 +10,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import BinaryIO
 
+from batchcompute_local.objects import crc64
 from batchcompute_local.objects.backing import Backing
 from batchcompute_local.objects.content import ContentFile
 from batchcompute_local.objects.elsewhere import BucketElsewhere
@@ -47,6 +48,10 @@ class AllObjects:
     def delete(self, uri: str) -> None:
         """See ObjectStore."""
         self._of(uri).delete(uri)
+
+    def crc64(self, uri: str) -> int | None:
+        """See ObjectStore."""
+        return self._of(uri).crc64(uri)
 
     def buckets(self) -> Iterator[str]:
         """Yield the names of the buckets, in order."""
@@ -90,6 +95,14 @@ class ElsewhereStore:
     def exists(self, uri: str) -> bool:
         """See ObjectStore."""
         return self._backing.find(_key(uri)) is not None
+
+    def crc64(self, uri: str) -> int | None:
+        """See ObjectStore; the object is downloaded for it."""
+        key = _key(uri)
+        before = self._backing.find(key)
+        with self.open(uri) as file:
+            crc = crc64.of_file(file)
+        return crc if self._backing.find(key) == before else None
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """See ObjectStore."""

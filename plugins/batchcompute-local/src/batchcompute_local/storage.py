@@ -17,8 +17,10 @@ from typing import BinaryIO
 
 from batchcompute.writing import PART
 from batchcompute_local.files import NotRegularError, open_regular
+from batchcompute_local.objects import crc64
 from batchcompute_local.objects.listing import list_odd_keys
 from batchcompute_local.objects.notes import is_note
+from batchcompute_local.objects.parts import Stamp
 from batchcompute_local.objects.store import Store
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -156,6 +158,13 @@ class ObjectStore:
             if not self._is_beside(uri):
                 raise
         return self._is_beside(uri)
+
+    def crc64(self, uri: str) -> int | None:
+        """Return the CRC64 of an object, read as a whole. None if it changed meanwhile, or without a library that computes it."""
+        with self.open(uri) as file:
+            before = Stamp.of(os.fstat(file.fileno()))
+            crc = crc64.of_file(file)
+            return crc if Stamp.of(os.fstat(file.fileno())) == before else None
 
     def delete(self, uri: str) -> None:
         """Remove an object, and folders that are empty then. No error if absent."""

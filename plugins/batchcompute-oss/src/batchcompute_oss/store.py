@@ -133,6 +133,15 @@ class OssStore:
             return False
         return True
 
+    def crc64(self, uri: str) -> int | None:
+        """Return the CRC64 of an object. A `serve` computes it if need be; None if the object changed meanwhile."""
+        import alibabacloud_oss_v2 as oss
+
+        bucket, key = _name(uri)
+        request = oss.HeadObjectRequest(bucket=bucket, key=key, headers={"x-oss-checksum-mode": "ENABLED"})
+        found = self._calls().do("head_object", uri, lambda: self._open().head_object(request)).hash_crc64
+        return None if found is None else int(found)
+
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield URI and size of each object whose URI begins with `prefix`, in order. Nothing if the bucket is absent."""
         import alibabacloud_oss_v2 as oss

@@ -6,8 +6,10 @@ import ctypes
 import ctypes.util
 from collections.abc import Callable, Iterable
 from functools import cache
+from typing import BinaryIO
 
 _POLYNOMIAL = 0xC96C5795D7870F42
+_BLOCK = 1 << 20
 _KNOWN = (b"123456789", 0x995DC9BBDF1939FA)
 
 
@@ -20,6 +22,14 @@ def update(crc: int | None, data: bytes | bytearray) -> int | None:
         return function(data, len(data), crc)
     size = len(data)
     return function((ctypes.c_char * size).from_buffer(data), size, crc) if size else crc
+
+
+def of_file(file: BinaryIO) -> int | None:
+    """Return the CRC of a file from where it is to its end, block by block. None as `update`. Raises OSError."""
+    crc: int | None = update(0, b"")
+    while crc is not None and (block := file.read(_BLOCK)):
+        crc = update(crc, block)
+    return crc
 
 
 def combine(parts: Iterable[tuple[int | None, int]]) -> int | None:
