@@ -20,6 +20,7 @@ from batchcompute_local.process.mappings import Mapper
 from batchcompute_local.process.sources import Sources
 from batchcompute_local.process.workspace import PreparationError
 from batchcompute_local.programs import ProgramType
+from batchcompute_local.records import Warm
 from batchcompute_local.settings import Settings, read_settings
 from batchcompute_local.specs import ExecutorContext, ExecutorType, hookimpl
 from batchcompute_local.storage import ObjectStore
@@ -216,6 +217,29 @@ def test_an_image_that_is_a_command(desk: Desk, tmp_path: Path) -> None:
         desk.prepared(bare, {"a.py": SHOW}, mapping={"oss://data/in/": "/in"}, image_id="img-box")
 
 
+def test_programs_of_an_image_that_may_begin_warm(desk: Desk, tmp_path: Path) -> None:
+    text = '[environment]\nMINE = "1"\n[images."img-warm"]\npython = "/bin/sh"\nwarm = ["json", "os.path"]\n'
+    settings = write_settings(tmp_path, text)
+    desk.store.put("oss://data/in/x", b"1")
+    variables = {"PYTHONHASHSEED": "1", "LD_PRELOAD": "", "LC_ALL": "C", "OTHER": "2"}
+
+    def warm(image: str = "img-warm", **task: Any) -> Warm | None:
+        found = desk.prepared(settings, {"a.py": SHOW}, image_id=image, environment=variables, **task).warm
+        assert found is None or isinstance(found, Warm)
+        return found
+
+    found = warm()
+    assert found is not None
+    assert found.modules == ("json", "os.path")
+    assert {"MINE", "PATH", "HOME", "PYTHONUNBUFFERED", "PYTHONHASHSEED", "LD_PRELOAD", "LC_ALL"} <= set(
+        found.variables
+    )
+    assert not [name for name in found.variables if name == "OTHER" or name.startswith(("ALI_", "BATCH"))]
+    assert warm("img-local") is None
+    assert warm(program_type="command", program_name="true") is None
+    assert warm(mapping={"oss://data/in/": str(tmp_path / "in")}) is None
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -226,6 +250,13 @@ def test_an_image_that_is_a_command(desk: Desk, tmp_path: Path) -> None:
         ('[images."img-x"]\ncommand = ["a", "{argv}", "{mappings}"]', "did you mean 'mapping'"),
         ('[images."img-x"]\ncommand = "a {argv}"', "command must be a list"),
         ('[images."img-x"]\ndescription = 1', "description must be text"),
+        ('[images."img-x"]\npython = "python3"\nwarm = "numpy"', "warm must be a list of modules"),
+        ('[images."img-x"]\npython = "python3"\nwarm = ["a b"]', "warm must be a list of modules"),
+        ('[images."img-x"]\nwarm = []', "warm needs the key python, and no command"),
+        (
+            '[images."img-x"]\npython = "a"\nwarm = []\ncommand = ["a", "{argv}"]',
+            "warm needs the key python, and no command",
+        ),
         ("images = 3", "must be tables"),
         ("executor = 3", "executor must be text"),
         ("executors = 3", "executors must be tables"),

@@ -27,6 +27,7 @@ from batchcompute_local.records import (
     Started,
     StartRecord,
     Stop,
+    Warm,
     encode,
     fields_of,
     read_event,
@@ -54,7 +55,16 @@ _EXITS = st.builds(
 )
 _EVENTS = _STARTS | _EXITS | st.builds(Lost, _TEXT) | st.builds(Returned, _TEXT) | st.builds(Refused, _TEXT)
 _ORDERS = st.builds(
-    Order, _TEXT, _TEXTS, _TEXT, st.dictionaries(_TEXT, _TEXT, max_size=3), _TEXT, _TEXT, _NUMBER, _NUMBER
+    Order,
+    _TEXT,
+    _TEXTS,
+    _TEXT,
+    st.dictionaries(_TEXT, _TEXT, max_size=3),
+    _TEXT,
+    _TEXT,
+    _NUMBER,
+    _NUMBER,
+    warm=st.none() | st.builds(Warm, _TEXTS, _TEXTS),
 )
 _REQUESTS = (
     st.builds(Start, st.lists(_ORDERS, max_size=3).map(tuple), _INTEGER)
@@ -66,7 +76,9 @@ _REQUESTS = (
 _GREETINGS = st.builds(Greeting, _TEXTS, st.lists(_EXITS, max_size=3).map(tuple), _INTEGER, _TEXT, st.booleans())
 START = StartRecord("job-1.0.0.1", 1.5, "h", pid=7, boot="b", born=(1, 2))
 EXIT = ExitRecord("job-1.0.0.1", 0, None, "", False, 1.5, 2.5, "h", (Leftover(9, "sleep", "SIGTERM"),), cwd="/c")
-ORDER = Order("job-1.0.0.1", ("/bin/true",), "/c", {"KEY": "sesame"}, "/out", "/err", 60, 0.5)
+ORDER = Order(
+    "job-1.0.0.1", ("/bin/true",), "/c", {"KEY": "sesame"}, "/out", "/err", 60, 0.5, warm=Warm(("json",), ("KEY",))
+)
 WHOLE = (
     (START, read_event),
     (EXIT, read_event),

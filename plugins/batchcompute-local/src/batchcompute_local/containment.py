@@ -55,26 +55,22 @@ def make_folder(root: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def start_in(group: Path, work: Callable[[], object], keep: Collection[int] = ()) -> int:
-    """Start a process in `group` that calls `work` and ends; return its pid. Raises OSError.
+def start_in(group: Path | None, work: Callable[[], object], keep: Collection[int] = ()) -> int:
+    """Start a process in `group` that calls `work` and ends; return its pid. None: in the group of this one. Raises OSError.
 
-    It is a copy of this process, which has one thread. No hook of `os.fork` is called. Of the open files it has those in
-    `keep`, and 0 to 2: with the file of a lock it would hold the lock after this process has ended.
+    It is a copy of this process, which has one thread. In a group no hook of `os.fork` is called. Of the open files it has
+    those in `keep`, and 0 to 2: with the file of a lock it would hold the lock after this process has ended.
     """
-    handle = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        pid = _clone_into(handle)
-        if pid == 0:
-            try:
-                close_others(keep)
-                work()
-            except BaseException as error:
-                os.write(2, f"{type(error).__name__} in a process of {group}: {error}\n".encode())
-            finally:
-                os._exit(1)
-        return pid
-    finally:
-        os.close(handle)
+    pid = os.fork() if group is None else _clone_into(group)
+    if pid == 0:
+        try:
+            close_others(keep)
+            work()
+        except BaseException as error:
+            os.write(2, f"{type(error).__name__} in a process of {group or 'the runner'}: {error}\n".encode())
+        finally:
+            os._exit(1)
+    return pid
 
 
 def list_processes(group: Path) -> list[int]:
@@ -154,11 +150,15 @@ def remove_all(file: Path, root: Path) -> bool:
     return not left
 
 
-def _clone_into(group: int) -> int:
-    arguments = struct.pack("=11Q", _CLONE_INTO_CGROUP, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, group)
-    library = ctypes.PyDLL(None, use_errno=True)  # it keeps the interpreter's lock, which the new process needs
-    library.syscall.restype = ctypes.c_long
-    pid = int(library.syscall(ctypes.c_long(_CLONE3), arguments, ctypes.c_size_t(len(arguments))))
+def _clone_into(group: Path) -> int:
+    handle = os.open(group, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        arguments = struct.pack("=11Q", _CLONE_INTO_CGROUP, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, handle)
+        library = ctypes.PyDLL(None, use_errno=True)  # it keeps the interpreter's lock, which the new process needs
+        library.syscall.restype = ctypes.c_long
+        pid = int(library.syscall(ctypes.c_long(_CLONE3), arguments, ctypes.c_size_t(len(arguments))))
+    finally:
+        os.close(handle)
     if pid < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"clone3: {os.strerror(number)}")

@@ -10,8 +10,9 @@ from typing import Any
 
 from batchcompute.errors import did_you_mean, nearest, shorten
 
-_KEYS = ("description", "command", "objects_host")
+_KEYS = ("description", "command", "objects_host", "warm")
 _PLACES = ("argv", "variable", "mapping", "service", "cwd", "oss", "attempt")
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -23,7 +24,8 @@ class Image:
     variable (its name), a word with `{mapping}` for each OssMapping (`folder:path:ro`), a word with `{service}` for each path
     by which a program reaches the service (`path:path:ro`). `{cwd}` is the working folder, `{oss}` the folder of the objects,
     `{attempt}` the attempt's name. `objects_host` is the address of this machine at which its programs find the OSS endpoint;
-    empty for loopback.
+    empty for loopback. `warm` are the modules that its interpreter of Python imports before it becomes a program; None if each
+    program has an interpreter of its own.
     """
 
     id: str
@@ -31,6 +33,7 @@ class Image:
     programs: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     objects_host: str = ""
+    warm: tuple[str, ...] | None = None
 
     @property
     def maps(self) -> bool:
@@ -109,7 +112,19 @@ def _image(name: str, values: Any) -> Image:
         usable = False
     if not usable:
         raise ValueError(f"{where}: objects_host must be one IP address of this machine, not {host!r}")
-    return Image(name, description, programs, tuple(command), host)
+    return Image(name, description, programs, tuple(command), host, _read_warm(where, values, programs))
+
+
+def _read_warm(where: str, values: Mapping[str, Any], programs: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Return the modules of a warm interpreter; None if none is wanted. Raises ValueError."""
+    if "warm" not in values:
+        return None
+    modules = values["warm"]
+    if not isinstance(modules, list) or not all(isinstance(each, str) and _MODULE.fullmatch(each) for each in modules):
+        raise ValueError(f'{where}: warm must be a list of modules, as ["json", "numpy.linalg"]')
+    if "command" in values or "python" not in programs:
+        raise ValueError(f"{where}: warm needs the key python, and no command")
+    return tuple(modules)
 
 
 def _check_template(where: str, command: Sequence[str]) -> None:

@@ -152,8 +152,19 @@ class Greeting:
 
 
 @dataclass(frozen=True)
+class Warm:
+    """What a warm interpreter has: `modules`, and the `variables` of the program's environment by these names."""
+
+    modules: tuple[str, ...]
+    variables: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Order:
-    """A program to be started. `argv[0]` is an absolute path; `timeout` and the others are seconds."""
+    """A program to be started. `argv[0]` is an absolute path; `timeout` and the others are seconds.
+
+    With `warm`, `argv` is a Python, the path of a script and its arguments, and an interpreter that has begun may run it.
+    """
 
     attempt: str
     argv: tuple[str, ...]
@@ -164,6 +175,7 @@ class Order:
     timeout: float
     grace_seconds: float
     leftover_seconds: float = _later(5.0)
+    warm: Warm | None = field(default=None, metadata=_LATER)
 
 
 @dataclass(frozen=True)
@@ -241,6 +253,7 @@ _TAGS: dict[type, dict[str, Any]] = {
     **{kind: {"op": word} for word, kind in _REQUESTS.items()},
     Greeting: {},
     Order: {},
+    Warm: {},
     Leftover: {},
 }
 
@@ -326,6 +339,10 @@ def _read_pair(values: Sequence[object]) -> tuple[int, int]:
     return first, second
 
 
+def _read_warm(values: object) -> Warm | None:
+    return None if values is None else _read(Warm, values)
+
+
 def _read_all(kind: type[T]) -> Callable[[Sequence[object]], tuple[T, ...]]:
     return lambda values: tuple(_read(kind, each) for each in values)
 
@@ -340,6 +357,7 @@ _READERS: dict[str, tuple[tuple[type, ...], Callable[[Any], Any] | None]] = {
     "tuple[str, ...]": ((list,), _read_texts),
     "tuple[int, int]": ((list,), _read_pair),
     "Mapping[str, str]": ((dict,), _read_variables),
+    "Warm | None": ((dict, _NONE), _read_warm),
     "tuple[Leftover, ...]": ((list,), _read_all(Leftover)),
     "tuple[Order, ...]": ((list,), _read_all(Order)),
     "tuple[ExitRecord, ...]": ((list,), _read_all(ExitRecord)),

@@ -138,6 +138,7 @@ class Preparer:
             timeout=launch.task.timeout,
             grace_seconds=self._settings.grace_seconds,
             leftover_seconds=self._settings.leftover_seconds if own is None else own,
+            warm=prepared.warm,
         )
 
     def explain(self, launch: Launch, reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Callable, Container, Mapping
@@ -26,6 +27,7 @@ from batchcompute_local.process.pool import FolderPool
 from batchcompute_local.process.sources import Sources
 from batchcompute_local.procs import ATTEMPT_VARIABLE
 from batchcompute_local.programs import BUILT_IN, Program, ProgramError, ProgramType
+from batchcompute_local.records import Warm
 from batchcompute_local.removal import Remover
 from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore, UriError, split_uri
@@ -34,6 +36,8 @@ _CWD, _ATTEMPT = "\0c", "\0a"
 """Placeholders of the working folder and the attempt in a command line. No user's text can contain a NUL."""
 _THIS_MACHINE = Image(LOCAL_IMAGE)
 _OF_THE_SUBMITTER = frozenset({"PATH", *LOCALE_VARIABLES, "TZ"})
+_AT_START = re.compile("PYTHON|LD_|LC_|LANG|TZ|HOME|GLIBC_|MALLOC_")
+"""How the names of variables begin that an interpreter, or what loads it, reads when it begins."""
 _NUMBERED = ("ALI_DIKU_INSTANCE_ID", "BATCH_COMPUTE_DAG_INSTANCE_ID")
 
 
@@ -51,6 +55,7 @@ class Prepared:
     stdout: Path
     stderr: Path
     package: Package
+    warm: Warm | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class _Common:
     numbered: tuple[str, ...]
     stdout: str
     stderr: str
+    warm: Warm | None
 
 
 def log_path(
@@ -137,6 +143,7 @@ class Workspaces:
             stdout=Path(common.stdout + number),
             stderr=Path(common.stderr + number),
             package=common.package,
+            warm=common.warm,
         )
 
     @staticmethod
@@ -167,7 +174,16 @@ class Workspaces:
         os.makedirs(os.path.dirname(base), mode=0o700, exist_ok=True)
         numbered = tuple(name for name in _NUMBERED if name not in task.environment)
         self._latest = common = _Common(
-            task, launch.surroundings, package, base, argv, environment, numbered, stdout, stderr
+            task,
+            launch.surroundings,
+            package,
+            base,
+            argv,
+            environment,
+            numbered,
+            stdout,
+            stderr,
+            self._warm(launch, environment),
         )
         return common
 
@@ -255,6 +271,15 @@ class Workspaces:
         service = [str(self._layout.programs_socket.parent), self.attempt_files.path(_ATTEMPT)]
         command = image.command_line(words, places, variables, folders, service)
         return [_found(command[0], image.id, self._own), *command[1:]]
+
+    def _warm(self, launch: Launch, environment: Mapping[str, str]) -> Warm | None:
+        """Return what the warm interpreter of a task has; None if its programs begin in interpreters of their own."""
+        task, image = launch.task, self._settings.images.get(launch.task.image_id)
+        if image is None or image.warm is None or task.program_type != "python" or task.mapping:
+            return None
+        inherited = self._inherited(launch)
+        names = [name for name in environment if name in inherited or _AT_START.match(name)]
+        return Warm(image.warm, tuple(names))
 
     def _inherited(self, launch: Launch) -> dict[str, str]:
         """Return the service's variables, with PATH, locale and time zone of the submitter."""

@@ -28,7 +28,8 @@ from batchcompute_local.mark import Marks
 from batchcompute_local.records import PATIENCE_SECONDS, ExitRecord, Leftover, Order, StartRecord
 from batchcompute_local.runner.exit_message import has_exit_message, start_exit_message, write_exit_message
 from batchcompute_local.runner.orphans import find_orphans, has_group, is_spared, kill, list_tree, terminate
-from batchcompute_local.runner.spawners import Spawner, Spawners
+from batchcompute_local.runner.spawner import Spawner
+from batchcompute_local.runner.spawners import Spawners
 
 _FIRST_POLL_SECONDS = 0.005
 _LONGEST_POLL_SECONDS = 0.1
@@ -242,8 +243,9 @@ class Children:
             if pid == 0:
                 return
             self.others.discard(pid)
-            self._spawners.note_end(pid)
-            self._note_end(pid, os.waitstatus_to_exitcode(status), now)
+            code = os.waitstatus_to_exitcode(status)
+            self._spawners.note_end(pid, code)
+            self._note_end(pid, code, now)
 
     def _note_end(self, pid: int, code: int, now: float) -> None:
         child = self._by_pid.pop(pid, None)

@@ -18,7 +18,7 @@ from batchcompute_local.records import ExitRecord, StartRecord
 from batchcompute_local.runner.groups import Groups
 from batchcompute_local.runner.journal import Journal
 from batchcompute_local.runner.leftovers import Leftovers
-from batchcompute_local.runner.spawners import set_title
+from batchcompute_local.runner.serving import set_title
 
 _PAUSE_SECONDS = 0.05
 
