@@ -1,6 +1,7 @@
 """A thousand short programs, two at once, against what starts the same programs and keeps nothing of them; in wall time.
 
-`sh -c 'echo I >> OUT/I'` against a loop of posix_spawn, and a Python that prints against xargs with the same Python. Ours
+`sh -c 'echo I >> OUT/I'` against a loop of posix_spawn, and a Python that prints, in an interpreter of its own and in an image
+with a warm one, against xargs with the same Python. Ours
 includes the submission, a folder and two logs for each, and what keeps every step on the disk.
 """
 
@@ -22,6 +23,8 @@ from .harness import Benchmark, Comparison, Pair
 _COUNT, _QUICK_COUNT = 1000, 100
 _LONGEST_SECONDS = 600.0
 _APPEND = 'echo "$0" >> "$1/$0"'
+
+_WARM = f'[images."img-warm"]\npython = "{sys.executable}"\nwarm = []\n'
 
 _SPAWN = """\
 import json, os, sys, time
@@ -68,12 +71,15 @@ def _append_task(out: Path) -> Mapping[str, Any]:
 
 
 def _opener(
-    program: str, task: Callable[[Path], Mapping[str, Any]], floor: Callable[[int, Path], float]
+    program: str,
+    task: Callable[[Path], Mapping[str, Any]],
+    floor: Callable[[int, Path], float],
+    settings: str = "",
 ) -> Callable[[bool], AbstractContextManager[Pair]]:
     @contextmanager
     def open_pair(quick: bool) -> Iterator[Pair]:
         count = _QUICK_COUNT if quick else _COUNT
-        with stage(program) as service:
+        with stage(program, settings) as service:
 
             def ours() -> float:
                 with _folder(service) as out:
@@ -111,6 +117,16 @@ PYTHON = Benchmark(
     "xargs -P 2 with the same Python",
     target=1.0,
     open=_opener(sys.executable, lambda out: {}, _xargs),
+    rounds=3,
+    quick_rounds=1,
+    compare=Comparison.RATE,
+)
+WARM = Benchmark(
+    "service_python_warm",
+    f"instance of {_COUNT}; wall time",
+    "xargs -P 2 with the same Python",
+    target=4.0,
+    open=_opener(sys.executable, lambda out: {"ImageId": "img-warm"}, _xargs, _WARM),
     rounds=3,
     quick_rounds=1,
     compare=Comparison.RATE,

@@ -142,10 +142,10 @@ def floor(folder: Path, count: int, slots: int = SLOTS, program: str = PROGRAM) 
 
 
 @contextmanager
-def stage(program: str = PROGRAM) -> Iterator[Stage]:
+def stage(program: str = PROGRAM, settings: str = "") -> Iterator[Stage]:
     """A service with two slots, a package and a home of its own; nothing of it is left afterwards.
 
-    `program` is the path of what runs the package's main.py.
+    `program` is the path of what runs the package's main.py; `settings` are more tables for service.toml.
     """
     before = {name: os.environ.get(name) for name in ("HOME", "BATCHCOMPUTE_DATA_DIR")}
     with tempfile.TemporaryDirectory(prefix="bench-") as made:
@@ -153,6 +153,7 @@ def stage(program: str = PROGRAM) -> Iterator[Stage]:
         data.mkdir(mode=0o700)
         (data / "service.toml").write_text(
             f'slots = {SLOTS}\nidle_seconds = 600\nrunner_linger_seconds = 1\n[programs]\npython = "{program}"\n'
+            + settings
         )
         os.environ |= {"HOME": made, "BATCHCOMPUTE_DATA_DIR": str(data)}
         try:

@@ -52,6 +52,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         bench_service_jobs.GRAPH,
         bench_service_programs.APPEND,
         bench_service_programs.PYTHON,
+        bench_service_programs.WARM,
         bench_service_latency.PYTHON,
         bench_service_latency.TRUE,
         bench_service_lists.BENCHMARK,
