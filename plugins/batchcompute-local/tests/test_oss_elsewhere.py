@@ -52,6 +52,14 @@ def test_put_get_head_and_delete(bucket: oss2.Bucket, far: Elsewhere) -> None:
         bucket.get_object("folder/result")
 
 
+def test_a_sum_is_computed_and_not_kept(bucket: oss2.Bucket, far: Elsewhere) -> None:
+    far.write("by-another", b"hello")
+    for _ in range(2):
+        assert bucket.head_object("by-another").server_crc is None
+        asked = bucket.head_object("by-another", headers={"x-oss-checksum-mode": "ENABLED"})
+        assert (asked.server_crc, asked.content_length) == (11177612005948864433, 5)
+
+
 def test_a_large_object(bucket: oss2.Bucket, far: Elsewhere, service: OssService) -> None:
     content = os.urandom(1 << 20) * 12 + b"end"
     bucket.put_object("large", content)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from batchcompute_local.errors import SettingsError
+from batchcompute_local.objects import crc64
 from batchcompute_local.objects.notes import is_note, write_notes
 from batchcompute_local.routing import AllObjects
 from batchcompute_local.settings import read_settings
@@ -42,12 +43,14 @@ def test_each_bucket_has_its_own_place(objects: AllObjects, far: Elsewhere, tmp_
     file.seek(9)
     objects.put("oss://far/x/b", file)
     objects.put("oss://far/pipe", io.BufferedReader(Pipe(b"once")))
+    objects.put("oss://near/pipe", b"once")
     assert (tmp_path / "oss/near/a").read_bytes() == b"here"
     assert far.stored() == ["pipe", "x/a", "x/b"]
     assert objects.open("oss://far/x/b").read() == b"and the rest"
     assert objects.open("oss://far/pipe").read() == b"once"
     assert list(objects.list("oss://far/x/")) == [("oss://far/x/a", 5), ("oss://far/x/b", 12)]
     assert list(objects.buckets()) == ["far", "near"]
+    assert objects.crc64("oss://far/pipe") == objects.crc64("oss://near/pipe") == crc64.update(0, b"once")
     assert objects.exists("oss://far/x/a")
     objects.delete("oss://far/x/a")
     assert not objects.exists("oss://far/x/a")
