@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 from batchcompute_local.objects.buckets import find_bucket
@@ -15,7 +13,6 @@ from batchcompute_local.objects.names import check_key
 from batchcompute_local.objects.parts import Part
 from batchcompute_local.objects.records import NORMAL, SYMLINK, Object, Record
 from batchcompute_local.objects.store import TakenError, now
-from batchcompute_local.objects.sums import add_block, is_unchanged, keep
 from batchcompute_local.oss.calls import Answer, Call, iso_date, read_number
 from batchcompute_local.oss.conditions import check_conditions, read_range
 from batchcompute_local.oss.errors import OssError, invalid
@@ -27,9 +24,9 @@ from batchcompute_local.oss.metadata import (
     read_tags,
     short_headers,
 )
+from batchcompute_local.oss.sums import find_with_sum
 from batchcompute_local.oss.xml import document, element, parse
 
-T = TypeVar("T")
 _CHECKSUM = "x-oss-checksum-mode"
 _FORBID = "x-oss-forbid-overwrite"
 _WHOLE = 200
@@ -107,43 +104,10 @@ async def head_object(call: Call) -> Answer:
     if mode not in (None, "ENABLED"):
         raise invalid(_CHECKSUM, mode, "ENABLED")
     if mode and found.crc is None:
-        found = await _with_sum(call)
+        found = await find_with_sum(call)
+        if found is None:
+            raise no_key(call.key)
     return Answer(headers={**full_headers(found, link.kind), "Content-Length": str(found.size)})
-
-
-async def _with_sum(call: Call) -> Object:
-    """Return the object with its CRC64; without, if it changed meanwhile. A thread is taken for a block at a time."""
-    opened = await call.run(call.store.find_open, call.bucket, call.key)
-    if opened is None:
-        raise no_key(call.key)
-    found, content = opened
-    try:
-        check_conditions(call.headers, found)  # again: another object may have taken its place
-        crc: int | None = found.crc
-        if crc is None:
-            crc, offset, size = 0, 0, 1
-            while size and crc is not None:
-                size, crc = await _wait(call.run(add_block, content, offset, crc))
-                offset += size
-            if (
-                crc is None
-                or offset != found.size
-                or not await _wait(call.run(is_unchanged, call.store, found, content))
-            ):
-                return found
-            await call.run(keep, call.store, found, crc)
-        return replace(found, crc=crc)
-    finally:
-        await asyncio.shield(call.run(content.close))
-
-
-async def _wait(reading: Coroutine[Any, Any, T]) -> T:
-    """Wait for a thread that reads, also when the request is cancelled: then the file may be closed."""
-    task = asyncio.ensure_future(reading)
-    try:
-        return await asyncio.shield(task)
-    finally:
-        await asyncio.wait([task])
 
 
 async def get_object_meta(call: Call) -> Answer:
