@@ -248,6 +248,22 @@ def test_a_stopped_job_starts_again_when_its_programs_are_gone(service: Service)
     assert service.ended(job_id)["State"] == "Terminated"
 
 
+def test_a_job_of_higher_priority_that_comes_later_begins_first(service: Service) -> None:
+    service.program(WAITS)
+    first = service.create({"A": {"InstanceCount": 4}})
+    wait_for(lambda: len(service.started(first)) == 4, "programs in all slots")
+    low = service.create({"A": {"InstanceCount": 6}}, Priority=2)
+    wait_for(lambda: service.job(low)["NumRunningInstance"] == 0, "the return of what was claimed ahead")
+    high = service.create({"A": {"InstanceCount": 4}}, Priority=3)
+    service.let_go(first)
+    wait_for(lambda: len(service.started(high)) == 4, "those of the higher priority")
+    assert service.started(low) == []
+    for job_id in (high, low):
+        service.let_go(job_id)
+    for job_id in (first, low, high):
+        assert service.ended(job_id)["State"] == "Terminated"
+
+
 @pytest.mark.parametrize("hard", [True, False])
 def test_running_programs_outlive_the_daemon_and_can_be_stopped(service: Service, hard: bool) -> None:
     service.program(WAITS)

@@ -208,6 +208,16 @@ def test_short_instances_are_claimed_ahead_evenly_and_long_ones_are_not(tmp_path
     world.engine.store.close()
 
 
+@pytest.mark.parametrize(("slots", "cpu"), [(2, 200), (2, 0), (1, 100)])
+def test_instances_of_a_core_are_claimed_ahead_where_each_slot_has_a_core(tmp_path: Path, slots: int, cpu: int) -> None:
+    world = ClusterWorld(tmp_path, node("n1", slots, cpu), look_ahead=100)
+    for _ in range(40):
+        world.engine._placement.note_end(None, 0.1)
+    world.create(describe({"A": task(100, count=50)}))
+    assert world.engine.nodes()[0]["taken"] >= 5 * slots
+    world.engine.store.close()
+
+
 def test_claims_ahead_never_run_together_with_more_than_a_node_has(tmp_path: Path) -> None:
     world = ClusterWorld(tmp_path, node("n1", 4, 500), look_ahead=100)
     for _ in range(40):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _UNKNOWN_SECONDS = 1.0
 _SHORTEST_SECONDS = 0.0005
+_LONGEST_SECONDS = 3600.0
 
 
 class ClaimAhead:
@@ -24,8 +25,8 @@ class ClaimAhead:
         self._seconds += (max(_SHORTEST_SECONDS, seconds) - self._seconds) / 4
 
     def note_return(self) -> None:
-        """Note that an instance claimed ahead did not begin in time."""
-        self._seconds = max(self._seconds, _UNKNOWN_SECONDS)
+        """Note that an instance claimed ahead did not begin in time, so that less is claimed ahead each time."""
+        self._seconds = min(_LONGEST_SECONDS, max(2 * self._seconds, _UNKNOWN_SECONDS))
 
     def per_slot(self) -> float:
         """Return how many instances a slot will probably begin soon, besides the one that runs now."""
