@@ -82,6 +82,16 @@ class Stage:
         dependencies: Mapping[str, Any] | None = None,
     ) -> float:
         """Wall seconds for each instance of such a job, from before its submission to its end."""
+        elapsed, job_id = self.finish(tasks, dependencies)
+        self.delete(job_id)
+        return elapsed / sum(int(task.get("InstanceCount", 1)) for task in tasks.values())
+
+    def finish(
+        self,
+        tasks: Mapping[str, Mapping[str, Any]],
+        dependencies: Mapping[str, Any] | None = None,
+    ) -> tuple[float, str]:
+        """Wall seconds of such a job, from before its submission to its end; and its id."""
         description = describe(tasks, dependencies or {})
         started = time.perf_counter()
         job = self.client.create_job(description)
@@ -89,10 +99,13 @@ class Stage:
         elapsed = time.perf_counter() - started
         count = sum(int(task.get("InstanceCount", 1)) for task in tasks.values())
         assert (found.State, found.NumFinishedInstance) == ("Finished", count), found
-        self.client.delete_job(job)
-        while (self.data / "work" / job.JobId).exists():
-            time.sleep(0.001)  # its files are being removed; what is measured next shall not pay for it
-        return elapsed / count
+        return elapsed, job.JobId
+
+    def delete(self, job_id: str) -> None:
+        """Delete a job, and wait until its files are gone: what is measured next shall not pay for it."""
+        self.client.delete_job(job_id)
+        while (self.data / "work" / job_id).exists():
+            time.sleep(0.001)
 
     def multiply(self, count: int) -> None:
         """Have `count` jobs in the store, copies of one that ran; the daemon is started again for it."""
@@ -145,15 +158,14 @@ def floor(folder: Path, count: int, slots: int = SLOTS, program: str = PROGRAM) 
 def stage(program: str = PROGRAM, settings: str = "") -> Iterator[Stage]:
     """A service with two slots, a package and a home of its own; nothing of it is left afterwards.
 
-    `program` is the path of what runs the package's main.py; `settings` are more tables for service.toml.
+    `program` is the path of what runs the package's main.py; `settings` are more lines for service.toml.
     """
     before = {name: os.environ.get(name) for name in ("HOME", "BATCHCOMPUTE_DATA_DIR")}
     with tempfile.TemporaryDirectory(prefix="bench-") as made:
         data = Path(made, "data")
         data.mkdir(mode=0o700)
         (data / "service.toml").write_text(
-            f'slots = {SLOTS}\nidle_seconds = 600\nrunner_linger_seconds = 1\n[programs]\npython = "{program}"\n'
-            + settings
+            f'slots = {SLOTS}\nidle_seconds = 600\nrunner_linger_seconds = 1\nprograms.python = "{program}"\n{settings}'
         )
         os.environ |= {"HOME": made, "BATCHCOMPUTE_DATA_DIR": str(data)}
         try:

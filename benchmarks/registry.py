@@ -6,6 +6,7 @@ Those of the service are at the end: they take longest.
 from __future__ import annotations
 
 from . import (
+    bench_cluster_instances,
     bench_cluster_simulated,
     bench_containment,
     bench_create_job,
@@ -61,6 +62,8 @@ BENCHMARKS: dict[str, Benchmark] = {
         bench_service_simulated.MEMORY,
         bench_service_simulated.GROWTH_1M,
         bench_service_simulated.GROWTH_100K,
+        bench_cluster_instances.INSTANCES,
+        bench_cluster_instances.CPU,
         bench_cluster_simulated.GROWTH,
         bench_cluster_simulated.MEMORY,
     )
