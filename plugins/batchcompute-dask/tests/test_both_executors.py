@@ -17,6 +17,7 @@ from batchcompute_local import procs
 from batchcompute_local.client import control
 from dask_cluster import DaskCluster, find_runners
 
+from tests.support.homes import own_home
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
 
@@ -98,11 +99,10 @@ class Service(Cloud):
 @contextmanager
 def running(folder: Path, cluster: DaskCluster | None) -> Iterator[Service]:
     """A service that runs, with four slots: on this machine, or on two nodes."""
-    (folder / "home").mkdir()
     made = Service(folder / "data", cluster.nodes if cluster else None)
     made.settings(SETTINGS + (DASK.format(address=cluster.address) if cluster else PROCESS) + IMAGES)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(folder / "home"))
+        own_home(folder, patch)
         patch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "hush")
         try:
             if cluster is not None:
@@ -254,7 +254,7 @@ def test_a_job_of_higher_priority_that_comes_later_begins_first(service: Service
     wait_for(lambda: len(service.started(first)) == 4, "programs in all slots")
     low = service.create({"A": {"InstanceCount": 6}}, Priority=2)
     wait_for(lambda: service.job(low)["NumRunningInstance"] == 0, "the return of what was claimed ahead")
-    high = service.create({"A": {"InstanceCount": 4}}, Priority=3)
+    high = service.create({"A": {"InstanceCount": 8}}, Priority=3)  # more than one node can be given ahead
     service.let_go(first)
     wait_for(lambda: len(service.started(high)) == 4, "those of the higher priority")
     assert service.started(low) == []
