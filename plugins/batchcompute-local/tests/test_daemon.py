@@ -1,4 +1,7 @@
-"""The daemon's life, with real processes: start, idle end, crashes of the daemon and of the runner."""
+"""The daemon's life, with real processes: start, idle end, logs through crashes.
+
+What is the same on a cluster is in test_both_executors.py of batchcompute-dask.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from batchcompute_local import __version__, procs
+from batchcompute_local import __version__
 from batchcompute_local.client import control
 from batchcompute_local.errors import DaemonError
 
@@ -31,31 +33,6 @@ print("done", flush=True)
 
 def _started(cloud: Cloud) -> list[str]:
     return sorted(path.name for path in (cloud.root / "oss" / "tests").glob("started.*"))
-
-
-def _instance(cloud: Cloud, job_id: str) -> dict[str, Any]:
-    one: dict[str, Any] = cloud.call("GET", f"/jobs/{job_id}/tasks")[1]["A"]["InstanceStatusVector"][0]
-    return one
-
-
-def test_a_job_runs_from_signed_request_to_log(cloud: Cloud) -> None:
-    cloud.up()
-    cloud.program("import os, sys\nprint(os.environ['ALI_DIKU_INSTANCE_ID'], sys.argv[1:])\nsys.stderr.write('e')")
-    job_id = cloud.create(
-        {
-            "Find": {"InstanceCount": 3, "ProgramArguments": "a 'b c'", "StdoutRedirectPath": "oss://tests/out/"},
-            "Count": {},
-        },
-        {"Find": ["Count"]},
-    )
-    job = cloud.ended(job_id)
-    assert (job["State"], job["NumFinishedInstance"], job["NumFinishedTask"]) == ("Terminated", 4, 2)
-    with cloud.oss.open(f"oss://tests/out/stdout.{job_id}.Find.2") as log:
-        assert log.read() == b"2 ['a', 'b c']\n"
-    assert cloud.log(job_id, "Count", stream="stderr") == "e"
-    assert cloud.call("DELETE", f"/jobs/{job_id}") == (200, None)
-    assert cloud.call("GET", f"/jobs/{job_id}")[1]["Code"] == "ResourceNotFound"
-    assert cloud.oss.exists(f"oss://tests/out/stdout.{job_id}.Find.2")
 
 
 def test_two_clients_at_once_get_one_daemon(cloud: Cloud) -> None:
@@ -91,60 +68,6 @@ def test_a_path_longer_than_an_address(tmp_path: Path, cloud: Cloud) -> None:
     cloud.up()
     cloud.program("print(1)")
     assert cloud.ended(cloud.create({"A": {}}))["State"] == "Terminated"
-
-
-@pytest.mark.parametrize("hard", [True, False])
-def test_running_jobs_outlive_the_daemon(cloud: Cloud, hard: bool) -> None:
-    pid = cloud.up()
-    cloud.program(WAITER)
-    job_id = cloud.create({"A": {}})
-    wait_for(lambda: _started(cloud), "the program")
-    if hard:
-        os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: procs.start_time(pid) is None, "its end")
-    else:
-        assert control.stop(cloud.root)
-    (cloud.root / "oss/tests/go").touch()
-    if not hard:  # else the runner starts the daemon again, which may have the record already
-        wait_for(lambda: "exited" in (cloud.root / "runner.journal").read_text(), "the exit record")
-    cloud.up()
-    assert cloud.ended(job_id)["State"] == "Terminated"
-    assert _started(cloud) == [f"started.{job_id}.0.0.1"]
-    assert cloud.log(job_id, "A") == "begun\ndone\n"
-
-
-def test_a_running_program_is_adopted_and_can_be_stopped(cloud: Cloud) -> None:
-    pid = cloud.up()
-    cloud.program(WAITER)
-    job_id = cloud.create({"A": {}})
-    wait_for(lambda: _started(cloud), "the program")
-    os.kill(pid, signal.SIGKILL)
-    cloud.up()
-    assert cloud.job(job_id)["State"] == "Running"
-    wait_for(lambda: _instance(cloud, job_id)["WorkerStartTime"], "what was known of the program")
-    assert cloud.call("PUT", f"/jobs/{job_id}?Action=Stop") == (200, None)
-    assert cloud.job(job_id)["State"] == "Stopped"
-    wait_for(lambda: control.status(cloud.root)["idle"], "the program's end")  # type: ignore[index]  # the service is there
-    ended = _instance(cloud, job_id)
-    assert ended["WorkerEndTime"] >= ended["WorkerStartTime"] > 0
-
-
-@pytest.mark.parametrize("both", [True, False])
-def test_a_killed_runner_costs_an_attempt(cloud: Cloud, both: bool) -> None:
-    pid = cloud.up()
-    cloud.program(WAITER)
-    job_id = cloud.create({"A": {}})
-    wait_for(lambda: _started(cloud), "the program")
-    if both:
-        os.kill(pid, signal.SIGKILL)
-    os.kill(wait_for(cloud.runner_pid), signal.SIGKILL)
-    if both:
-        wait_for(lambda: procs.start_time(pid) is None, "its end")
-        cloud.up()
-    wait_for(lambda: len(_started(cloud)) == 2, "the second attempt")
-    (cloud.root / "oss/tests/go").touch()
-    assert cloud.ended(job_id)["State"] == "Terminated"
-    assert _started(cloud) == [f"started.{job_id}.0.0.1", f"started.{job_id}.0.0.2"]
 
 
 def test_logs_of_earlier_attempts_stay(cloud: Cloud) -> None:
@@ -186,21 +109,6 @@ def test_logs_of_earlier_attempts_stay(cloud: Cloud) -> None:
     assert len(list(folder.iterdir())) == 4, "objects stay"
 
 
-def test_a_restart_waits_for_the_old_processes(cloud: Cloud) -> None:
-    cloud.settings("grace_seconds = 0.5\n")
-    cloud.up()
-    cloud.program("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WAITER)
-    job_id = cloud.create({"A": {}})
-    wait_for(lambda: _started(cloud), "the program")
-    cloud.call("PUT", f"/jobs/{job_id}?Action=Stop")
-    cloud.call("PUT", f"/jobs/{job_id}?Action=Start")
-    assert cloud.job(job_id)["State"] == "Waiting"
-    assert len(_started(cloud)) == 1
-    wait_for(lambda: len(_started(cloud)) == 2, "the second attempt")
-    (cloud.root / "oss/tests/go").touch()
-    assert cloud.ended(job_id)["State"] == "Terminated"
-
-
 def test_an_idle_daemon_of_another_version_is_replaced(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     pid = cloud.up()
     monkeypatch.setattr(control, "__version__", __version__ + ".dev1")
@@ -218,39 +126,3 @@ def test_a_daemon_that_cannot_start_says_why(cloud: Cloud) -> None:
     (cloud.root / "state.sqlite3").write_bytes(b"this is no database" * 100)
     with pytest.raises(DaemonError, match="file is not a database"):
         cloud.up()
-
-
-def test_failures_are_explained_in_stderr(cloud: Cloud) -> None:
-    cloud.up()
-    cloud.program("raise SystemExit(3)")
-    cloud.oss.put("oss://tests/bad.tar.gz", b"no archive")
-    missing = cloud.create({"A": {"PackageUri": "oss://tests/none.tar.gz"}})
-    corrupt = cloud.create({"A": {"PackageUri": "oss://tests/bad.tar.gz"}})
-    nothing = cloud.create({"A": {"ProgramName": "other.py"}})
-    failing = cloud.create({"A": {}})
-    for job_id, reason in (
-        (missing, "the package oss://tests/none.tar.gz cannot be read: No such file or directory"),
-        (corrupt, "the package oss://tests/bad.tar.gz cannot be unpacked"),
-        (nothing, "the package has no program 'other.py'"),
-        (failing, ""),
-    ):
-        assert cloud.ended(job_id)["State"] == "Failed"
-        assert reason in cloud.log(job_id, "A", stream="stderr")
-
-
-def test_the_environment_holds_no_foreign_secrets(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "hush")
-    cloud.up()
-    cloud.program("import os\nfor k in sorted(os.environ): print(k, os.environ[k], sep='=')")
-    job_id = cloud.create(
-        {"A": {"EnvironmentVariables": {"State": "1", "ALI_DIKU_TASK_ID": "mine"}, "InstanceCount": 2}}
-    )
-    assert cloud.ended(job_id)["State"] == "Terminated"
-    lines = dict(line.split("=", 1) for line in cloud.log(job_id, "A", 1).splitlines())
-    assert "hush" not in lines.values()
-    assert lines["ALI_DIKU_TASK_ID"] == "mine"
-    assert lines["State"] == "1"
-    assert lines["INSTANCE_COUNT"] == "2"
-    assert lines["BATCH_COMPUTE_DAG_INSTANCE_ID"] == lines["ALI_DIKU_INSTANCE_ID"] == "1"
-    assert lines["BATCH_COMPUTE_DAG_JOB_ID"] == lines["ALI_DIKU_JOB_ID"] == job_id
-    assert lines["BATCHCOMPUTE_OSS_ROOT"] == str(cloud.root / "oss")
