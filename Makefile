@@ -17,9 +17,9 @@ EDITABLE := $(patsubst %/pyproject.toml,-e ./%,$(wildcard plugins/*/pyproject.to
 demo: $(VENV)/.installed
 	$(BIN)/batchcompute demo
 
-# Most tests wait for processes that they start, so four run at a time on two processors as well.
+# Most tests wait for processes that they start, so six run at a time on two processors as well.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --dist loadgroup -n $$($(BIN)/python -c "import os; print(max(4, os.cpu_count() or 1))")
+	$(BIN)/python -m pytest --dist loadgroup -n $$($(BIN)/python -c "import os; print(max(6, os.cpu_count() or 1))")
 
 # What users do on a fresh machine, by the READMEs of two examples; needs the package index. `make test` runs the
 # same examples from the checkout. And npm's ali-oss drives the OSS endpoint, where node is; and a real S3 store (70 MB with its
