@@ -90,6 +90,13 @@ def test_chunks_are_half_a_second_of_work_and_a_long_instance_is_alone() -> None
     assert sizes(estimates, group(1, task=1)) == [1]
 
 
+def test_a_new_task_travels_in_chunks_where_instances_of_others_were_short() -> None:
+    estimates = Estimates()
+    for number in range(20):
+        estimates.note(Exited(f"job-1.0.{number}.1", code=0, started=10.0, ended=10.01))
+    assert max(sizes(estimates, group(200, task=1))) > 50
+
+
 def test_a_sealed_message_shows_nothing() -> None:
     sealed = Sealed(("a secret",))
     assert sealed.open() == ("a secret",)

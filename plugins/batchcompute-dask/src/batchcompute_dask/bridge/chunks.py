@@ -18,10 +18,11 @@ _MOST_MEMBERS = 2_000
 
 
 class Estimates:
-    """How long instances run, by how long the latest of their tasks did."""
+    """How long instances run, by how long the latest of their tasks did; those of a new task by the latest of all."""
 
     def __init__(self) -> None:
         self._seconds: OrderedDict[str, float] = OrderedDict()
+        self._latest = _UNKNOWN_SECONDS
 
     def note(self, event: Exited) -> None:
         """Note the end of an attempt."""
@@ -30,12 +31,13 @@ class Estimates:
             seconds = max(_SHORTEST_SECONDS, event.ended - event.started)
             before = self._seconds.pop(task, seconds)
             self._seconds[task] = before + (seconds - before) / 4
+            self._latest += (seconds - self._latest) / 4
             if len(self._seconds) > _MOST_TASKS:
                 self._seconds.popitem(last=False)
 
     def seconds(self, attempt: str) -> float:
         """Return how long it will probably run."""
-        return self._seconds.get(_task_of(attempt), _UNKNOWN_SECONDS)
+        return self._seconds.get(_task_of(attempt), self._latest)
 
     def split(self, groups: Iterable[Group], slots: int) -> Iterator[list[Group]]:
         """Yield the chunks of `groups`, in order, for a node with so many slots."""
