@@ -191,6 +191,20 @@ def test_the_logs_in_an_answer_that_is_lost_come_again_before_the_end(run: Run) 
     run(scenario)
 
 
+def test_news_of_many_short_attempts_come_together(run: Run) -> None:
+    async def scenario(desk: Desk) -> None:
+        attempts = [f"job-node1.0.{number}.1" for number in range(40)]
+        for attempt in attempts:
+            desk.send(make_task(), attempt)
+        answers, began = 0, time.monotonic()
+        async with asyncio.timeout(60):
+            while {event.attempt for event in desk.events if isinstance(event, Exited)} != {*attempts}:
+                answers += bool((await desk.ask()).events)
+        assert answers <= 2 + (time.monotonic() - began) / 0.045
+
+    run(scenario)
+
+
 def test_attempts_without_room_for_their_notes_are_returned(run: Run) -> None:
     async def scenario(desk: Desk) -> None:
         notes = desk.node._layout.root / "logs"

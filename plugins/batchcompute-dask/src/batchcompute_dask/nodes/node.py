@@ -40,6 +40,8 @@ _log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 3.0
 """How long an attempt may wait here for a slot: more than a chunk takes."""
 _GATHER_SECONDS = 0.01
+_BETWEEN_SECONDS = 0.05
+"""Between answers with news: each costs service, scheduler and node as much as an instance."""
 _RENEW_SECONDS = 0.5
 _RETURN_SECONDS = 2.0
 _MOST_NEWEST = 200_000
@@ -65,7 +67,7 @@ class Node:
         self._loop = loop
         self.session = secrets.token_hex(8)
         self._epoch = 0
-        self._until = self._renewed = 0.0
+        self._until = self._renewed = self._reported = 0.0
         self._live: dict[str, Started | None] = {}
         self._news = News()
         self._chunks: OrderedDict[str, _Running] = OrderedDict()
@@ -183,7 +185,8 @@ class Node:
         if not self._news.is_fresh and not (self._separate and self._separate.ending):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._happened.wait(), seconds)
-        await asyncio.sleep(_GATHER_SECONDS)
+        await asyncio.sleep(max(_GATHER_SECONDS, self._reported + _BETWEEN_SECONDS - uptime()))
+        self._reported = uptime()
 
     # -- chunks
 
