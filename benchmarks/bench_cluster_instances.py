@@ -24,7 +24,7 @@ from .plain_dask import Figures, PlainDask, plain_dask
 
 _WORKERS = 4
 _COUNT, _QUICK_COUNT, _FIRST_COUNT = int(os.environ.get("BENCH_CLUSTER_INSTANCES", 10_000)), 400, 400
-_ROUNDS, _QUICK_ROUNDS = 3, 1
+_ROUNDS, _QUICK_ROUNDS = 5, 1
 _SETTINGS = f"""\
 executor = "dask"
 [executors.dask]
