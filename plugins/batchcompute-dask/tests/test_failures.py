@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from batchcompute_local.executors.base import Lost, Started, Unreachable
+from batchcompute_local.executors.base import Exited, Lost, Started, Unreachable
 from batchcompute_local.records import ExitRecord
 from dask_cluster import DaskCluster, is_running
 from executor_desk import Desk
@@ -44,8 +44,12 @@ def want(desk: Desk, job: str, number: int) -> None:
 
 
 def begun(desk: Desk) -> set[str]:
-    """The attempts that have begun."""
-    return {event.attempt for event in desk.history if isinstance(event, Started)}
+    """The attempts that have begun. A start is not reported where the end comes first."""
+    return {
+        event.attempt
+        for event in desk.history
+        if isinstance(event, Started) or (isinstance(event, Exited) and event.started)
+    }
 
 
 @contextmanager

@@ -36,8 +36,12 @@ RUNNER = {
     "orphans",
     "restart",
     "runner",
+    "serving",
     "spawn",
+    "spawner",
     "spawners",
+    "warm",
+    "warm_pool",
 }
 
 
