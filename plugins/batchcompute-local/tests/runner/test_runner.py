@@ -35,11 +35,14 @@ class Bench:
         self.layout = Layout.at(folder)
         self.layout.create()
         self.job = f"{PREFIX}{os.urandom(8).hex()}"
+        self.linger = 0.2
         self.open()
 
     def open(self, programs: Mapping[str, str] | None = None) -> Recovered:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        settings = Settings(leftover_seconds=0.3, grace_seconds=0.3, runner_linger_seconds=0.2, programs=programs or {})
+        settings = Settings(
+            leftover_seconds=0.3, grace_seconds=0.3, runner_linger_seconds=self.linger, programs=programs or {}
+        )
         self.executor = ProcessExecutor(self.layout, settings, self.job, lambda job: True)
         return self.executor.open(self.events.put)
 
@@ -237,6 +240,21 @@ def test_the_exit_of_a_program_that_outlived_its_daemon(bench: Bench) -> None:
     (bench.layout.work(bench.job) / "go").touch()
     wait_for(lambda: not bench.left())
     # the runner ends after its time without a daemon; the record stays
+    wait_for(lambda: not bench.layout.runner_socket.exists(), "the runner's end")
+    recovered = bench.open()
+    assert [(event.attempt, event.code) for event in recovered.ended] == [(attempt, 5)]
+    bench.executor.acknowledge([attempt])
+    wait_for(lambda: bench.layout.journal.stat().st_size == 0, "the journal to be emptied")
+
+
+def test_an_end_that_nobody_acknowledged_keeps_no_runner(bench: Bench) -> None:
+    bench.executor.close()
+    wait_for(lambda: not bench.layout.runner_socket.exists(), "the end of a runner without work")
+    bench.linger = 300
+    bench.open()
+    attempt = bench.start(0, "raise SystemExit(5)")
+    bench.event(Exited)
+    bench.executor.close()
     wait_for(lambda: not bench.layout.runner_socket.exists(), "the runner's end")
     recovered = bench.open()
     assert [(event.attempt, event.code) for event in recovered.ended] == [(attempt, 5)]

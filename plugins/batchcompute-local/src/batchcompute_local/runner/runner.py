@@ -17,6 +17,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import json
+import math
 import os
 import selectors
 import signal
@@ -151,7 +152,8 @@ class Runner:
             elif now - self._quiet_since >= self._linger:
                 self._ended = True
             if self._lease.has_ended() and not (self._children or self._leftovers or self._unwritten):
-                self._ended = True  # ends that are not acknowledged are in the journal for the next one
+                self._ended = True  # as after End
+        self._sync(math.inf)
         self._spawners.close()
         self._groups.close()
 
@@ -346,7 +348,8 @@ class Runner:
             case End():
                 self._starter.forget()
                 self._children.drop_queue()
-                self._ended = not (self._children or self._leftovers or self._unacked or self._unwritten)
+                # ends that are not acknowledged are in the journal for the next one
+                self._ended = not (self._children or self._leftovers or self._unwritten)
 
     def _have_guard(self) -> None:
         if self._guard not in self._children.others:  # it is removed there when it has ended
