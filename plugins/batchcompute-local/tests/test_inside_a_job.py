@@ -348,7 +348,7 @@ def test_without_the_file_the_error_says_why(cloud: Cloud, monkeypatch: pytest.M
 
 
 def test_a_service_that_a_program_starts_is_a_leftover(cloud: Cloud) -> None:
-    cloud.settings("leftover_seconds = 0.2\ngrace_seconds = 5\n")
+    cloud.settings("leftover_seconds = 0.2\ngrace_seconds = 1\n")
     cloud.up()
     cloud.program(f"""{START}
 other = here.parent / "other"
