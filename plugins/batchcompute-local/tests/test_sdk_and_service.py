@@ -189,6 +189,7 @@ def test_details_over_the_socket_and_over_a_port(
     cloud.program("import os, sys\nsys.exit(os.environ['BATCHCOMPUTE_ATTEMPT'].endswith('.1') and 5)\n")
     job = cloud.create({"A_b": {"MaxRetryCount": 1}, "B": {"InstanceCount": 2}}, {"A_b": ["B"]})
     assert over_port.wait(job, timeout=30).State == "Failed"
+    wait_for(lambda: (control.status(cloud.root) or {}).get("idle"), "the end of its other instances")
     with Client("local") as client:
         for each in (client, over_port):
             found = each.get_job_details(job)
