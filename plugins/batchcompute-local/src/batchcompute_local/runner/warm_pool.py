@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from batchcompute_local.runner.spawner import Spawner, Warmth
 
 _AGAIN_SECONDS = 60.0
 """After this, one is started again of which the last was never ready."""
+_MOST = max(16, 2 * (os.cpu_count() or 1))
+"""Interpreters at once: each different set of variables has its own, and a job may have any number of sets."""
 
 
 def find_warmth(order: Order) -> Warmth | None:
@@ -29,6 +32,7 @@ class WarmPool:
         self._free: dict[Warmth, list[Spawner]] = {}
         self._starting: dict[Warmth, Spawner] = {}
         self._not_before: dict[Warmth, float] = {}
+        self._count = 0
 
     def take(self, warmth: Warmth) -> Spawner | None:
         """Return a spawner that is ready; None if none is, and then one is started for later programs."""
@@ -41,13 +45,13 @@ class WarmPool:
                 return None
             del self._starting[warmth]
             return starting
-        now = time.monotonic()
-        if now >= self._not_before.get(warmth, now):
+        if self._count < _MOST and time.monotonic() >= self._not_before.get(warmth, 0.0):
             made = self._make(warmth)
             if made is None:
-                self._not_before[warmth] = now + _AGAIN_SECONDS
+                self._put_off(warmth)
             else:
                 self._starting[warmth] = made
+                self._count += 1
         return None
 
     def give_back(self, warmth: Warmth, spawner: Spawner) -> None:
@@ -56,6 +60,7 @@ class WarmPool:
 
     def remove(self, warmth: Warmth, spawner: Spawner, code: int) -> None:
         """Note that `spawner` has ended, with this exit code (the negative signal)."""
+        self._count -= 1
         free = self._free.get(warmth, [])
         if spawner in free:
             free.remove(spawner)
@@ -71,4 +76,9 @@ class WarmPool:
             f"runner: a warm {warmth[0]} ended {when}; meanwhile programs begin in interpreters of their own\n"
         )
         if was_starting:
-            self._not_before[warmth] = time.monotonic() + _AGAIN_SECONDS
+            self._put_off(warmth)
+
+    def _put_off(self, warmth: Warmth) -> None:
+        now = time.monotonic()
+        self._not_before = {each: until for each, until in self._not_before.items() if until > now}
+        self._not_before[warmth] = now + _AGAIN_SECONDS
