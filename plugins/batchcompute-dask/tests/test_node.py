@@ -205,15 +205,19 @@ def test_news_of_many_short_attempts_come_together(run: Run) -> None:
     run(scenario)
 
 
+async def check_returned(desk: Desk) -> None:
+    chunk = desk.send(make_task())
+    async with asyncio.timeout(30):
+        while Returned(FIRST) not in desk.events:
+            await desk.ask()
+        await chunk
+
+
 def test_attempts_without_room_for_their_notes_are_returned(run: Run) -> None:
     async def scenario(desk: Desk) -> None:
         notes = desk.node._layout.root / "logs"
         notes.rmdir()  # nothing can be written there, as on a full disk
-        chunk = desk.send(make_task())
-        async with asyncio.timeout(30):
-            while Returned(FIRST) not in desk.events:
-                await desk.ask()
-            await chunk
+        await check_returned(desk)
 
     run(scenario)
 
@@ -225,11 +229,7 @@ def test_an_error_of_another_kind_returns_the_attempts_that_wait(run: Run) -> No
 
         assert desk.node._separate is not None
         desk.node._separate._fetcher.fetch = fail  # type: ignore[method-assign]  # an error that no file or network makes
-        chunk = desk.send(make_task())
-        async with asyncio.timeout(30):
-            while Returned(FIRST) not in desk.events:
-                await desk.ask()
-            await chunk
+        await check_returned(desk)
 
     run(scenario)
 

@@ -27,7 +27,7 @@ from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 
 from tests.support.descriptions import pack_files
-from tests.support.runner import find_runner
+from tests.support.runner import E, find_runner, next_event
 from tests.support.waits import wait_for
 
 HIDE = """import os, resource, sys
@@ -94,16 +94,11 @@ class Place:
         self.executor.start([Launch(attempt, self.job, task, number)])
         return attempt
 
-    def event(self, kind: type[Event]) -> Event:
-        while True:
-            event = self.events.get(timeout=30)
-            if isinstance(event, kind):
-                return event
+    def event(self, kind: type[E]) -> E:
+        return next_event(self.events, kind)
 
     def exited(self) -> Exited:
-        event = self.event(Exited)
-        assert isinstance(event, Exited)
-        return event
+        return self.event(Exited)
 
     def ready(self, count: int = 1) -> None:
         wait_for(lambda: len(list(self.pids.iterdir())) >= count, "the processes")

@@ -25,7 +25,7 @@ from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 
 from tests.support.descriptions import pack_files
-from tests.support.runner import find_runner
+from tests.support.runner import find_runner, next_event
 from tests.support.waits import wait_for
 
 ATTEMPT = "job-lease.0.0.1"
@@ -65,10 +65,7 @@ def start(executor: ProcessExecutor, folder: Path, program: str) -> None:
 
 
 def end_of(events: queue.SimpleQueue[Event]) -> ExitRecord:
-    while True:
-        event = events.get(timeout=20)
-        if isinstance(event, ExitRecord):
-            return event
+    return next_event(events, ExitRecord)
 
 
 def is_running() -> bool:

@@ -7,7 +7,6 @@ import queue
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from batchcompute_local import procs
@@ -21,11 +20,10 @@ from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 
 from tests.support.descriptions import pack_files
-from tests.support.runner import find_runner
+from tests.support.runner import E, find_runner, next_event
 from tests.support.waits import wait_for
 
 PREFIX = "job-"
-E = TypeVar("E")
 
 
 class Bench:
@@ -55,10 +53,7 @@ class Bench:
         return attempt
 
     def event(self, kind: type[E]) -> E:
-        while True:
-            event = self.events.get(timeout=20)
-            if isinstance(event, kind):
-                return event
+        return next_event(self.events, kind)
 
     def out(self, number: int) -> str:
         path = self.layout.work(self.job) / f"stdout.{self.job}.T.{number}"

@@ -24,7 +24,7 @@ from batchcompute_local.settings import Settings
 from batchcompute_local.storage import ObjectStore
 
 from tests.support.descriptions import pack_files
-from tests.support.runner import find_runner
+from tests.support.runner import E, find_runner, next_event
 from tests.support.service import Cloud
 from tests.support.waits import wait_for
 
@@ -92,15 +92,11 @@ class Place:
         self.executor.start([Launch(attempt, self.job, task, self.number)])
         return attempt
 
-    def event(self, kind: type[Event]) -> Event:
-        while True:
-            event = self.events.get(timeout=30)
-            if isinstance(event, kind):
-                return event
+    def event(self, kind: type[E]) -> E:
+        return next_event(self.events, kind)
 
     def exited(self) -> Exited:
         event = self.event(Exited)
-        assert isinstance(event, Exited)
         self.executor.acknowledge([event.attempt])
         return event
 
@@ -338,7 +334,7 @@ def test_a_killed_runner_leaves_nothing(place: Place) -> None:
     runner = find_runner(place.layout.root)
     assert runner is not None
     os.kill(runner, signal.SIGKILL)
-    assert getattr(place.event(Lost), "attempt", "") == attempt
+    assert place.event(Lost).attempt == attempt
     assert procs.start_time(int(place.log())) is None
     wait_for(lambda: procs.start_time(interpreter) is None, "the end of the interpreter")
     assert not [each for each, _ in procs.attempts(place.job)]

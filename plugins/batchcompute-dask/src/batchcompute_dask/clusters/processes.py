@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from batchcompute_dask.folder import put_long_log_aside
+from batchcompute_local.daemon_log import put_long_log_aside
+
 from batchcompute_dask.settings import Options
 
 _END_SECONDS = 5.0

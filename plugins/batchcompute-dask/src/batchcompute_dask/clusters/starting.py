@@ -12,12 +12,13 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from batchcompute_local import known_state
+from batchcompute_local.daemon_log import put_long_log_aside
 from batchcompute_local.detached import READY_FD, spawn_detached
 from batchcompute_local.filelocks import find_holder, is_locked, locked
 from batchcompute_local.paths import Layout
 
 from batchcompute_dask.clusters import place
-from batchcompute_dask.folder import folder_of, put_long_log_aside
+from batchcompute_dask.folder import folder_of
 from batchcompute_dask.settings import Options
 
 _START_SECONDS = 60.0

@@ -51,9 +51,8 @@ def _save(store: Store, found: Object, crc: int) -> None:
         for file, stamp, record in rows_of(db, found.bucket, found.key):
             if (file, stamp) == (found.file, found.stamp):
                 known = True
-            elif not file and record.etag == derived_etag(
-                stamp
-            ):  # of what the file was; others may be of a put to come
+            elif not file and record.etag == derived_etag(stamp):
+                # of what the file was; another row may be that of a put to come
                 forget_one(db, found.bucket, found.key, file, stamp)
         if known:
             db.execute(
