@@ -356,10 +356,11 @@ def test_a_program_whose_interpreter_is_killed_still_ends(place: Place) -> None:
 def test_an_interpreter_that_died_or_hangs_is_replaced(place: Place) -> None:
     first = place.warm_up()
     os.kill(first, signal.SIGKILL)
+    # else the next program finds it gone first, and the log says that
+    wait_for(lambda: f"a warm {sys.executable} ended with -9" in place.layout.log.read_text(), "the runner to see it")
     assert place.run("print(1)")[0].code == 0
     second = place.warm_up()
     assert second != first
-    assert f"a warm {sys.executable} ended with -9" in place.layout.log.read_text()
     os.kill(second, signal.SIGSTOP)
     event, out, _ = place.run("print(2)")
     assert (event.code, out) == (0, "2\n")
